@@ -1,0 +1,1 @@
+//! Topics, interest and the forwarding of events in Macula, without I/O.

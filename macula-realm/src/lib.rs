@@ -1,0 +1,1 @@
+//! Identity and trust in Macula: realms, certificates, trust bundles, rights.

@@ -1,0 +1,1 @@
+//! Procedures and calls in Macula, without I/O.

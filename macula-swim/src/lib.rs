@@ -1,0 +1,1 @@
+//! Membership of a realm: SWIM as a state machine without I/O.

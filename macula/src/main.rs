@@ -1,0 +1,2 @@
+//! The command `macula`.
+fn main() {}

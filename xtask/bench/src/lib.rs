@@ -1,0 +1,1 @@
+//! Benchmarks of Macula: criterion for time, callgrind for instructions.
