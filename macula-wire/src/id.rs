@@ -63,7 +63,9 @@ impl FromStr for NodeId {
             let bad = |offset| NameError::Character {
                 at: at.saturating_mul(2).saturating_add(offset),
             };
-            let [high, low] = pair else { return Err(bad(0)) };
+            let [high, low] = pair else {
+                return Err(bad(0));
+            };
             let high = hex_digit(*high).ok_or_else(|| bad(0))?;
             let low = hex_digit(*low).ok_or_else(|| bad(1))?;
             *byte = (high << 4) | low;

@@ -82,7 +82,10 @@ mod tests {
         let mut random = Random::new(1);
         let first: [u64; 3] = [random.next_u64(), random.next_u64(), random.next_u64()];
         let mut again = Random::new(1);
-        assert_eq!(first, [again.next_u64(), again.next_u64(), again.next_u64()]);
+        assert_eq!(
+            first,
+            [again.next_u64(), again.next_u64(), again.next_u64()]
+        );
         assert_ne!(Random::new(2).next_u64(), first[0]);
     }
 

@@ -5,7 +5,7 @@ use crate::NodeId;
 /// The length of an Ed25519 signature in bytes (RFC 8032).
 pub const SIGNATURE_LEN: usize = 64;
 
-/// An Ed25519 signature (RFC 8032) over the bytes of [`Signed`](crate::Signed).
+/// An Ed25519 signature (RFC 8032) over the bytes that [`signed`](crate::signed) builds.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Signature([u8; SIGNATURE_LEN]);
 
@@ -32,7 +32,7 @@ impl core::fmt::Debug for Signature {
 
 /// Signs with the key of this node.
 ///
-/// The caller passes the whole message, domain string and realm included ([`signed_bytes`](crate::signed_bytes)
+/// The caller passes the whole message, domain string and realm included ([`signed`](crate::signed)
 /// builds it), so that a signature made for one purpose is worth nothing for another.
 pub trait Signer {
     /// The node whose key signs.

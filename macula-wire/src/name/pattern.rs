@@ -16,7 +16,10 @@ pub struct Pattern(Arc<str>);
 
 /// A segment of a [`Pattern`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the grammar of version 1 is closed")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the grammar of version 1 is closed"
+)]
 pub enum PatternSegment<'a> {
     /// Exactly this segment; the first keeps its `$`.
     Literal(&'a str),

@@ -109,7 +109,9 @@ mod tests {
         for text in ["be.acme", "be.acme.iot", "be.acme-2.iot", "io.0x"] {
             assert!(RealmName::new(text).is_ok(), "{text}");
         }
-        for text in ["", "be", "Be.acme", "be..acme", "be.-a", "be.a-", "be.a_b", "be.a.", "be.a/b"] {
+        for text in [
+            "", "be", "Be.acme", "be..acme", "be.-a", "be.a-", "be.a_b", "be.a.", "be.a/b",
+        ] {
             assert!(RealmName::new(text).is_err(), "{text}");
         }
     }

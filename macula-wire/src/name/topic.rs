@@ -105,8 +105,17 @@ mod tests {
 
     #[test]
     fn canonical_names_are_accepted() {
-        for text in ["a", "home.42.measured", "A-b_c.D", "$sys.members", "temperature.latest_v1"] {
-            assert_eq!(Topic::new(text).map(|topic| topic.as_str().into()), Ok(String::from(text)));
+        for text in [
+            "a",
+            "home.42.measured",
+            "A-b_c.D",
+            "$sys.members",
+            "temperature.latest_v1",
+        ] {
+            assert_eq!(
+                Topic::new(text).map(|topic| topic.as_str().into()),
+                Ok(String::from(text))
+            );
         }
         let longest: String = core::iter::repeat_n('x', 255).collect();
         assert!(Topic::new(&longest).is_ok());

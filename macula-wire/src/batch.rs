@@ -1,0 +1,40 @@
+//! Batches: events of one publisher and topic that leave together.
+
+mod builder;
+mod entries;
+
+pub use builder::{BatchBuilder, BatchHead, SealedBatch};
+pub use entries::{Entries, EntriesIter};
+
+use crate::field::record;
+use crate::{ContentType, Epoch, NodeId, Sequence, Signature, TopicAlias};
+
+/// The most events of one batch.
+pub const MAX_BATCH_EVENTS: usize = 4_096;
+
+record! {
+    /// BATCH: consecutive events of one publisher, epoch and topic.
+    ///
+    /// The first has the sequence `base`, each further one the next. All share what stands before them. The topic is
+    /// named by an alias that an [`Alias`](crate::message::Alias) announced earlier on the same stream.
+    pub struct Batch {
+        /// How many more nodes may pass the batch on. Not signed, because each lowers it. Stands first in the body.
+        pub hops: u8,
+        /// Who published.
+        pub publisher: NodeId,
+        /// The publisher's run.
+        pub epoch: Epoch,
+        /// The topic.
+        pub alias: TopicAlias,
+        /// The sequence of the first event.
+        pub base: Sequence,
+        /// How long the events are worth delivering, in milliseconds from when the batch was sent; `None` for ever.
+        pub ttl_ms: Option<u32>,
+        /// What the payloads are.
+        pub content: ContentType,
+        /// The publisher's signature; there when the batch travels beyond the link that proves who published it.
+        pub signature: Option<Signature>,
+        /// The payloads, one to 4,096.
+        pub entries: Entries,
+    }
+}

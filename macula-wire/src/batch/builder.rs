@@ -1,0 +1,276 @@
+//! Collecting events for the next batch.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::MAX_BATCH_EVENTS;
+use crate::extension::Extensions;
+use crate::field::{Field, UNLIMITED};
+use crate::frame::{FrameHeader, HEADER_LEN};
+use crate::message::{Body, Kind};
+use crate::{ContentType, EncodeError, Epoch, NodeId, Sequence, Signature, TopicAlias, varint};
+
+/// Payloads from this length on are sent from where they lie instead of being copied into the batch.
+const BY_REFERENCE: usize = 4_096;
+
+/// Events that wait to leave in one batch.
+///
+/// A payload is copied behind its length, or, from 4 KiB on, kept as a piece of its own. [`seal`](Self::seal) puts the
+/// header of the batch before them; the frame comes out in pieces, to be written in order.
+#[derive(Debug, Default)]
+pub struct BatchBuilder {
+    count: usize,
+    length: usize,
+    pieces: Vec<Bytes>,
+    open: Vec<u8>,
+}
+
+impl BatchBuilder {
+    /// A builder without events.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            count: 0,
+            length: 0,
+            pieces: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+
+    /// How many events wait.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// How many bytes their payloads and lengths take.
+    #[must_use]
+    pub const fn encoded_len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether no event waits.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether one more event of `payload` bytes fits a batch of `max` bytes. The first always does.
+    #[must_use]
+    pub const fn has_room(&self, payload: usize, max: usize) -> bool {
+        self.count == 0
+            || (self.count < MAX_BATCH_EVENTS
+                && self.length.saturating_add(payload).saturating_add(9) <= max)
+    }
+
+    /// Adds an event whose payload is copied. The caller has asked [`has_room`](Self::has_room).
+    pub fn push(&mut self, payload: &[u8]) {
+        let before = self.open.len();
+        varint::put(
+            &mut self.open,
+            u64::try_from(payload.len()).unwrap_or(u64::MAX),
+        );
+        self.open.extend_from_slice(payload);
+        self.grew(self.open.len().saturating_sub(before));
+    }
+
+    /// Adds an event whose payload is kept by reference if it is long.
+    pub fn push_bytes(&mut self, payload: Bytes) {
+        if payload.len() < BY_REFERENCE {
+            self.push(&payload);
+            return;
+        }
+        let before = self.open.len();
+        varint::put(
+            &mut self.open,
+            u64::try_from(payload.len()).unwrap_or(u64::MAX),
+        );
+        self.grew(
+            self.open
+                .len()
+                .saturating_sub(before)
+                .saturating_add(payload.len()),
+        );
+        self.pieces.push(core::mem::take(&mut self.open).into());
+        self.pieces.push(payload);
+    }
+
+    fn grew(&mut self, by: usize) {
+        self.count = self.count.saturating_add(1);
+        self.length = self.length.saturating_add(by);
+    }
+
+    /// Ends the batch: its frame in pieces. The builder is empty afterwards. `None` if no event waited.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::TooLarge`] if the frame is over 16 MiB; the events are gone then.
+    pub fn seal(&mut self, head: &BatchHead) -> Result<Option<SealedBatch>, EncodeError> {
+        let mut taken = core::mem::take(self);
+        if taken.is_empty() {
+            return Ok(None);
+        }
+        let mut first = Vec::with_capacity(HEADER_LEN.saturating_add(128));
+        first.extend_from_slice(&[0; HEADER_LEN]);
+        head.put(taken.count, &mut first)?;
+        let mut last = core::mem::take(&mut taken.open);
+        Extensions::new().put("extensions", UNLIMITED, &mut last)?;
+        let around = first.len().saturating_sub(HEADER_LEN);
+        // The one byte after the entries is the count of extensions.
+        let body = around.saturating_add(taken.length).saturating_add(1);
+        let header = FrameHeader::new(Kind::Batch.number(), body)?;
+        if let Some(place) = first.get_mut(..HEADER_LEN) {
+            place.copy_from_slice(&header.to_bytes());
+        }
+        let mut pieces = Vec::with_capacity(taken.pieces.len().saturating_add(2));
+        if taken.pieces.is_empty() && first.len().saturating_add(last.len()) <= BY_REFERENCE {
+            first.extend_from_slice(&last);
+            pieces.push(first.into());
+        } else {
+            pieces.push(first.into());
+            pieces.append(&mut taken.pieces);
+            pieces.push(last.into());
+        }
+        Ok(Some(SealedBatch {
+            pieces,
+            events: taken.count,
+            base: head.base,
+        }))
+    }
+}
+
+/// What stands before the events of a batch.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the fields of a batch are fixed within a version of the protocol"
+)]
+pub struct BatchHead {
+    /// See [`Batch::hops`](super::Batch::hops).
+    pub hops: u8,
+    /// Who publishes.
+    pub publisher: NodeId,
+    /// The publisher's run.
+    pub epoch: Epoch,
+    /// The topic.
+    pub alias: TopicAlias,
+    /// The sequence of the first event.
+    pub base: Sequence,
+    /// See [`Batch::ttl_ms`](super::Batch::ttl_ms).
+    pub ttl_ms: Option<u32>,
+    /// What the payloads are.
+    pub content: ContentType,
+    /// The publisher's signature over the batch.
+    pub signature: Option<Signature>,
+}
+
+impl BatchHead {
+    fn put(&self, count: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.hops.put("hops", UNLIMITED, out)?;
+        self.publisher.put("publisher", UNLIMITED, out)?;
+        self.epoch.put("epoch", UNLIMITED, out)?;
+        self.alias.put("alias", UNLIMITED, out)?;
+        self.base.put("base", UNLIMITED, out)?;
+        self.ttl_ms.put("ttl_ms", UNLIMITED, out)?;
+        self.content.put("content", UNLIMITED, out)?;
+        self.signature.put("signature", UNLIMITED, out)?;
+        varint::put(out, u64::try_from(count).unwrap_or(u64::MAX));
+        Ok(())
+    }
+}
+
+/// A batch as a frame in pieces.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SealedBatch {
+    /// The frame; written in order they are one BATCH.
+    pub pieces: Vec<Bytes>,
+    /// How many events it holds.
+    pub events: usize,
+    /// The sequence of the first.
+    pub base: Sequence,
+}
+
+impl SealedBatch {
+    /// The length of the frame in bytes.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
+    }
+}
+
+impl From<super::Batch> for Body {
+    fn from(batch: super::Batch) -> Self {
+        Self::Batch(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::batch::{Batch, Entries};
+    use crate::frame::FrameDecoder;
+    use crate::message::Message;
+
+    fn head() -> BatchHead {
+        BatchHead {
+            hops: 8,
+            publisher: NodeId::from_bytes([1; 32]),
+            epoch: Epoch::new(5),
+            alias: TopicAlias::new(3),
+            base: Sequence::new(100),
+            ttl_ms: None,
+            content: ContentType::Json,
+            signature: None,
+        }
+    }
+
+    #[track_caller]
+    fn check(payloads: &[Vec<u8>]) {
+        let mut builder = BatchBuilder::new();
+        for payload in payloads {
+            builder.push_bytes(payload.clone().into());
+        }
+        let sealed = builder.seal(&head()).unwrap().unwrap();
+        assert!(builder.is_empty());
+        let mut decoder = FrameDecoder::new(1 << 20);
+        sealed
+            .pieces
+            .iter()
+            .for_each(|piece| decoder.push(piece.clone()));
+        let frame = decoder.next_frame().unwrap().unwrap();
+        assert!(decoder.is_at_boundary());
+        let message = Message::decode(&frame).unwrap();
+        let Body::Batch(batch) = message.body else {
+            panic!("not a batch")
+        };
+        let found: Vec<Vec<u8>> = batch.entries.iter().map(|bytes| bytes.to_vec()).collect();
+        assert_eq!(found, payloads);
+        let again = Batch {
+            entries: Entries::from_payloads(payloads.iter().map(Vec::as_slice)).unwrap(),
+            ..batch
+        };
+        let whole: Vec<u8> = sealed
+            .pieces
+            .iter()
+            .flat_map(|piece| piece.to_vec())
+            .collect();
+        assert_eq!(Message::from(Body::from(again)).to_bytes().unwrap(), whole);
+    }
+
+    #[test]
+    fn sealed_pieces_are_the_frame_of_the_batch() {
+        check(&[b"21.5".to_vec()]);
+        check(&[Vec::new(), b"a".to_vec(), vec![7; 300]]);
+        check(&[vec![1; 10], vec![2; 5_000], vec![3; 20], vec![4; 70_000]]);
+        check(&[vec![9; 5_000]]);
+    }
+
+    #[test]
+    fn an_empty_builder_seals_nothing() {
+        assert!(BatchBuilder::new().seal(&head()).unwrap().is_none());
+    }
+}

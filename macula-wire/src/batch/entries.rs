@@ -1,0 +1,155 @@
+//! The payloads of a batch as they stand on the wire.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::MAX_BATCH_EVENTS;
+use crate::field::{Field, UNLIMITED};
+use crate::{DecodeError, EncodeError, Reader, varint};
+
+/// The payloads of a [`Batch`](super::Batch): checked once, cut apart when they are handed out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Entries {
+    count: usize,
+    /// Each payload behind its length.
+    encoded: Bytes,
+}
+
+impl Entries {
+    /// Checks `count` length-prefixed payloads.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Invalid`] for none, [`DecodeError::TooLarge`] for more than 4,096, [`DecodeError::TrailingBytes`]
+    /// if `encoded` holds more than that, and the errors of each payload.
+    pub fn new(count: usize, encoded: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(encoded.clone());
+        check(count, &mut reader)?;
+        reader.finish()?;
+        Ok(Self { count, encoded })
+    }
+
+    /// The entries of payloads that are to be sent.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::TooLarge`] for none or for more than 4,096.
+    pub fn from_payloads<'a>(
+        payloads: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Self, EncodeError> {
+        let mut encoded = Vec::new();
+        let mut count = 0_usize;
+        for payload in payloads {
+            varint::put(
+                &mut encoded,
+                u64::try_from(payload.len()).unwrap_or(u64::MAX),
+            );
+            encoded.extend_from_slice(payload);
+            count = count.saturating_add(1);
+        }
+        if count == 0 || count > MAX_BATCH_EVENTS {
+            return Err(EncodeError::TooLarge {
+                field: "entries",
+                max: MAX_BATCH_EVENTS,
+            });
+        }
+        Ok(Self {
+            count,
+            encoded: encoded.into(),
+        })
+    }
+
+    /// How many payloads there are, 1 to 4,096.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The payloads with their lengths, as they stand on the wire: what a batch signature covers.
+    #[must_use]
+    pub const fn encoded(&self) -> &Bytes {
+        &self.encoded
+    }
+
+    /// The payloads in order, each a slice of the batch.
+    #[must_use]
+    pub fn iter(&self) -> EntriesIter {
+        EntriesIter {
+            rest: self.encoded.clone(),
+        }
+    }
+}
+
+impl IntoIterator for &Entries {
+    type Item = Bytes;
+    type IntoIter = EntriesIter;
+
+    fn into_iter(self) -> EntriesIter {
+        self.iter()
+    }
+}
+
+impl IntoIterator for Entries {
+    type Item = Bytes;
+    type IntoIter = EntriesIter;
+
+    fn into_iter(self) -> EntriesIter {
+        EntriesIter { rest: self.encoded }
+    }
+}
+
+/// Cuts the payloads of [`Entries`] apart.
+#[derive(Clone, Debug)]
+pub struct EntriesIter {
+    rest: Bytes,
+}
+
+impl Iterator for EntriesIter {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let (length, prefix) = varint::split(&self.rest).ok()?;
+        let end = prefix.checked_add(usize::try_from(length).ok()?)?;
+        if end > self.rest.len() {
+            return None;
+        }
+        let payload = self.rest.slice(prefix..end);
+        bytes::Buf::advance(&mut self.rest, end);
+        Some(payload)
+    }
+}
+
+fn check(count: usize, reader: &mut Reader) -> Result<(), DecodeError> {
+    if count == 0 {
+        return Err(DecodeError::Invalid {
+            field: "entries",
+            value: 0,
+        });
+    }
+    if count > MAX_BATCH_EVENTS {
+        return Err(DecodeError::TooLarge {
+            field: "entries",
+            max: MAX_BATCH_EVENTS,
+        });
+    }
+    (0..count).try_for_each(|_| reader.skip_bytes("entry", UNLIMITED))
+}
+
+impl Field for Entries {
+    fn put(&self, _: &'static str, _: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        varint::put(out, u64::try_from(self.count).unwrap_or(u64::MAX));
+        out.extend_from_slice(&self.encoded);
+        Ok(())
+    }
+
+    fn take(field: &'static str, _: usize, input: &mut Reader) -> Result<Self, DecodeError> {
+        let count = input.length(field, MAX_BATCH_EVENTS)?;
+        let start = input.position();
+        check(count, input)?;
+        Ok(Self {
+            count,
+            encoded: input.since(start),
+        })
+    }
+}

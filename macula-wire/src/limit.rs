@@ -1,0 +1,40 @@
+//! The limits of version 1 in one place; each is also named at the field that it bounds.
+
+pub use crate::batch::MAX_BATCH_EVENTS;
+pub use crate::content::{
+    MAX_CONTENT_NAME_LEN, MAX_HEADER_KEY_LEN, MAX_HEADER_VALUE_LEN, MAX_HEADERS,
+};
+pub use crate::extension::{MAX_EXTENSION_LEN, MAX_EXTENSIONS};
+pub use crate::frame::{DEFAULT_MAX_FRAME_LEN, FORMAT_MAX_FRAME_LEN, HEADER_LEN};
+pub use crate::name::{MAX_NAME_LEN, MAX_SEGMENTS};
+
+/// The largest payload of an event or a call in bytes by default: 1 MiB.
+///
+/// A frame may be larger by what stands around the payload; see [`DEFAULT_MAX_FRAME_LEN`].
+pub const DEFAULT_MAX_PAYLOAD_LEN: usize = 1 << 20;
+/// The largest payload that any configuration allows: what a frame of the format's limit can hold.
+pub const FORMAT_MAX_PAYLOAD_LEN: usize = FORMAT_MAX_FRAME_LEN - 65_536;
+/// The most addresses of a member.
+pub const MAX_ADDRESSES: usize = 8;
+/// The most application tags of a member.
+pub const MAX_TAGS: usize = 16;
+/// The longest key or value of a tag, and the longest zone, tenant, agent or version text, in bytes.
+pub const MAX_TEXT_LEN: usize = 64;
+/// The longest explanation in an error in bytes. It is for people and never parsed.
+pub const MAX_DETAIL_LEN: usize = 512;
+/// The longest ordering key, deduplication id or idempotency key in bytes.
+pub const MAX_KEY_LEN: usize = 64;
+/// The most certificates of a chain.
+pub const MAX_CHAIN: usize = 4;
+/// The longest certificate in bytes.
+pub const MAX_CERTIFICATE_LEN: usize = crate::field::MAX_LISTED_BYTES;
+/// The length of the token that binds a connection to a session where the transport has no streams.
+pub const TOKEN_LEN: usize = 16;
+/// The most patterns in one INTEREST, and the most procedures in one OFFER.
+pub const MAX_ANNOUNCED: usize = 1_024;
+/// The most updates that one membership message carries.
+pub const MAX_UPDATES: usize = 64;
+/// The most frame versions that a HANDSHAKE offers.
+pub const MAX_VERSIONS: usize = 8;
+/// The hop limit that a publisher or a caller starts with.
+pub const DEFAULT_HOPS: u8 = 8;

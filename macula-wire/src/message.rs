@@ -1,0 +1,234 @@
+//! Every message of version 1, by number.
+
+mod call;
+mod event;
+mod membership;
+mod session;
+
+pub use call::{
+    CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Offer, OfferedProcedure,
+    Register, RpcCall, Unregister,
+};
+pub use event::{Alias, Event, Interest, Priority, Publish, Qos, Receipt, Subscribe, Unsubscribe};
+pub use membership::{
+    Accusation, MemberRecord, MemberStatus, SignedAccusation, SignedRecord, SwimAck, SwimGossip,
+    SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Update,
+};
+pub use session::{
+    Ack, CertUpdate, Close, Drain, ErrorReport, Handshake, HandshakeAck, Heartbeat, Ping, Pong,
+    Role, Roles, Stream, StreamKind,
+};
+
+use alloc::vec::Vec;
+
+use crate::batch::Batch;
+use crate::extension::Extensions;
+use crate::field::{Field, UNLIMITED};
+use crate::frame::{Frame, put_frame};
+use crate::{DecodeError, EncodeError, Reader};
+
+macro_rules! messages {
+    ($($(#[$doc:meta])* $variant:ident($body:ty) = $number:literal $name:literal,)*) => {
+        /// The number of a message.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        #[non_exhaustive]
+        pub enum Kind { $($(#[$doc])* $variant,)* }
+
+        impl Kind {
+            /// Every message of version 1, in the order of the numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The message of a number; `None` if version 1 does not know it.
+            #[must_use]
+            pub const fn from_number(number: u8) -> Option<Self> {
+                match number { $($number => Some(Self::$variant),)* _ => None }
+            }
+
+            /// The number in the header of the frame.
+            #[must_use]
+            pub const fn number(self) -> u8 {
+                match self { $(Self::$variant => $number,)* }
+            }
+
+            /// The name in the specification.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+
+        /// What a message says.
+        #[derive(Clone, Debug, Eq, PartialEq)]
+        #[non_exhaustive]
+        pub enum Body { $($(#[$doc])* $variant($body),)* }
+
+        impl Body {
+            /// The number of the message.
+            #[must_use]
+            pub const fn kind(&self) -> Kind {
+                match self { $(Self::$variant(_) => Kind::$variant,)* }
+            }
+
+            fn put(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+                match self { $(Self::$variant(body) => body.put(stringify!($variant), UNLIMITED, out),)* }
+            }
+
+            fn take(kind: Kind, input: &mut Reader) -> Result<Self, DecodeError> {
+                match kind { $(Kind::$variant => <$body>::take(stringify!($variant), UNLIMITED, input).map(Self::$variant),)* }
+            }
+        }
+
+        messages!(@from $($variant($body),)*);
+    };
+    (@from Batch($first:ty), $($rest:tt)*) => { messages!(@from $($rest)*); };
+    (@from $variant:ident($body:ty), $($rest:tt)*) => {
+        impl From<$body> for Body {
+            fn from(body: $body) -> Self {
+                Self::$variant(body)
+            }
+        }
+        messages!(@from $($rest)*);
+    };
+    (@from) => {};
+}
+
+messages! {
+    /// Opens the control stream.
+    Handshake(Handshake) = 0x01 "HANDSHAKE",
+    /// Answers HANDSHAKE: the link is up.
+    HandshakeAck(HandshakeAck) = 0x02 "HANDSHAKE_ACK",
+    /// Keeps a link alive whose transport does not.
+    Heartbeat(Heartbeat) = 0x03 "HEARTBEAT",
+    /// Asks for a PONG.
+    Ping(Ping) = 0x04 "PING",
+    /// Answers PING.
+    Pong(Pong) = 0x05 "PONG",
+    /// Opens every stream but the control stream.
+    Stream(Stream) = 0x06 "STREAM",
+    /// Replaces the certificate of a live link.
+    CertUpdate(CertUpdate) = 0x07 "CERT_UPDATE",
+    /// Asks for nothing new: the sender is about to leave.
+    Drain(Drain) = 0x08 "DRAIN",
+    /// Says that a request was carried out.
+    Ack(Ack) = 0x09 "ACK",
+    /// A client's event with options of its own.
+    Publish(Publish) = 0x10 "PUBLISH",
+    /// A client asks for the events of a pattern.
+    Subscribe(Subscribe) = 0x11 "SUBSCRIBE",
+    /// A client ends a subscription.
+    Unsubscribe(Unsubscribe) = 0x12 "UNSUBSCRIBE",
+    /// One event that names everything it needs.
+    Event(Event) = 0x13 "EVENT",
+    /// Announces the number of a topic.
+    Alias(Alias) = 0x14 "ALIAS",
+    /// Events of one publisher and topic.
+    Batch(Batch) = 0x15 "BATCH",
+    /// What patterns the subscribers of a member want.
+    Interest(Interest) = 0x16 "INTEREST",
+    /// What became of a published event.
+    Receipt(Receipt) = 0x17 "RECEIPT",
+    /// Opens a call.
+    RpcCall(RpcCall) = 0x20 "RPC_CALL",
+    /// Ends a call with a result.
+    RpcResult(CallResult) = 0x21 "RPC_RESULT",
+    /// Ends a call with an error.
+    RpcError(CallError) = 0x22 "RPC_ERROR",
+    /// A client offers a procedure.
+    Register(Register) = 0x23 "REGISTER",
+    /// A client withdraws a procedure.
+    Unregister(Unregister) = 0x24 "UNREGISTER",
+    /// What procedures a member serves.
+    Offer(Offer) = 0x25 "OFFER",
+    /// Ends a call from the caller's side.
+    RpcCancel(CallCancel) = 0x26 "RPC_CANCEL",
+    /// A part of a result before its end.
+    RpcProgress(CallProgress) = 0x27 "RPC_PROGRESS",
+    /// Asks a member whether it is there.
+    SwimPing(SwimPing) = 0x50 "SWIM_PING",
+    /// Answers a SWIM_PING.
+    SwimAck(SwimAck) = 0x51 "SWIM_ACK",
+    /// Asks another member to probe on one's behalf.
+    SwimPingReq(SwimPingReq) = 0x52 "SWIM_PING_REQ",
+    /// Says that a probe on another's behalf has not been answered yet.
+    SwimNack(SwimNack) = 0x53 "SWIM_NACK",
+    /// Carries news of members by itself.
+    SwimGossip(SwimGossip) = 0x54 "SWIM_GOSSIP",
+    /// Enters the membership by a member that is in it.
+    SwimJoin(SwimJoin) = 0x55 "SWIM_JOIN",
+    /// Tells all that a member knows of the membership.
+    SwimState(SwimState) = 0x56 "SWIM_STATE",
+    /// Says what went wrong.
+    Error(ErrorReport) = 0xf0 "ERROR",
+    /// Ends the link.
+    Close(Close) = 0xff "CLOSE",
+}
+
+/// A message: its body and what extends it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Message {
+    /// What it says.
+    pub body: Body,
+    /// What later versions and other implementations add to it.
+    pub extensions: Extensions,
+}
+
+impl Message {
+    /// A message with extensions.
+    #[must_use]
+    pub const fn new(body: Body, extensions: Extensions) -> Self {
+        Self { body, extensions }
+    }
+
+    /// The number of the message.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.body.kind()
+    }
+
+    /// Appends the frame of the message to `out`.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::TooLarge`] if a field or the frame is over its limit; `out` is as it was before then.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        put_frame(out, self.kind().number(), |out| {
+            self.body.put(out)?;
+            self.extensions.put("extensions", UNLIMITED, out)
+        })
+    }
+
+    /// The frame of the message.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn to_bytes(&self) -> Result<Vec<u8>, EncodeError> {
+        let mut out = Vec::new();
+        self.encode(&mut out)?;
+        Ok(out)
+    }
+
+    /// Reads the body of a frame.
+    ///
+    /// Byte strings in the result are slices of the frame. What is accepted encodes to the same bytes again.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`], in every case in which the body is not one that [`encode`](Self::encode) could have made.
+    pub fn decode(frame: &Frame) -> Result<Self, DecodeError> {
+        let number = frame.number;
+        let kind = Kind::from_number(number).ok_or(DecodeError::UnknownKind { number })?;
+        let mut reader = Reader::new(frame.body.clone());
+        let body = Body::take(kind, &mut reader)?;
+        let extensions = Extensions::take("extensions", UNLIMITED, &mut reader)?;
+        reader.finish()?;
+        Ok(Self { body, extensions })
+    }
+}
+
+impl<T: Into<Body>> From<T> for Message {
+    fn from(body: T) -> Self {
+        Self::new(body.into(), Extensions::new())
+    }
+}

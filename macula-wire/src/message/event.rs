@@ -1,0 +1,164 @@
+//! 0x10 to 0x1F: events.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::content::{Header, MAX_HEADERS};
+use crate::field::{UNLIMITED, record, tagged};
+use crate::limit::{MAX_ANNOUNCED, MAX_CHAIN, MAX_KEY_LEN};
+use crate::{
+    ContentType, Epoch, NodeId, Pattern, RequestId, Sequence, Signature, SubscriptionId, Topic,
+    TopicAlias,
+};
+
+tagged! {
+    /// The class of an event; each has a stream of its own on every link.
+    pub enum Priority as "priority" {
+        /// Before all others.
+        Realtime = 0,
+        /// Before most.
+        High = 1,
+        /// The default.
+        Normal = 2,
+        /// When nothing else waits.
+        Bulk = 3,
+    }
+}
+
+tagged! {
+    /// What is promised about the delivery of an event.
+    pub enum Qos as "qos" {
+        /// At most once; loss is counted and told.
+        AtMostOnce = 0,
+        /// Kept and repeated until each subscriber has it.
+        AtLeastOnce = 1,
+    }
+}
+
+record! {
+    /// PUBLISH: an event with options of its own, from a client to its member.
+    pub struct Publish {
+        /// Asks for a RECEIPT under this number.
+        pub request: Option<RequestId>,
+        /// The topic.
+        pub topic: Topic,
+        /// What is promised.
+        pub qos: Qos,
+        /// Whether the event stays as the last value of its topic.
+        pub retain: bool,
+        /// How long it is worth delivering, in milliseconds; `None` for ever.
+        pub ttl_ms: Option<u32>,
+        /// Events with one key keep their order where others need not; at most 64 bytes.
+        pub key: Option<Bytes> [MAX_KEY_LEN],
+        /// Names the event for whoever must not see it twice; at most 64 bytes.
+        pub dedup: Option<Bytes> [MAX_KEY_LEN],
+        /// What the payload is.
+        pub content: ContentType,
+        /// At most 32.
+        pub headers: Vec<Header> [MAX_HEADERS],
+        /// The payload.
+        pub payload: Bytes [UNLIMITED],
+    }
+}
+
+record! {
+    /// SUBSCRIBE: a client asks for events. Answered by ACK or ERROR; no event comes before the ACK.
+    pub struct Subscribe {
+        /// Names the answer.
+        pub request: RequestId,
+        /// Names the subscription on this link.
+        pub subscription: SubscriptionId,
+        /// What is wanted.
+        pub pattern: Pattern,
+    }
+}
+
+record! {
+    /// UNSUBSCRIBE: a client ends a subscription. Answered by ACK or ERROR.
+    pub struct Unsubscribe {
+        /// Names the answer.
+        pub request: RequestId,
+        /// That of the SUBSCRIBE.
+        pub subscription: SubscriptionId,
+    }
+}
+
+record! {
+    /// EVENT: one event by itself, with its topic by name.
+    pub struct Event {
+        /// How many more nodes may pass it on. Not signed.
+        pub hops: u8,
+        /// Who published.
+        pub publisher: NodeId,
+        /// The publisher's run.
+        pub epoch: Epoch,
+        /// The topic.
+        pub topic: Topic,
+        /// The place among the publisher's events of this epoch and topic.
+        pub sequence: Sequence,
+        /// How long it is worth delivering, in milliseconds from when it was sent; `None` for ever.
+        pub ttl_ms: Option<u32>,
+        /// What the payload is.
+        pub content: ContentType,
+        /// At most 32.
+        pub headers: Vec<Header> [MAX_HEADERS],
+        /// The publisher's signature, as for a batch of one.
+        pub signature: Option<Signature>,
+        /// The payload.
+        pub payload: Bytes [UNLIMITED],
+    }
+}
+
+record! {
+    /// ALIAS: the number that stands for a topic in the batches of one publisher and epoch.
+    ///
+    /// Sent on each event stream before the first batch that uses it. Sent again, it tells that every event before
+    /// `next` that did not come was dropped on purpose.
+    pub struct Alias {
+        /// Whose numbers these are.
+        pub publisher: NodeId,
+        /// The publisher's run.
+        pub epoch: Epoch,
+        /// The number.
+        pub alias: TopicAlias,
+        /// What it stands for.
+        pub topic: Topic,
+        /// The sequence of the next event on this stream.
+        pub next: Sequence,
+        /// The publisher's certificates (DER, leaf first) where the publisher is not the sender; otherwise none.
+        pub chain: Vec<Bytes> [MAX_CHAIN],
+    }
+}
+
+record! {
+    /// INTEREST: what patterns the sender wants events for. From member to member, in a small realm to all.
+    pub struct Interest {
+        /// Counts the changes; the first INTEREST on a link has `full` and any version.
+        pub version: u64,
+        /// Whether everything said before is to be forgotten.
+        pub full: bool,
+        /// How long this holds without renewal, in milliseconds.
+        pub lease_ms: u32,
+        /// Patterns that are wanted from this version on, strictly ascending; at most 1,024.
+        pub add: Vec<Pattern> [MAX_ANNOUNCED],
+        /// Patterns that are no longer wanted, strictly ascending; at most 1,024.
+        pub remove: Vec<Pattern> [MAX_ANNOUNCED],
+    }
+}
+
+record! {
+    /// RECEIPT: what became of an event.
+    pub struct Receipt {
+        /// That of the PUBLISH.
+        pub request: RequestId,
+        /// How many sessions it was owed to when it was published.
+        pub matched: u32,
+        /// How many of them have it.
+        pub acked: u32,
+        /// For how many its time to live ended.
+        pub expired: u32,
+        /// For how many it was dropped.
+        pub dropped: u32,
+    }
+}
