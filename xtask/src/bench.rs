@@ -1,0 +1,134 @@
+//! `bench`: times by criterion, and instructions by callgrind against a committed baseline.
+
+mod instructions;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::failure::Failure;
+use crate::options::{Accepts, Names, Options};
+use crate::process::{Tool, cargo, is_installed, read, root};
+use instructions::{Counts, compare};
+
+/// The committed counts, by scenario.
+const BASELINE: &str = "xtask/bench/instructions.json";
+/// Where the program lies that runs one scenario: `instructions NAME`, and `instructions --list`.
+const PROGRAM: &str = "xtask/bench/src/bin/instructions.rs";
+
+/// Runs the benches.
+///
+/// # Errors
+///
+/// When a bench fails, or a scenario takes too many instructions.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    let accepts = Accepts {
+        flags: &["--quick", "--bless"],
+        numbers: &[],
+        names: Names::Refused,
+    };
+    let options = Options::read(accepts, arguments)?;
+    if options.has("--bless") {
+        return bless();
+    }
+    let mut criterion = cargo("bench --locked -p macula-bench");
+    if options.has("--quick") {
+        criterion = criterion.words("-- --quick");
+    }
+    criterion.run()?;
+    match missing() {
+        Some(missing) => {
+            println!("{missing}");
+            Ok(())
+        }
+        None => check_instructions(),
+    }
+}
+
+/// Why instructions cannot be counted here; nothing when they can.
+pub(crate) fn missing() -> Option<String> {
+    if !is_installed("valgrind") {
+        return Some("absent: valgrind (optional), so no instructions are counted".to_owned());
+    }
+    if !root().join(PROGRAM).is_file() {
+        return Some(format!("absent: {PROGRAM}, so no instructions are counted"));
+    }
+    None
+}
+
+/// Counts the instructions of every scenario and compares them with the baseline.
+///
+/// # Errors
+///
+/// When a scenario takes 5 % more than its baseline, or a scenario and the baseline do not match.
+pub(crate) fn check_instructions() -> Result<(), Failure> {
+    let baseline = baseline()?;
+    let verdict = compare(&baseline, &count()?);
+    for line in &verdict.lines {
+        println!("{line}");
+    }
+    if verdict.failed {
+        return Err(Failure::failed(format!(
+            "instructions differ from {BASELINE}; mend the code, or say why in the commit that \
+             takes the new counts with `cargo xtask bench --bless`"
+        )));
+    }
+    Ok(())
+}
+
+/// Writes the counts of this machine as the baseline.
+fn bless() -> Result<(), Failure> {
+    if let Some(missing) = missing() {
+        return Err(Failure::failed(missing));
+    }
+    let counts = count()?;
+    let text = serde_json::to_string_pretty(&counts)
+        .map_err(|error| Failure::failed(format!("cannot write the counts: {error}")))?;
+    std::fs::write(root().join(BASELINE), format!("{text}\n"))
+        .map_err(|error| Failure::failed(format!("cannot write {BASELINE}: {error}")))?;
+    println!("{BASELINE}: {} scenarios", counts.len());
+    Ok(())
+}
+
+fn baseline() -> Result<Counts, Failure> {
+    serde_json::from_str(&read(&root().join(BASELINE))?)
+        .map_err(|error| Failure::failed(format!("{BASELINE} is damaged: {error}")))
+}
+
+/// Counts the instructions of every scenario.
+fn count() -> Result<Counts, Failure> {
+    cargo("build --quiet --release --locked -p macula-bench --bin instructions").run()?;
+    let folder =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
+    let program = folder
+        .join("release")
+        .join(format!("instructions{}", std::env::consts::EXE_SUFFIX));
+    let scenarios = Tool::new(&program).arg("--list").output()?;
+    // What the program costs without a scenario: start and end of a process.
+    let idle = instructions_of(&program, "--list")?;
+    let mut counts = BTreeMap::new();
+    for scenario in scenarios
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
+        let total = instructions_of(&program, scenario)?;
+        counts.insert(scenario.to_owned(), total.saturating_sub(idle));
+    }
+    Ok(counts)
+}
+
+/// The instructions that one run of `program` takes.
+fn instructions_of(program: &Path, argument: &str) -> Result<u64, Failure> {
+    let (succeeded, _stdout, stderr) = Tool::new("valgrind")
+        .words("--tool=callgrind --callgrind-out-file=/dev/null")
+        .arg(program)
+        .arg(argument)
+        .captured()?;
+    instructions::read(&stderr)
+        .filter(|_count| succeeded)
+        .ok_or_else(|| {
+            Failure::failed(format!(
+                "callgrind counted nothing for {argument}:\n{stderr}"
+            ))
+        })
+}
