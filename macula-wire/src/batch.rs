@@ -7,7 +7,7 @@ pub use builder::{BatchBuilder, BatchHead, SealedBatch};
 pub use entries::{Entries, EntriesIter};
 
 use crate::field::record;
-use crate::{ContentType, Epoch, NodeId, Sequence, Signature, TopicAlias};
+use crate::{ContentType, EncodeError, Epoch, NodeId, Sequence, Signature, TopicAlias, check};
 
 /// The most events of one batch.
 pub const MAX_BATCH_EVENTS: usize = 4_096;
@@ -37,4 +37,15 @@ record! {
         /// The payloads, one to 4,096.
         pub entries: Entries,
     }
+    check check_batch
+}
+
+fn check_batch(batch: &Batch) -> Result<(), EncodeError> {
+    check_range(batch.base, batch.entries.count())
+}
+
+/// The sequences of a batch do not run over the end of the numbers.
+fn check_range(base: Sequence, count: usize) -> Result<(), EncodeError> {
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    check::require(base.get().checked_add(count).is_some(), "base", base.get())
 }

@@ -7,7 +7,7 @@ use core::fmt;
 use bytes::Bytes;
 
 use crate::field::{Field, record};
-use crate::{DecodeError, EncodeError, Reader, varint};
+use crate::{DecodeError, EncodeError, Reader, check, varint};
 
 /// The longest name of a content type in bytes.
 pub const MAX_CONTENT_NAME_LEN: usize = 127;
@@ -29,7 +29,7 @@ pub enum ContentType {
     Bincode,
     /// Erlang's external term format, version 131.
     Etf,
-    /// Any other, by its media type: 1 to 127 visible ASCII characters.
+    /// Any other, by its media type. One of the types above is refused under its name.
     Named(MediaType),
 }
 
@@ -106,6 +106,9 @@ impl Field for ContentType {
             Self::Bincode => 4,
             Self::Etf => 5,
             Self::Named(name) => {
+                if !matches!(Self::from_media_type(&name.0), Some(Self::Named(_))) {
+                    return Err(EncodeError::NotCanonical);
+                }
                 varint::put(out, NAMED);
                 return name.0.put(field, MAX_CONTENT_NAME_LEN, out);
             }
@@ -150,10 +153,22 @@ pub const MAX_HEADER_VALUE_LEN: usize = 1_024;
 
 record! {
     /// A named value that travels beside a payload, for instance `traceparent` (W3C Trace Context).
+    ///
+    /// The headers of a message strictly ascend by key, so that no two readers can take different ones for the first.
     pub struct Header {
-        /// The key, at most 64 bytes.
+        /// The key: 1 to 64 visible ASCII characters.
         pub key: String [MAX_HEADER_KEY_LEN],
         /// The value, at most 1,024 bytes.
         pub value: Bytes [MAX_HEADER_VALUE_LEN],
     }
+    check check_header
+}
+
+fn check_header(header: &Header) -> Result<(), EncodeError> {
+    check::word("key", &header.key)
+}
+
+/// The keys strictly ascend.
+pub(crate) fn check_headers(headers: &[Header]) -> Result<(), EncodeError> {
+    check::ascending(headers.iter().map(|header| &header.key))
 }

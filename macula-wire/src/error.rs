@@ -22,7 +22,7 @@ pub enum DecodeError {
     Invalid {
         /// The field, as the specification names it.
         field: &'static str,
-        /// The value found, truncated to 64 bits.
+        /// What is wrong with it: the value itself, a character, or a count.
         value: u64,
     },
     /// A name that is not in its canonical form.
@@ -80,9 +80,22 @@ impl From<NameError> for DecodeError {
 }
 
 /// Why a message could not be encoded. The output is as it was before.
+///
+/// Exactly what a receiver would refuse is refused here already.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum EncodeError {
+    /// A value outside the set that the field allows.
+    #[error("value {value} is not allowed for {field}")]
+    Invalid {
+        /// The field, as the specification names it.
+        field: &'static str,
+        /// What is wrong with it: the value itself, a character, or a count.
+        value: u64,
+    },
+    /// A list out of order, an entry doubled, or a spelling for which a shorter one exists.
+    #[error("value is not in its canonical form")]
+    NotCanonical,
     /// A length or a count beyond the limit of its field.
     #[error("{field} is over its limit of {max}")]
     TooLarge {
@@ -91,4 +104,15 @@ pub enum EncodeError {
         /// The limit, in bytes or entries.
         max: usize,
     },
+}
+
+impl EncodeError {
+    /// The same fault, found by a receiver.
+    pub(crate) const fn as_refusal(self) -> DecodeError {
+        match self {
+            Self::Invalid { field, value } => DecodeError::Invalid { field, value },
+            Self::NotCanonical => DecodeError::NotCanonical,
+            Self::TooLarge { field, max } => DecodeError::TooLarge { field, max },
+        }
+    }
 }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::check::require;
 use crate::field::Field;
 use crate::{DecodeError, EncodeError, Reader, varint};
 
@@ -30,8 +31,10 @@ impl Extensions {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::TooLarge`] beyond 16 extensions or 4,096 bytes; nothing is changed then.
+    /// [`EncodeError::TooLarge`] beyond 16 extensions or 4,096 bytes, [`EncodeError::Invalid`] for an odd tag, which a
+    /// receiver of this version has to refuse; nothing is changed then.
     pub fn insert(&mut self, tag: u32, value: Bytes) -> Result<(), EncodeError> {
+        require(tag.is_multiple_of(2), "extension tag", u64::from(tag))?;
         if value.len() > MAX_EXTENSION_LEN {
             return Err(EncodeError::TooLarge {
                 field: "extension",

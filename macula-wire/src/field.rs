@@ -9,10 +9,10 @@ use bytes::Bytes;
 use crate::{
     CallId, DecodeError, EncodeError, Epoch, Incarnation, NodeId, Pattern, ProbeId, Procedure,
     Reader, RealmName, RegistrationId, RequestId, Sequence, Signature, SubscriptionId, Topic,
-    TopicAlias, name, varint,
+    TopicAlias, check, name, varint,
 };
 
-/// A value with one encoding. `max` bounds the length of byte strings, texts and lists; other types ignore it.
+/// A value with one encoding, which both directions hold it to. `max` bounds the length of byte strings, texts and lists; other types ignore it.
 pub(crate) trait Field: Sized {
     /// Appends the value.
     fn put(&self, field: &'static str, max: usize, out: &mut Vec<u8>) -> Result<(), EncodeError>;
@@ -121,8 +121,10 @@ impl Field for Bytes {
     }
 }
 
+/// A text for people or programs: UTF-8 without control characters.
 impl Field for String {
     fn put(&self, field: &'static str, max: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        check::text(field, self)?;
         put_length(field, max, self.len(), out)?;
         out.extend_from_slice(self.as_bytes());
         Ok(())
@@ -130,10 +132,9 @@ impl Field for String {
 
     fn take(field: &'static str, max: usize, input: &mut Reader) -> Result<Self, DecodeError> {
         let bytes = input.bytes(field, max)?;
-        match core::str::from_utf8(&bytes) {
-            Ok(text) => Ok(text.into()),
-            Err(_) => Err(DecodeError::Utf8),
-        }
+        let text = core::str::from_utf8(&bytes).map_err(|_| DecodeError::Utf8)?;
+        check::text(field, text).map_err(EncodeError::as_refusal)?;
+        Ok(text.into())
     }
 }
 
@@ -185,9 +186,11 @@ impl<T: Field> Field for Vec<T> {
     }
 }
 
+/// An address and a port. What else IPv6 knows (flow, scope) stays here, and a mapped IPv4 address is written as the
+/// IPv4 address that it is.
 impl Field for SocketAddr {
     fn put(&self, field: &'static str, max: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        match self.ip() {
+        match self.ip().to_canonical() {
             IpAddr::V4(ip) => {
                 out.push(0);
                 out.extend_from_slice(&ip.octets());
@@ -254,8 +257,11 @@ macro_rules! tagged {
 pub(crate) use tagged;
 
 /// Declares a struct whose encoding is that of its fields in order.
+///
+/// The function after `check` is asked before the value is written and after it was read. Records hold records that
+/// were declared before them and never themselves, so nesting has the depth of the declarations.
 macro_rules! record {
-    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$fdoc:meta])* pub $f:ident: $t:ty $([$max:expr])?,)* }) => {
+    ($(#[$doc:meta])* pub struct $name:ident { $($(#[$fdoc:meta])* pub $f:ident: $t:ty $([$max:expr])?,)* } $(check $check:path)?) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Eq, PartialEq)]
         #[expect(clippy::exhaustive_structs, reason = "the fields are fixed within a version of the protocol")]
@@ -264,13 +270,16 @@ macro_rules! record {
         impl $crate::field::Field for $name {
             fn put(&self, _: &'static str, _: usize, out: &mut alloc::vec::Vec<u8>) -> Result<(), $crate::EncodeError> {
                 let _: &alloc::vec::Vec<u8> = out;
+                $($check(self)?;)?
                 $($crate::field::Field::put(&self.$f, stringify!($f), $crate::field::limit!($($max)?), out)?;)*
                 Ok(())
             }
 
             fn take(_: &'static str, _: usize, input: &mut $crate::Reader) -> Result<Self, $crate::DecodeError> {
                 let _: &$crate::Reader = input;
-                Ok(Self { $($f: $crate::field::Field::take(stringify!($f), $crate::field::limit!($($max)?), input)?,)* })
+                let value = Self { $($f: $crate::field::Field::take(stringify!($f), $crate::field::limit!($($max)?), input)?,)* };
+                $($check(&value).map_err($crate::EncodeError::as_refusal)?;)?
+                Ok(value)
             }
         }
     };

@@ -27,6 +27,7 @@
 extern crate alloc;
 
 pub mod batch;
+mod check;
 mod code;
 pub mod content;
 mod error;

@@ -18,7 +18,7 @@ pub const FORMAT_MAX_PAYLOAD_LEN: usize = FORMAT_MAX_FRAME_LEN - 65_536;
 pub const MAX_ADDRESSES: usize = 8;
 /// The most application tags of a member.
 pub const MAX_TAGS: usize = 16;
-/// The longest key or value of a tag, and the longest zone, tenant, agent or version text, in bytes.
+/// The longest key or value of a tag, and the longest agent text, in bytes.
 pub const MAX_TEXT_LEN: usize = 64;
 /// The longest explanation in an error in bytes. It is for people and never parsed.
 pub const MAX_DETAIL_LEN: usize = 512;
@@ -28,6 +28,12 @@ pub const MAX_KEY_LEN: usize = 64;
 pub const MAX_CHAIN: usize = 4;
 /// The longest certificate in bytes.
 pub const MAX_CERTIFICATE_LEN: usize = crate::field::MAX_LISTED_BYTES;
+/// The longest zone in bytes.
+pub const MAX_ZONE_LEN: usize = 63;
+/// The least that a HANDSHAKE or HANDSHAKE_ACK may name as the largest body its sender accepts, in bytes.
+///
+/// Every message without payload, certificates or announcements fits it.
+pub const MIN_MAX_FRAME_LEN: usize = 4_096;
 /// The length of the token that binds a connection to a session where the transport has no streams.
 pub const TOKEN_LEN: usize = 16;
 /// The most patterns in one INTEREST, and the most procedures in one OFFER.

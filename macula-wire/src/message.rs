@@ -19,6 +19,7 @@ pub use session::{
     Role, Roles, Stream, StreamKind,
 };
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::batch::Batch;
@@ -190,7 +191,8 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::TooLarge`] if a field or the frame is over its limit; `out` is as it was before then.
+    /// [`EncodeError`] for whatever a receiver would refuse: a field or the frame over its limit, a list out of order, a
+    /// value that its field does not allow. `out` is as it was before then.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         put_frame(out, self.kind().number(), |out| {
             self.body.put(out)?;
@@ -231,4 +233,19 @@ impl<T: Into<Body>> From<T> for Message {
     fn from(body: T) -> Self {
         Self::new(body.into(), Extensions::new())
     }
+}
+
+/// What of `text` may stand in a detail or an agent: a space for each control character, cut to `max` bytes at a
+/// character.
+#[must_use]
+pub fn printable(text: &str, max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(max));
+    for one in text.chars() {
+        let one = if one.is_control() { ' ' } else { one };
+        if out.len().saturating_add(one.len_utf8()) > max {
+            break;
+        }
+        out.push(one);
+    }
+    out
 }

@@ -9,6 +9,7 @@ use crate::extension::Extensions;
 use crate::field::{Field, UNLIMITED};
 use crate::frame::{FrameHeader, HEADER_LEN};
 use crate::message::{Body, Kind};
+use crate::varint::MAX_VARINT_LEN;
 use crate::{ContentType, EncodeError, Epoch, NodeId, Sequence, Signature, TopicAlias, varint};
 
 /// Payloads from this length on are sent from where they lie instead of being copied into the batch.
@@ -24,7 +25,12 @@ pub struct BatchBuilder {
     length: usize,
     pieces: Vec<Bytes>,
     open: Vec<u8>,
+    /// What the last batch took of `open`, so that the next one reserves it at once.
+    usual: usize,
 }
+
+/// The most that is reserved for a batch before its events are there, in bytes.
+const MAX_RESERVED: usize = 65_536;
 
 impl BatchBuilder {
     /// A builder without events.
@@ -35,6 +41,7 @@ impl BatchBuilder {
             length: 0,
             pieces: Vec::new(),
             open: Vec::new(),
+            usual: 0,
         }
     }
 
@@ -61,11 +68,19 @@ impl BatchBuilder {
     pub const fn has_room(&self, payload: usize, max: usize) -> bool {
         self.count == 0
             || (self.count < MAX_BATCH_EVENTS
-                && self.length.saturating_add(payload).saturating_add(9) <= max)
+                && self
+                    .length
+                    .saturating_add(payload)
+                    .saturating_add(MAX_VARINT_LEN)
+                    <= max)
     }
 
     /// Adds an event whose payload is copied. The caller has asked [`has_room`](Self::has_room).
     pub fn push(&mut self, payload: &[u8]) {
+        if self.open.capacity() == 0 {
+            self.open
+                .reserve(self.usual.max(payload.len().saturating_add(MAX_VARINT_LEN)));
+        }
         let before = self.open.len();
         varint::put(
             &mut self.open,
@@ -105,12 +120,22 @@ impl BatchBuilder {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::TooLarge`] if the frame is over 16 MiB; the events are gone then.
+    /// [`EncodeError::TooLarge`] if the frame is over 16 MiB or there are more than 4,096 events,
+    /// [`EncodeError::Invalid`] if the sequences run over the end of the numbers; the events are gone then.
     pub fn seal(&mut self, head: &BatchHead) -> Result<Option<SealedBatch>, EncodeError> {
         let mut taken = core::mem::take(self);
+        self.usual = taken.open.len().saturating_add(1).min(MAX_RESERVED);
         if taken.is_empty() {
+            self.usual = taken.usual;
             return Ok(None);
         }
+        if taken.count > MAX_BATCH_EVENTS {
+            return Err(EncodeError::TooLarge {
+                field: "entries",
+                max: MAX_BATCH_EVENTS,
+            });
+        }
+        super::check_range(head.base, taken.count)?;
         let mut first = Vec::with_capacity(HEADER_LEN.saturating_add(128));
         first.extend_from_slice(&[0; HEADER_LEN]);
         head.put(taken.count, &mut first)?;
@@ -127,6 +152,8 @@ impl BatchBuilder {
         if taken.pieces.is_empty() && first.len().saturating_add(last.len()) <= BY_REFERENCE {
             first.extend_from_slice(&last);
             pieces.push(first.into());
+            last.clear();
+            self.open = last;
         } else {
             pieces.push(first.into());
             pieces.append(&mut taken.pieces);
@@ -267,6 +294,52 @@ mod tests {
         check(&[Vec::new(), b"a".to_vec(), vec![7; 300]]);
         check(&[vec![1; 10], vec![2; 5_000], vec![3; 20], vec![4; 70_000]]);
         check(&[vec![9; 5_000]]);
+    }
+
+    #[test]
+    fn a_builder_seals_batch_after_batch() {
+        let mut builder = BatchBuilder::new();
+        for round in 0..5_u8 {
+            let payload = vec![round; usize::from(round).saturating_mul(2_000)];
+            builder.push(&payload);
+            builder.push(b"last");
+            let sealed = builder.seal(&head()).unwrap().unwrap();
+            assert_eq!((sealed.events, sealed.base), (2, Sequence::new(100)));
+            let mut decoder = FrameDecoder::new(1 << 20);
+            sealed
+                .pieces
+                .into_iter()
+                .for_each(|piece| decoder.push(piece));
+            let frame = decoder.next_frame().unwrap().unwrap();
+            let Body::Batch(batch) = Message::decode(&frame).unwrap().body else {
+                panic!("not a batch")
+            };
+            let found: Vec<Bytes> = batch.entries.iter().collect();
+            assert_eq!(found, [Bytes::from(payload), Bytes::from_static(b"last")]);
+        }
+    }
+
+    #[test]
+    fn what_a_receiver_would_refuse_is_not_sealed() {
+        let last = BatchHead {
+            base: Sequence::new(u64::MAX - 1),
+            ..head()
+        };
+        let mut builder = BatchBuilder::new();
+        builder.push(b"fits");
+        assert!(builder.seal(&last).unwrap().is_some());
+        builder.push(b"fits");
+        builder.push(b"does not");
+        let error = EncodeError::Invalid {
+            field: "base",
+            value: u64::MAX - 1,
+        };
+        assert_eq!(builder.seal(&last).err(), Some(error));
+        for count in [MAX_BATCH_EVENTS, MAX_BATCH_EVENTS + 1] {
+            (0..count).for_each(|_| builder.push(b""));
+            let sealed = builder.seal(&head());
+            assert_eq!(sealed.is_ok(), count == MAX_BATCH_EVENTS);
+        }
     }
 
     #[test]

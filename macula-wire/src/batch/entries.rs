@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::MAX_BATCH_EVENTS;
 use crate::field::{Field, UNLIMITED};
-use crate::{DecodeError, EncodeError, Reader, varint};
+use crate::{DecodeError, EncodeError, Reader, check, varint};
 
 /// The payloads of a [`Batch`](super::Batch): checked once, cut apart when they are handed out.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,7 +25,7 @@ impl Entries {
     /// if `encoded` holds more than that, and the errors of each payload.
     pub fn new(count: usize, encoded: Bytes) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(encoded.clone());
-        check(count, &mut reader)?;
+        skip(count, &mut reader)?;
         reader.finish()?;
         Ok(Self { count, encoded })
     }
@@ -34,7 +34,7 @@ impl Entries {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::TooLarge`] for none or for more than 4,096.
+    /// [`EncodeError::Invalid`] for none, [`EncodeError::TooLarge`] for more than 4,096.
     pub fn from_payloads<'a>(
         payloads: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Self, EncodeError> {
@@ -48,7 +48,8 @@ impl Entries {
             encoded.extend_from_slice(payload);
             count = count.saturating_add(1);
         }
-        if count == 0 || count > MAX_BATCH_EVENTS {
+        check::require(count != 0, "entries", 0)?;
+        if count > MAX_BATCH_EVENTS {
             return Err(EncodeError::TooLarge {
                 field: "entries",
                 max: MAX_BATCH_EVENTS,
@@ -76,6 +77,7 @@ impl Entries {
     #[must_use]
     pub fn iter(&self) -> EntriesIter {
         EntriesIter {
+            left: self.count,
             rest: self.encoded.clone(),
         }
     }
@@ -95,13 +97,17 @@ impl IntoIterator for Entries {
     type IntoIter = EntriesIter;
 
     fn into_iter(self) -> EntriesIter {
-        EntriesIter { rest: self.encoded }
+        EntriesIter {
+            left: self.count,
+            rest: self.encoded,
+        }
     }
 }
 
 /// Cuts the payloads of [`Entries`] apart.
 #[derive(Clone, Debug)]
 pub struct EntriesIter {
+    left: usize,
     rest: Bytes,
 }
 
@@ -116,11 +122,18 @@ impl Iterator for EntriesIter {
         }
         let payload = self.rest.slice(prefix..end);
         bytes::Buf::advance(&mut self.rest, end);
+        self.left = self.left.saturating_sub(1);
         Some(payload)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
     }
 }
 
-fn check(count: usize, reader: &mut Reader) -> Result<(), DecodeError> {
+impl ExactSizeIterator for EntriesIter {}
+
+fn skip(count: usize, reader: &mut Reader) -> Result<(), DecodeError> {
     if count == 0 {
         return Err(DecodeError::Invalid {
             field: "entries",
@@ -146,7 +159,7 @@ impl Field for Entries {
     fn take(field: &'static str, _: usize, input: &mut Reader) -> Result<Self, DecodeError> {
         let count = input.length(field, MAX_BATCH_EVENTS)?;
         let start = input.position();
-        check(count, input)?;
+        skip(count, input)?;
         Ok(Self {
             count,
             encoded: input.since(start),

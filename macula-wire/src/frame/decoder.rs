@@ -18,11 +18,42 @@ pub struct Frame {
     pub body: Bytes,
 }
 
+impl Frame {
+    /// The frame that `bytes` are, neither less nor more: the content of a datagram.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`FrameHeader::from_bytes`], [`DecodeError::UnexpectedEnd`] if the frame is not complete, and
+    /// [`DecodeError::TrailingBytes`] if anything follows it.
+    pub fn from_datagram(mut bytes: Bytes, max_frame_len: usize) -> Result<Self, DecodeError> {
+        let header = *bytes
+            .first_chunk::<HEADER_LEN>()
+            .ok_or(DecodeError::UnexpectedEnd)?;
+        let header = FrameHeader::from_bytes(header, max_frame_len)?;
+        bytes.advance(HEADER_LEN);
+        match bytes.len().checked_sub(header.body_len()) {
+            None => Err(DecodeError::UnexpectedEnd),
+            Some(0) => Ok(Self {
+                number: header.number(),
+                body: bytes,
+            }),
+            Some(count) => Err(DecodeError::TrailingBytes { count }),
+        }
+    }
+}
+
+/// From this number of pieces on, small ones are joined.
+const MANY_PIECES: usize = 64;
+/// What counts as small, in bytes and on average.
+const SMALL_PIECE: usize = 512;
+
 /// Cuts a stream of bytes into frames.
 ///
 /// A frame that lies within one piece is a slice of it. One that spans pieces is joined once, after the last of it has
 /// arrived, so memory is used for bytes that came and never for a length that was claimed. What waits is at most one
-/// incomplete frame and the pieces pushed since the last call of [`next_frame`](Self::next_frame).
+/// incomplete frame and the pieces pushed since the last call of [`next_frame`](Self::next_frame). Pieces that are
+/// many and small are joined as they come, so that a peer that sends byte by byte cannot make what stands around the
+/// bytes cost many times more than the bytes.
 ///
 /// An error is final: the place of the next frame is unknown, so the same error is returned again.
 #[derive(Debug)]
@@ -52,7 +83,19 @@ impl FrameDecoder {
         if !piece.is_empty() && self.failed.is_none() {
             self.buffered = self.buffered.saturating_add(piece.len());
             self.pieces.push_back(piece);
+            let count = self.pieces.len();
+            if count > MANY_PIECES && self.buffered < count.saturating_mul(SMALL_PIECE) {
+                self.join();
+            }
         }
+    }
+
+    /// Makes one piece of all. Costs [`SMALL_PIECE`] bytes of copying a piece at most, whatever comes.
+    fn join(&mut self) {
+        let all = self.buffered;
+        let joined = self.take(all);
+        self.buffered = all;
+        self.pieces.push_back(joined);
     }
 
     /// How many bytes wait for the rest of their frame.
@@ -191,6 +234,34 @@ mod tests {
         let mut accepting = FrameDecoder::new(100);
         accepting.push(Bytes::from(stream(&[vec![7; 100]])));
         assert!(accepting.next_frame().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_stream_of_single_bytes_is_kept_in_few_pieces() {
+        let bytes = Bytes::from(stream(&[vec![7; 50_000], vec![8; 3]]));
+        let mut decoder = FrameDecoder::new(50_000);
+        let mut found = Vec::new();
+        for at in 0..bytes.len() {
+            decoder.push(bytes.slice(at..at + 1));
+            assert!(decoder.pieces.len() <= MANY_PIECES.max(at / SMALL_PIECE + 1));
+            found.extend(decoder.next_frame().unwrap().map(|frame| frame.body));
+        }
+        assert_eq!(found, [vec![7; 50_000], vec![8; 3]]);
+    }
+
+    #[test]
+    fn a_datagram_is_one_frame_and_nothing_else() {
+        let bytes = Bytes::from(stream(&[vec![7; 10]]));
+        let frame = Frame::from_datagram(bytes.clone(), 10).unwrap();
+        assert_eq!((frame.number, frame.body), (1, bytes.slice(8..)));
+        for short in 0..bytes.len() {
+            let found = Frame::from_datagram(bytes.slice(..short), 10);
+            assert_eq!(found, Err(DecodeError::UnexpectedEnd), "{short}");
+        }
+        let long = Bytes::from([&bytes[..], &[0, 0]].concat());
+        let error = DecodeError::TrailingBytes { count: 2 };
+        assert_eq!(Frame::from_datagram(long, 10), Err(error));
+        assert!(Frame::from_datagram(bytes, 9).is_err());
     }
 
     #[test]

@@ -5,12 +5,14 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::content::{Header, MAX_HEADERS};
+use super::printable;
+use crate::content::{Header, MAX_HEADERS, check_headers};
 use crate::field::{UNLIMITED, record, tagged};
 use crate::limit::{MAX_ANNOUNCED, MAX_DETAIL_LEN, MAX_KEY_LEN};
 use crate::name::MAX_NAME_LEN;
 use crate::{
-    CallId, ContentType, ErrorCode, NodeId, Procedure, RegistrationId, RequestId, RetryHint,
+    CallId, ContentType, EncodeError, ErrorCode, NodeId, Procedure, RegistrationId, RequestId,
+    RetryHint, check,
 };
 
 tagged! {
@@ -38,15 +40,21 @@ record! {
         pub procedure: Procedure,
         /// How much time is left, in milliseconds from when the message was sent.
         pub deadline_ms: u32,
-        /// Makes repeating the call safe; at most 64 bytes.
+        /// Makes repeating the call safe; 1 to 64 bytes.
         pub idempotency: Option<Bytes> [MAX_KEY_LEN],
         /// What the arguments are.
         pub content: ContentType,
-        /// At most 32.
+        /// At most 32, strictly ascending by key.
         pub headers: Vec<Header> [MAX_HEADERS],
         /// The arguments.
         pub payload: Bytes [UNLIMITED],
     }
+    check check_call
+}
+
+fn check_call(call: &RpcCall) -> Result<(), EncodeError> {
+    check::filled("idempotency", call.idempotency.as_ref())?;
+    check_headers(&call.headers)
 }
 
 record! {
@@ -64,13 +72,13 @@ record! {
 record! {
     /// Why a call failed.
     pub struct Failure {
-        /// What went wrong.
+        /// What went wrong; not [`ErrorCode::OK`].
         pub code: ErrorCode,
         /// What to do about it.
         pub retry: RetryHint,
         /// When to try again at the earliest, in milliseconds; with [`RetryHint::After`] only.
         pub retry_after_ms: Option<u32>,
-        /// The application's own name of the error, at most 255 bytes; with [`ErrorCode::APPLICATION`] only.
+        /// The application's own name of the error, 1 to 255 bytes; with [`ErrorCode::APPLICATION`] only.
         pub name: Option<String> [MAX_NAME_LEN],
         /// For people; at most 512 bytes.
         pub detail: String [MAX_DETAIL_LEN],
@@ -79,10 +87,22 @@ record! {
         /// The application's own account of the error.
         pub payload: Bytes [UNLIMITED],
     }
+    check check_failure
+}
+
+fn check_failure(failure: &Failure) -> Result<(), EncodeError> {
+    check::error(failure.code, failure.retry, failure.retry_after_ms)?;
+    let Some(name) = &failure.name else {
+        return Ok(());
+    };
+    check::some("name", name.as_bytes())?;
+    let code = failure.code;
+    let own = code == ErrorCode::APPLICATION;
+    check::require(own, "name", u64::from(code.number()))
 }
 
 impl Failure {
-    /// A failure with the table's hint and no payload. A `detail` over 512 bytes is cut at a character.
+    /// A failure with the table's hint and no payload. Of `detail` stays what [`printable`] leaves of it.
     #[must_use]
     pub fn new(code: ErrorCode, detail: &str) -> Self {
         Self {
@@ -90,20 +110,11 @@ impl Failure {
             retry: code.retry(),
             retry_after_ms: None,
             name: None,
-            detail: cut(detail, MAX_DETAIL_LEN).into(),
+            detail: printable(detail, MAX_DETAIL_LEN),
             content: ContentType::Bytes,
             payload: Bytes::new(),
         }
     }
-}
-
-/// The longest start of `text` that has at most `max` bytes.
-pub(super) fn cut(text: &str, max: usize) -> &str {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end = end.saturating_sub(1);
-    }
-    text.get(..end).unwrap_or_default()
 }
 
 record! {
@@ -161,9 +172,16 @@ record! {
         pub lease_ms: u32,
         /// Procedures that are served from this version on, strictly ascending; at most 1,024.
         pub add: Vec<OfferedProcedure> [MAX_ANNOUNCED],
-        /// Procedures that are no longer served, strictly ascending; at most 1,024.
+        /// Procedures that are no longer served, strictly ascending; at most 1,024. None that `add` names, and none
+        /// with `full`.
         pub remove: Vec<Procedure> [MAX_ANNOUNCED],
     }
+    check check_offer
+}
+
+fn check_offer(offer: &Offer) -> Result<(), EncodeError> {
+    let added = offer.add.iter().map(|offered| &offered.procedure);
+    check::changes(offer.full, added, &offer.remove)
 }
 
 record! {

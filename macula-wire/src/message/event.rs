@@ -4,12 +4,12 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::content::{Header, MAX_HEADERS};
+use crate::content::{Header, MAX_HEADERS, check_headers};
 use crate::field::{UNLIMITED, record, tagged};
 use crate::limit::{MAX_ANNOUNCED, MAX_CHAIN, MAX_KEY_LEN};
 use crate::{
-    ContentType, Epoch, NodeId, Pattern, RequestId, Sequence, Signature, SubscriptionId, Topic,
-    TopicAlias,
+    ContentType, EncodeError, Epoch, NodeId, Pattern, RequestId, Sequence, Signature,
+    SubscriptionId, Topic, TopicAlias, check,
 };
 
 tagged! {
@@ -49,17 +49,24 @@ record! {
         pub retain: bool,
         /// How long it is worth delivering, in milliseconds; `None` for ever.
         pub ttl_ms: Option<u32>,
-        /// Events with one key keep their order where others need not; at most 64 bytes.
+        /// Events with one key keep their order where others need not; 1 to 64 bytes.
         pub key: Option<Bytes> [MAX_KEY_LEN],
-        /// Names the event for whoever must not see it twice; at most 64 bytes.
+        /// Names the event for whoever must not see it twice; 1 to 64 bytes.
         pub dedup: Option<Bytes> [MAX_KEY_LEN],
         /// What the payload is.
         pub content: ContentType,
-        /// At most 32.
+        /// At most 32, strictly ascending by key.
         pub headers: Vec<Header> [MAX_HEADERS],
         /// The payload.
         pub payload: Bytes [UNLIMITED],
     }
+    check check_publish
+}
+
+fn check_publish(publish: &Publish) -> Result<(), EncodeError> {
+    check::filled("key", publish.key.as_ref())?;
+    check::filled("dedup", publish.dedup.as_ref())?;
+    check_headers(&publish.headers)
 }
 
 record! {
@@ -101,13 +108,18 @@ record! {
         pub ttl_ms: Option<u32>,
         /// What the payload is.
         pub content: ContentType,
-        /// At most 32.
+        /// At most 32, strictly ascending by key.
         pub headers: Vec<Header> [MAX_HEADERS],
         /// The publisher's signature, as for a batch of one.
         pub signature: Option<Signature>,
         /// The payload.
         pub payload: Bytes [UNLIMITED],
     }
+    check check_event
+}
+
+fn check_event(event: &Event) -> Result<(), EncodeError> {
+    check_headers(&event.headers)
 }
 
 record! {
@@ -129,6 +141,11 @@ record! {
         /// The publisher's certificates (DER, leaf first) where the publisher is not the sender; otherwise none.
         pub chain: Vec<Bytes> [MAX_CHAIN],
     }
+    check check_alias
+}
+
+fn check_alias(alias: &Alias) -> Result<(), EncodeError> {
+    check::certificates(&alias.chain)
 }
 
 record! {
@@ -142,9 +159,15 @@ record! {
         pub lease_ms: u32,
         /// Patterns that are wanted from this version on, strictly ascending; at most 1,024.
         pub add: Vec<Pattern> [MAX_ANNOUNCED],
-        /// Patterns that are no longer wanted, strictly ascending; at most 1,024.
+        /// Patterns that are no longer wanted, strictly ascending; at most 1,024. None that `add` names, and none with
+        /// `full`.
         pub remove: Vec<Pattern> [MAX_ANNOUNCED],
     }
+    check check_interest
+}
+
+fn check_interest(interest: &Interest) -> Result<(), EncodeError> {
+    check::changes(interest.full, interest.add.iter(), &interest.remove)
 }
 
 record! {
@@ -152,7 +175,7 @@ record! {
     pub struct Receipt {
         /// That of the PUBLISH.
         pub request: RequestId,
-        /// How many sessions it was owed to when it was published.
+        /// How many sessions it was owed to when it was published; at least the sum of what follows.
         pub matched: u32,
         /// How many of them have it.
         pub acked: u32,
@@ -161,4 +184,13 @@ record! {
         /// For how many it was dropped.
         pub dropped: u32,
     }
+    check check_receipt
+}
+
+/// What became of the event at each session is counted once.
+fn check_receipt(receipt: &Receipt) -> Result<(), EncodeError> {
+    let told = [receipt.acked, receipt.expired, receipt.dropped]
+        .into_iter()
+        .fold(0_u64, |sum, count| sum.saturating_add(u64::from(count)));
+    check::require(told <= u64::from(receipt.matched), "matched", told)
 }

@@ -6,9 +6,9 @@ use core::net::SocketAddr;
 
 use super::Roles;
 use crate::field::{Field, UNLIMITED, record, tagged};
-use crate::limit::{MAX_ADDRESSES, MAX_TAGS, MAX_TEXT_LEN, MAX_UPDATES};
+use crate::limit::{MAX_ADDRESSES, MAX_TAGS, MAX_TEXT_LEN, MAX_UPDATES, MAX_ZONE_LEN};
 use crate::{
-    DecodeError, EncodeError, Epoch, Incarnation, NodeId, ProbeId, Reader, Signature, varint,
+    DecodeError, EncodeError, Epoch, Incarnation, NodeId, ProbeId, Reader, Signature, check, varint,
 };
 
 tagged! {
@@ -24,11 +24,16 @@ tagged! {
 record! {
     /// An application's own mark on a member.
     pub struct Tag {
-        /// At most 64 bytes.
+        /// 1 to 64 visible ASCII characters.
         pub key: String [MAX_TEXT_LEN],
         /// At most 64 bytes.
         pub value: String [MAX_TEXT_LEN],
     }
+    check check_tag
+}
+
+fn check_tag(tag: &Tag) -> Result<(), EncodeError> {
+    check::word("key", &tag.key)
 }
 
 record! {
@@ -42,17 +47,32 @@ record! {
         pub incarnation: Incarnation,
         /// Whether it takes part.
         pub status: MemberStatus,
-        /// Where it can be dialled, best first; at most 8.
+        /// Where it can be dialled, best first; at most 8, none twice. None has port 0, and none is unspecified,
+        /// multicast or broadcast.
         pub addresses: Vec<SocketAddr> [MAX_ADDRESSES],
         /// The roles of its certificate.
         pub roles: Roles,
-        /// The zone of its certificate; at most 64 bytes.
-        pub zone: Option<String> [MAX_TEXT_LEN],
+        /// The zone of its certificate: 1 to 63 of `[a-z0-9-]`.
+        pub zone: Option<String> [MAX_ZONE_LEN],
         /// The program and its version; at most 64 bytes.
         pub agent: String [MAX_TEXT_LEN],
-        /// At most 16.
+        /// At most 16, strictly ascending by key.
         pub tags: Vec<Tag> [MAX_TAGS],
     }
+    check check_member
+}
+
+fn check_member(member: &MemberRecord) -> Result<(), EncodeError> {
+    for (index, address) in member.addresses.iter().enumerate() {
+        check::address("addresses", address)?;
+        let plain = |address: &SocketAddr| (address.ip().to_canonical(), address.port());
+        let mut before = member.addresses.iter().take(index).map(plain);
+        if before.any(|earlier| earlier == plain(address)) {
+            return Err(EncodeError::NotCanonical);
+        }
+    }
+    check::zone(member.zone.as_deref())?;
+    check::ascending(member.tags.iter().map(|tag| &tag.key))
 }
 
 record! {
@@ -184,6 +204,11 @@ record! {
         /// News, 1 to 64.
         pub updates: Vec<Update> [MAX_UPDATES],
     }
+    check check_gossip
+}
+
+fn check_gossip(gossip: &SwimGossip) -> Result<(), EncodeError> {
+    check::some("updates", &gossip.updates)
 }
 
 record! {

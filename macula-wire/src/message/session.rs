@@ -6,12 +6,14 @@ use core::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::Priority;
+use super::{Priority, printable};
 use crate::field::{Field, UNLIMITED, record, tagged};
-use crate::limit::{MAX_CHAIN, MAX_DETAIL_LEN, MAX_TEXT_LEN, MAX_VERSIONS, TOKEN_LEN};
+use crate::limit::{
+    MAX_CHAIN, MAX_DETAIL_LEN, MAX_TEXT_LEN, MAX_VERSIONS, MIN_MAX_FRAME_LEN, TOKEN_LEN,
+};
 use crate::{
     DecodeError, EncodeError, Epoch, ErrorCode, NodeId, Reader, RealmName, RequestId, RetryHint,
-    varint,
+    check, varint,
 };
 
 tagged! {
@@ -161,7 +163,7 @@ impl Field for StreamKind {
 record! {
     /// HANDSHAKE: the first message of the dialler on the control stream.
     pub struct Handshake {
-        /// The frame versions that the sender speaks, strictly ascending, 1 to 8 of them.
+        /// The frame versions that the sender speaks, strictly ascending, 1 to 8 of them, none 0.
         pub versions: Vec<u8> [MAX_VERSIONS],
         /// What the sender wants to be on this link; its certificate has to allow it.
         pub role: Role,
@@ -175,11 +177,26 @@ record! {
         pub features: u64,
         /// The features without which the sender does not go on; a subset of `features`.
         pub required: u64,
-        /// The largest body that the sender accepts, in bytes.
+        /// The largest body that the sender accepts, in bytes; 4,096 or more.
         pub max_frame_len: u32,
         /// The program and its version, for logs; at most 64 bytes.
         pub agent: String [MAX_TEXT_LEN],
     }
+    check check_handshake
+}
+
+fn check_handshake(handshake: &Handshake) -> Result<(), EncodeError> {
+    check::some("versions", &handshake.versions)?;
+    check::ascending(&handshake.versions)?;
+    check::require(!handshake.versions.contains(&0), "versions", 0)?;
+    let missing = handshake.required & !handshake.features;
+    check::require(missing == 0, "required", missing)?;
+    check_max_frame_len(handshake.max_frame_len)
+}
+
+fn check_max_frame_len(max: u32) -> Result<(), EncodeError> {
+    let enough = usize::try_from(max).is_ok_and(|max| max >= MIN_MAX_FRAME_LEN);
+    check::require(enough, "max_frame_len", u64::from(max))
 }
 
 record! {
@@ -193,7 +210,7 @@ record! {
         pub epoch: Epoch,
         /// The features that both have.
         pub features: u64,
-        /// The largest body that the sender accepts, in bytes.
+        /// The largest body that the sender accepts, in bytes; 4,096 or more.
         pub max_frame_len: u32,
         /// The program and its version, for logs; at most 64 bytes.
         pub agent: String [MAX_TEXT_LEN],
@@ -202,6 +219,15 @@ record! {
         /// The address that the acceptor sees the dialler at.
         pub observed: Option<SocketAddr>,
     }
+    check check_handshake_ack
+}
+
+fn check_handshake_ack(ack: &HandshakeAck) -> Result<(), EncodeError> {
+    check::require(ack.version != 0, "version", 0)?;
+    check_max_frame_len(ack.max_frame_len)?;
+    check::token(ack.token.as_ref())?;
+    ack.observed
+        .map_or(Ok(()), |observed| check::address("observed", &observed))
 }
 
 record! {
@@ -233,6 +259,11 @@ record! {
         /// What the stream carries.
         pub kind: StreamKind,
     }
+    check check_stream
+}
+
+fn check_stream(stream: &Stream) -> Result<(), EncodeError> {
+    check::token(stream.token.as_ref())
 }
 
 record! {
@@ -241,6 +272,12 @@ record! {
         /// DER, the leaf first; 1 to 4 certificates of at most 8,192 bytes.
         pub chain: Vec<Bytes> [MAX_CHAIN],
     }
+    check check_cert_update
+}
+
+fn check_cert_update(update: &CertUpdate) -> Result<(), EncodeError> {
+    check::some("chain", &update.chain)?;
+    check::certificates(&update.chain)
 }
 
 record! {
@@ -264,7 +301,7 @@ record! {
     pub struct ErrorReport {
         /// That of the request; `None` if the error concerns the link.
         pub request: Option<RequestId>,
-        /// What went wrong.
+        /// What went wrong; not [`ErrorCode::OK`].
         pub code: ErrorCode,
         /// What to do about it.
         pub retry: RetryHint,
@@ -272,6 +309,25 @@ record! {
         pub retry_after_ms: Option<u32>,
         /// For people; at most 512 bytes.
         pub detail: String [MAX_DETAIL_LEN],
+    }
+    check check_error
+}
+
+fn check_error(error: &ErrorReport) -> Result<(), EncodeError> {
+    check::error(error.code, error.retry, error.retry_after_ms)
+}
+
+impl ErrorReport {
+    /// A report with the table's hint. Of `detail` stays what [`printable`] leaves of it.
+    #[must_use]
+    pub fn new(request: Option<RequestId>, code: ErrorCode, detail: &str) -> Self {
+        Self {
+            request,
+            code,
+            retry: code.retry(),
+            retry_after_ms: None,
+            detail: printable(detail, MAX_DETAIL_LEN),
+        }
     }
 }
 
@@ -282,5 +338,16 @@ record! {
         pub code: ErrorCode,
         /// For people; at most 512 bytes.
         pub detail: String [MAX_DETAIL_LEN],
+    }
+}
+
+impl Close {
+    /// The end of a link. Of `detail` stays what [`printable`] leaves of it.
+    #[must_use]
+    pub fn new(code: ErrorCode, detail: &str) -> Self {
+        Self {
+            code,
+            detail: printable(detail, MAX_DETAIL_LEN),
+        }
     }
 }
