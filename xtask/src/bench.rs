@@ -12,8 +12,12 @@ use instructions::{Counts, compare};
 
 /// The committed counts, by scenario.
 const BASELINE: &str = "xtask/bench/instructions.json";
-/// Where the program lies that runs one scenario: `instructions NAME`, and `instructions --list`.
+/// Where the program lies that is counted: `instructions --list` names the scenarios, one a line,
+/// and `instructions NAME ROUNDS` prepares one of them once and runs it that often.
 const PROGRAM: &str = "xtask/bench/src/bin/instructions.rs";
+/// How often a scenario runs in the shorter and in the longer of two counted runs. What they differ
+/// by is the scenario alone, without the start of the process and without preparation.
+const ROUNDS: (u64, u64) = (1, 11);
 
 /// Runs the benches.
 ///
@@ -30,7 +34,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     if options.has("--bless") {
         return bless();
     }
-    let mut criterion = cargo("bench --locked -p macula-bench");
+    let mut criterion = cargo("bench --locked -p macula-bench --bench *");
     if options.has("--quick") {
         criterion = criterion.words("-- --quick");
     }
@@ -103,32 +107,42 @@ fn count() -> Result<Counts, Failure> {
         .join("release")
         .join(format!("instructions{}", std::env::consts::EXE_SUFFIX));
     let scenarios = Tool::new(&program).arg("--list").output()?;
-    // What the program costs without a scenario: start and end of a process.
-    let idle = instructions_of(&program, "--list")?;
     let mut counts = BTreeMap::new();
     for scenario in scenarios
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty())
     {
-        let total = instructions_of(&program, scenario)?;
-        counts.insert(scenario.to_owned(), total.saturating_sub(idle));
+        let shorter = instructions_of(&program, scenario, ROUNDS.0)?;
+        let longer = instructions_of(&program, scenario, ROUNDS.1)?;
+        let rounds = ROUNDS.1.saturating_sub(ROUNDS.0);
+        let each = longer
+            .saturating_sub(shorter)
+            .checked_div(rounds)
+            .unwrap_or(0);
+        if each == 0 {
+            return Err(Failure::failed(format!(
+                "{scenario} takes no instructions; does it run?"
+            )));
+        }
+        counts.insert(scenario.to_owned(), each);
     }
     Ok(counts)
 }
 
-/// The instructions that one run of `program` takes.
-fn instructions_of(program: &Path, argument: &str) -> Result<u64, Failure> {
+/// The instructions that `program` takes for `rounds` of `scenario`, start and end included.
+fn instructions_of(program: &Path, scenario: &str, rounds: u64) -> Result<u64, Failure> {
     let (succeeded, _stdout, stderr) = Tool::new("valgrind")
         .words("--tool=callgrind --callgrind-out-file=/dev/null")
         .arg(program)
-        .arg(argument)
+        .arg(scenario)
+        .arg(rounds.to_string())
         .captured()?;
     instructions::read(&stderr)
         .filter(|_count| succeeded)
         .ok_or_else(|| {
             Failure::failed(format!(
-                "callgrind counted nothing for {argument}:\n{stderr}"
+                "callgrind counted nothing for {scenario}:\n{stderr}"
             ))
         })
 }

@@ -155,23 +155,11 @@ pub(crate) fn words(line: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The members of the workspace, as its manifest lists them.
-    fn members() -> Vec<String> {
-        let metadata = cargo("metadata --no-deps --format-version 1 --locked")
-            .output()
-            .unwrap();
-        let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
-        let packages = metadata["packages"].as_array().unwrap();
-        packages
-            .iter()
-            .map(|package| package["name"].as_str().unwrap().to_owned())
-            .collect()
-    }
+    use crate::layers::members;
 
     #[test]
     fn every_member_is_checked_alone() {
-        for member in members() {
+        for member in members().unwrap() {
             let line = format!("-p {member}");
             assert!(
                 FEATURES.contains(&line.as_str()),

@@ -8,7 +8,7 @@ mod target;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, verdict};
 use crate::options::{Accepts, Names, Options};
 use crate::process::is_installed;
 use report::Report;
@@ -63,7 +63,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         }
     }
     fuzzer.clean();
-    summary(&chosen, &reports)
+    summary(&chosen, &reports)?;
+    verdict(
+        "the corpus",
+        &corpus::violations(&fuzzer.corpora()?, &known),
+    )
 }
 
 /// Why fuzzing cannot run on this machine; nothing when it can.

@@ -81,6 +81,12 @@ fn violations() -> Result<Vec<String>, Failure> {
     Ok(found)
 }
 
+/// The members of the workspace.
+#[cfg(test)]
+pub(crate) fn members() -> Result<Vec<String>, Failure> {
+    Ok(graph::read(&[])?.direct.into_keys().collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -67,7 +67,7 @@ impl Tool {
     ///
     /// When the program cannot be started or does not exit with 0.
     pub(crate) fn run(mut self) -> Result<(), Failure> {
-        println!("$ {}", self.line);
+        eprintln!("$ {}", self.line);
         let status = self
             .command
             .status()

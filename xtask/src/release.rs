@@ -113,3 +113,32 @@ fn instructions() -> Result<Outcome, Failure> {
 fn figures() -> Result<Outcome, Failure> {
     passed(figures::check())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::members;
+
+    #[test]
+    fn every_member_is_tested_alone() {
+        for member in members().unwrap() {
+            let line = format!("-p {member}");
+            assert!(
+                ALONE.contains(&line.as_str()),
+                "add `{line}` to ALONE in xtask/src/release.rs"
+            );
+        }
+    }
+
+    #[test]
+    fn every_step_is_described() {
+        let text = std::fs::read_to_string(crate::process::root().join("docs/ci.md")).unwrap();
+        for step in STEPS {
+            assert!(
+                text.contains(&format!("- `{}`:", step.name)),
+                "docs/ci.md lacks {}",
+                step.name
+            );
+        }
+    }
+}

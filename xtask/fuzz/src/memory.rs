@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What any input may take in one piece, in bytes.
-const BASE: usize = 256 << 10;
+const BASE: usize = 64 << 10;
 /// What each byte of input may take besides, in bytes.
 const FOR_EACH_BYTE: usize = 64;
 

@@ -1,5 +1,6 @@
 //! The committed corpus: small, minimised, and changed only by `--keep`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::target::{Fuzzer, files};
@@ -47,6 +48,24 @@ pub(super) fn keep(fuzzer: &Fuzzer, target: &str) -> Result<(), Failure> {
     }
     println!("{target:24} corpus {before} -> {}", files(&committed));
     Ok(())
+}
+
+/// Folders of the corpus that no target reads, and targets without inputs, one line each.
+pub(super) fn violations(corpora: &BTreeMap<String, usize>, targets: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in corpora.keys().filter(|name| !targets.contains(name)) {
+        found.push(format!(
+            "xtask/fuzz/corpus/{name}: no target has this name; remove the folder"
+        ));
+    }
+    for name in targets {
+        if corpora.get(name).is_none_or(|inputs| *inputs == 0) {
+            found.push(format!(
+                "{name} has no committed inputs; `cargo xtask fuzz {name} --seconds 60 --keep` adds some"
+            ));
+        }
+    }
+    found
 }
 
 /// The `most` smallest files of `folder`.
@@ -98,6 +117,16 @@ mod tests {
         let kept = smallest(folder.path(), 2).unwrap();
         let names: Vec<_> = kept.iter().filter_map(|path| path.file_name()).collect();
         assert_eq!(names, ["short", "middle"]);
+    }
+
+    #[test]
+    fn targets_and_corpora_must_match() {
+        let corpora = BTreeMap::from([("frame".to_owned(), 3), ("topic".to_owned(), 0)]);
+        let both = ["frame".to_owned(), "topic".to_owned()];
+        assert_eq!(violations(&corpora, &both[..1]).len(), 1);
+        assert_eq!(violations(&corpora, &both).len(), 1);
+        let full = BTreeMap::from([("frame".to_owned(), 3), ("topic".to_owned(), 1)]);
+        assert_eq!(violations(&full, &both), Vec::<String>::new());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One run of one target.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::report::Report;
@@ -68,6 +69,25 @@ impl Fuzzer {
     /// The committed inputs of `target`.
     pub(super) fn committed(&self, target: &str) -> PathBuf {
         self.folder.join("corpus").join(target)
+    }
+
+    /// The folders of the committed corpus: the name of each, and how many inputs it holds.
+    ///
+    /// # Errors
+    ///
+    /// When the corpus cannot be listed.
+    pub(super) fn corpora(&self) -> Result<BTreeMap<String, usize>, Failure> {
+        let folder = self.folder.join("corpus");
+        let entries = std::fs::read_dir(&folder).map_err(|error| {
+            Failure::failed(format!("cannot list {}: {error}", folder.display()))
+        })?;
+        let counted = entries.flatten().map(|entry| {
+            (
+                entry.file_name().to_string_lossy().into_owned(),
+                files(&entry.path()),
+            )
+        });
+        Ok(counted.collect())
     }
 
     /// The inputs of `target` that this run found.
