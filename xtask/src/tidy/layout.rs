@@ -26,6 +26,15 @@ fn names(file: &File) -> Vec<String> {
             file.path
         ));
     }
+    let folder = file.folder();
+    let binary =
+        folder.ends_with("/tests") && !folder.contains("/src/") && file.has_extension("rs");
+    if binary {
+        found.push(format!(
+            "{}: every file here is linked by itself; make it a module of {folder}/it/main.rs",
+            file.path
+        ));
+    }
     let lints = matches!(file.name(), "clippy.toml" | ".clippy.toml");
     if lints && file.path != "clippy.toml" {
         found.push(format!(
@@ -140,6 +149,14 @@ mod tests {
     fn modules_are_named_beside_their_folder() {
         refused("macula/src/node/mod.rs", "", "macula/src/node.rs");
         accepted("macula/src/node.rs", "");
+    }
+
+    #[test]
+    fn a_crate_has_one_binary_of_integration_tests() {
+        refused("macula/tests/links.rs", "", "make it a module");
+        accepted("macula/tests/it/main.rs", "");
+        accepted("macula/tests/it/links.rs", "");
+        accepted("macula/src/node/tests/links.rs", "");
     }
 
     #[test]
