@@ -26,6 +26,7 @@
 
 extern crate alloc;
 
+pub mod announce;
 pub mod batch;
 mod check;
 mod code;
