@@ -1,1 +1,17 @@
 //! A simulated network, the laws of machines and generators, for the tests of every core.
+//!
+//! [`Net`] runs any [`Machine`](macula_wire::Machine) on virtual time in one thread: a [`Host`] says what the machine's
+//! outputs mean to the network and what the network's events mean to the machine. [`laws`] checks the six laws of
+//! machines on random steps. [`seeds`] and [`each_seed`] say which simulation seeds a test runs, and how to replay one.
+
+pub mod laws;
+mod net;
+mod seed;
+mod stub;
+
+pub use net::{
+    Chance, Class, Coding, Conditions, Config, Context, Counters, Failure, FailureCause, Host,
+    LinkChange, Net, NodeIndex,
+};
+pub use seed::{DEFAULT_SEEDS, each_seed, seeds};
+pub use stub::{StubSigner, StubVerifier, node_id};
