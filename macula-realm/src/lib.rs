@@ -21,10 +21,58 @@
 //! # Ok::<(), macula_wire::NameError>(())
 //! ```
 
+#[cfg(feature = "certificates")]
+mod anchor;
 mod authority;
+#[cfg(feature = "certificates")]
+mod certificate;
+#[cfg(feature = "certificates")]
+mod check;
+#[cfg(feature = "certificates")]
+mod der;
+#[cfg(feature = "certificates")]
+mod error;
+#[cfg(feature = "certificates")]
+mod files;
+#[cfg(feature = "certificates")]
+mod identity;
+#[cfg(feature = "certificates")]
+mod issue;
+#[cfg(feature = "certificates")]
+mod key;
+#[cfg(feature = "certificates")]
+mod pem;
 mod principal;
+#[cfg(feature = "certificates")]
+mod root;
 mod rules;
+#[cfg(feature = "certificates")]
+mod sign;
+#[cfg(feature = "certificates")]
+mod trust;
+#[cfg(feature = "certificates")]
+mod web;
 
+#[cfg(feature = "certificates")]
+pub use anchor::RootCertificate;
 pub use authority::{Action, Authority, Verdict};
+#[cfg(feature = "certificates")]
+pub use certificate::{Attributes, Certificate};
+#[cfg(feature = "certificates")]
+pub use error::{CertificateError, FileError, IssueError, KeyError, TrustError};
+#[cfg(feature = "certificates")]
+pub use identity::NodeIdentity;
+#[cfg(feature = "certificates")]
+pub use issue::IssueRequest;
+#[cfg(feature = "certificates")]
+pub use key::NodeKey;
 pub use principal::{Principal, Tenant, Zone};
+#[cfg(feature = "certificates")]
+pub use root::RealmRoot;
 pub use rules::DefaultRules;
+#[cfg(feature = "certificates")]
+pub use sign::{KeyVerifier, NodeSigner, sha256};
+#[cfg(feature = "certificates")]
+pub use trust::TrustBundle;
+#[cfg(feature = "certificates")]
+pub use web::{WebIdentity, web_identity};
