@@ -1,0 +1,112 @@
+//! The forwarding table: who is owed which topic.
+
+use std::fmt;
+
+use macula_wire::{Pattern, Topic};
+
+use crate::Destination;
+use crate::trie::Trie;
+
+/// Who is owed which topic, at one moment.
+///
+/// It never changes; [`PubSub`](crate::PubSub) puts out a new one instead. Successive tables share what did not change,
+/// so that a new one costs the path to each changed pattern and not the whole.
+#[derive(Clone, Default)]
+pub struct Table {
+    version: u64,
+    trie: Trie<Destination>,
+}
+
+impl Table {
+    /// A table of these entries, for tests, benches and simulators; nodes get theirs from
+    /// [`PubSub`](crate::PubSub).
+    #[must_use]
+    pub fn new(version: u64, entries: impl IntoIterator<Item = (Pattern, Destination)>) -> Self {
+        let mut trie = Trie::default();
+        for (pattern, destination) in entries {
+            trie.insert(&pattern, destination);
+        }
+        Self { version, trie }
+    }
+
+    pub(crate) const fn of(version: u64, trie: Trie<Destination>) -> Self {
+        Self { version, trie }
+    }
+
+    /// Counts the tables of one node; 0 is the empty one that it starts with. A route that was looked up holds as long
+    /// as the version is the same.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// How many entries there are: destinations, each counted for each of its patterns.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.trie.len()
+    }
+
+    /// Whether nobody wants anything.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Everybody who is owed `topic`, ascending, each once.
+    #[must_use]
+    pub fn matches(&self, topic: &Topic) -> Vec<Destination> {
+        let mut out = Vec::new();
+        self.matches_into(topic, &mut out);
+        out
+    }
+
+    /// As [`matches`](Self::matches), in place of what `out` holds; allocates only if `out` has to grow.
+    pub fn matches_into(&self, topic: &Topic, out: &mut Vec<Destination>) {
+        out.clear();
+        self.trie.matches_into(topic, out);
+        if out.len() > 1 {
+            out.sort_unstable();
+            out.dedup();
+        }
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("version", &self.version)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use macula_wire::NodeId;
+
+    use super::*;
+    use crate::{LocalId, SessionId};
+
+    #[test]
+    fn each_destination_stands_once_and_in_order() {
+        let local = Destination::Local(LocalId::new(1));
+        let session = Destination::Session(SessionId::new(1));
+        let member = Destination::Member(NodeId::from_bytes([1; 32]));
+        let entries = [
+            ("a.**", member),
+            ("a.b", local),
+            ("a.*", local),
+            ("*.b", session),
+            ("x", session),
+        ];
+        let table = Table::new(
+            3,
+            entries.map(|(text, to)| (Pattern::new(text).unwrap(), to)),
+        );
+        assert_eq!((table.version(), table.len()), (3, 5));
+        let mut out = vec![member; 3];
+        table.matches_into(&Topic::new("a.b").unwrap(), &mut out);
+        assert_eq!(out, [local, session, member]);
+        assert!(table.matches(&Topic::new("b").unwrap()).is_empty());
+    }
+}
