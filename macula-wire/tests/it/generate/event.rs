@@ -1,0 +1,161 @@
+//! PUBLISH to RECEIPT.
+
+use macula_wire::batch::{Batch, Entries};
+use macula_wire::message::{Alias, Event, Interest, Publish, Qos, Receipt, Subscribe, Unsubscribe};
+use macula_wire::{Body, Epoch, RequestId, Sequence, SubscriptionId, TopicAlias};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::BoxedStrategy;
+
+use super::session::chain;
+use super::{
+    bytes, changes, content, headers, key, node, number, pattern, payload, signature, topic, wide,
+};
+
+pub(super) fn bodies() -> BoxedStrategy<Body> {
+    let subscription = || number(SubscriptionId::new);
+    let request = || number(RequestId::new);
+    prop_oneof![
+        publish().prop_map(Body::from),
+        (request(), subscription(), pattern()).prop_map(|(request, subscription, pattern)| {
+            Subscribe {
+                request,
+                subscription,
+                pattern,
+            }
+            .into()
+        }),
+        (request(), subscription()).prop_map(|(request, subscription)| {
+            Unsubscribe {
+                request,
+                subscription,
+            }
+            .into()
+        }),
+        event().prop_map(Body::from),
+        alias().prop_map(Body::from),
+        batch().prop_map(Body::from),
+        interest().prop_map(Body::from),
+        receipt().prop_map(Body::from),
+    ]
+    .boxed()
+}
+
+fn publish() -> impl Strategy<Value = Publish> {
+    let request = prop::option::of(number(RequestId::new));
+    let qos = select(Qos::ALL.to_vec());
+    let keys = (prop::option::of(key()), prop::option::of(key()));
+    let what = (content(), headers(), payload());
+    (
+        request,
+        topic(),
+        qos,
+        any::<bool>(),
+        any::<Option<u32>>(),
+        keys,
+        what,
+    )
+        .prop_map(
+            |(request, topic, qos, retain, ttl_ms, (key, dedup), (content, headers, payload))| {
+                Publish {
+                    request,
+                    topic,
+                    qos,
+                    retain,
+                    ttl_ms,
+                    key,
+                    dedup,
+                    content,
+                    headers,
+                    payload,
+                }
+            },
+        )
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let origin = (node(), number(Epoch::new), topic(), number(Sequence::new));
+    let what = (
+        content(),
+        headers(),
+        prop::option::of(signature()),
+        payload(),
+    );
+    (any::<u8>(), origin, any::<Option<u32>>(), what).prop_map(
+        |(hops, (publisher, epoch, topic, sequence), ttl_ms, what)| {
+            let (content, headers, signature, payload) = what;
+            Event {
+                hops,
+                publisher,
+                epoch,
+                topic,
+                sequence,
+                ttl_ms,
+                content,
+                headers,
+                signature,
+                payload,
+            }
+        },
+    )
+}
+
+fn alias() -> impl Strategy<Value = Alias> {
+    let origin = (node(), number(Epoch::new), number(TopicAlias::new));
+    (origin, topic(), number(Sequence::new), chain(0)).prop_map(
+        |((publisher, epoch, alias), topic, next, chain)| Alias {
+            publisher,
+            epoch,
+            alias,
+            topic,
+            next,
+            chain,
+        },
+    )
+}
+
+fn batch() -> impl Strategy<Value = Batch> {
+    let origin = (node(), number(Epoch::new), number(TopicAlias::new));
+    let base = wide().prop_map(|base| Sequence::new(base.min(u64::MAX - 5_000)));
+    let entries = prop_oneof![
+        4 => prop::collection::vec(bytes(40), 1..10),
+        1 => prop::collection::vec(bytes(2), 250..260),
+    ];
+    let what = (content(), prop::option::of(signature()), entries);
+    (any::<u8>(), origin, base, any::<Option<u32>>(), what).prop_map(
+        |(hops, (publisher, epoch, alias), base, ttl_ms, (content, signature, payloads))| Batch {
+            hops,
+            publisher,
+            epoch,
+            alias,
+            base,
+            ttl_ms,
+            content,
+            signature,
+            entries: Entries::from_payloads(payloads.iter().map(AsRef::as_ref)).unwrap(),
+        },
+    )
+}
+
+fn interest() -> impl Strategy<Value = Interest> {
+    (wide(), any::<u32>(), changes(pattern())).prop_map(
+        |(version, lease_ms, (full, add, remove))| Interest {
+            version,
+            full,
+            lease_ms,
+            add,
+            remove,
+        },
+    )
+}
+
+fn receipt() -> impl Strategy<Value = Receipt> {
+    let parts = any::<[u16; 4]>();
+    (number(RequestId::new), parts).prop_map(|(request, [acked, expired, dropped, open])| Receipt {
+        request,
+        matched: [acked, expired, dropped, open].map(u32::from).iter().sum(),
+        acked: acked.into(),
+        expired: expired.into(),
+        dropped: dropped.into(),
+    })
+}

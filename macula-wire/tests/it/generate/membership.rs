@@ -1,0 +1,117 @@
+//! SWIM_PING to SWIM_STATE.
+
+use macula_wire::message::{
+    Accusation, MemberRecord, MemberStatus, Roles, SignedAccusation, SignedRecord, SwimAck,
+    SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Update,
+};
+use macula_wire::{Body, Epoch, Incarnation, NodeId, ProbeId};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::BoxedStrategy;
+
+use super::{address, node, number, of, signature, text, word};
+
+pub(super) fn bodies() -> BoxedStrategy<Body> {
+    prop_oneof![
+        probe().prop_map(|(probe, target, updates)| {
+            SwimPing {
+                probe,
+                target,
+                updates,
+            }
+            .into()
+        }),
+        probe().prop_map(|(probe, target, updates)| {
+            SwimAck {
+                probe,
+                target,
+                updates,
+            }
+            .into()
+        }),
+        probe().prop_map(|(probe, target, updates)| {
+            SwimPingReq {
+                probe,
+                target,
+                updates,
+            }
+            .into()
+        }),
+        probe().prop_map(|(probe, target, _)| SwimNack { probe, target }.into()),
+        prop::collection::vec(update(), 1..4).prop_map(|updates| SwimGossip { updates }.into()),
+        signed_record().prop_map(|record| SwimJoin { record }.into()),
+        (any::<bool>(), updates()).prop_map(|(more, updates)| SwimState { more, updates }.into()),
+    ]
+    .boxed()
+}
+
+fn probe() -> impl Strategy<Value = (ProbeId, NodeId, Vec<Update>)> {
+    (number(ProbeId::new), node(), updates())
+}
+
+fn updates() -> impl Strategy<Value = Vec<Update>> {
+    prop::collection::vec(update(), 0..3)
+}
+
+fn update() -> BoxedStrategy<Update> {
+    prop_oneof![
+        signed_record().prop_map(Update::Record),
+        signed_accusation().prop_map(Update::Suspect),
+        signed_accusation().prop_map(Update::Dead),
+    ]
+    .boxed()
+}
+
+fn signed_record() -> impl Strategy<Value = SignedRecord> {
+    (record(), signature()).prop_map(|(record, signature)| SignedRecord { record, signature })
+}
+
+fn signed_accusation() -> impl Strategy<Value = SignedAccusation> {
+    let run = (number(Epoch::new), number(Incarnation::new));
+    (node(), run, node(), signature()).prop_map(
+        |(subject, (epoch, incarnation), accuser, signature)| SignedAccusation {
+            accusation: Accusation {
+                subject,
+                epoch,
+                incarnation,
+                accuser,
+            },
+            signature,
+        },
+    )
+}
+
+fn record() -> impl Strategy<Value = MemberRecord> {
+    let version = (number(Epoch::new), number(Incarnation::new));
+    let addresses = prop::collection::btree_set(address(), 0..4);
+    let zone = prop::option::of(of("abcz019-", 1..=63));
+    let tags = prop::collection::btree_map(word(), text(64), 0..3);
+    let status = select(MemberStatus::ALL.to_vec());
+    let certificate = (any::<u32>(), zone);
+    (
+        node(),
+        version,
+        status,
+        addresses,
+        certificate,
+        text(64),
+        tags,
+    )
+        .prop_map(
+            |(node, (epoch, incarnation), status, addresses, (roles, zone), agent, tags)| {
+                let tags = tags.into_iter();
+                MemberRecord {
+                    node,
+                    epoch,
+                    incarnation,
+                    status,
+                    // Best first, so not in their order.
+                    addresses: addresses.into_iter().rev().collect(),
+                    roles: Roles::from_bits(roles),
+                    zone,
+                    agent,
+                    tags: tags.map(|(key, value)| Tag { key, value }).collect(),
+                }
+            },
+        )
+}

@@ -1,0 +1,220 @@
+//! Messages as JSON, in the form that the vectors use.
+//!
+//! A record is an object with a key a field. Bytes are hexadecimal digits, integers beyond 2^53 - 1 are decimal text,
+//! an absent option is null, an enum is the name of its variant in lower case, with its content where it has one.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use macula_wire::batch::{Batch, Entries};
+use macula_wire::message::{
+    Accusation, Ack, Alias, CallCancel, CallError, CallProgress, CallResult, CancelMode,
+    CertUpdate, Close, Drain, ErrorReport, Event, Failure, Handshake, HandshakeAck, Heartbeat,
+    Interest, MemberRecord, MemberStatus, Offer, OfferedProcedure, Ping, Pong, Priority, Publish,
+    Qos, Receipt, Register, Role, Roles, RpcCall, SignedAccusation, SignedRecord, Stream,
+    StreamKind, Subscribe, SwimAck, SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq,
+    SwimState, Tag, Unregister, Unsubscribe, Update,
+};
+use macula_wire::{
+    Body, CallId, ContentType, Epoch, ErrorCode, Header, Incarnation, Message, NodeId, Pattern,
+    ProbeId, Procedure, RealmName, RegistrationId, RequestId, RetryHint, Sequence, Signature,
+    SubscriptionId, Topic, TopicAlias,
+};
+use serde_json::{Map, Value, json};
+
+use crate::to_hex;
+
+/// The fields of `message`.
+pub(crate) fn fields(message: &Message) -> Value {
+    render_body(&message.body)
+}
+
+/// The extensions of `message`, by tag.
+pub(crate) fn extensions(message: &Message) -> Value {
+    let entries = message.extensions.iter();
+    entries
+        .map(|(tag, value)| (tag.to_string(), value.render()))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+trait Render {
+    fn render(&self) -> Value;
+}
+
+fn integer(value: u64) -> Value {
+    if value < 1 << 53 {
+        value.into()
+    } else {
+        value.to_string().into()
+    }
+}
+
+/// `AtMostOnce` as `at_most_once`.
+fn snake(name: &str) -> Value {
+    let mut out = String::new();
+    for one in name.chars() {
+        if one.is_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(one.to_ascii_lowercase());
+    }
+    out.into()
+}
+
+macro_rules! render {
+    ($($type:ty: |$value:ident| $render:expr;)*) => {$(
+        impl Render for $type {
+            fn render(&self) -> Value {
+                let $value = self;
+                $render
+            }
+        }
+    )*};
+}
+
+render! {
+    bool: |value| (*value).into();
+    u8: |value| (*value).into();
+    u32: |value| (*value).into();
+    u64: |value| integer(*value);
+    String: |value| value.as_str().into();
+    Bytes: |value| to_hex(value).into();
+    SocketAddr: |value| value.to_string().into();
+    NodeId: |value| value.to_string().into();
+    CallId: |value| value.to_string().into();
+    Signature: |value| to_hex(value.as_bytes()).into();
+    Topic: |value| value.as_str().into();
+    Pattern: |value| value.as_str().into();
+    Procedure: |value| value.as_str().into();
+    RealmName: |value| value.as_str().into();
+    ContentType: |value| value.media_type().into();
+    Roles: |value| value.bits().into();
+    ErrorCode: |value| value.number().into();
+    Entries: |value| value.iter().map(|payload| payload.render()).collect();
+    StreamKind: |value| match value {
+        StreamKind::Events(priority) => json!({"events": priority.render()}),
+        StreamKind::Call => "call".into(),
+        StreamKind::Membership => "membership".into(),
+        StreamKind::Lookup => "lookup".into(),
+        StreamKind::Tunnel => "tunnel".into(),
+        other => panic!("{other:?} has no form here"),
+    };
+    Update: |value| match value {
+        Update::Record(record) => json!({"record": record.render()}),
+        Update::Suspect(accusation) => json!({"suspect": accusation.render()}),
+        Update::Dead(accusation) => json!({"dead": accusation.render()}),
+        other => panic!("{other:?} has no form here"),
+    };
+}
+
+macro_rules! numbers {
+    ($($type:ty)*) => {$(
+        impl Render for $type {
+            fn render(&self) -> Value {
+                integer(self.get())
+            }
+        }
+    )*};
+}
+numbers!(Epoch Sequence Incarnation TopicAlias SubscriptionId RegistrationId RequestId ProbeId);
+
+macro_rules! enums {
+    ($($type:ty)*) => {$(
+        impl Render for $type {
+            fn render(&self) -> Value {
+                snake(&format!("{self:?}"))
+            }
+        }
+    )*};
+}
+enums!(CancelMode MemberStatus Priority Qos RetryHint Role);
+
+impl<T: Render> Render for Option<T> {
+    fn render(&self) -> Value {
+        self.as_ref().map_or(Value::Null, Render::render)
+    }
+}
+
+impl<T: Render> Render for Vec<T> {
+    fn render(&self) -> Value {
+        self.iter().map(Render::render).collect()
+    }
+}
+
+// A field that is not named here does not compile.
+macro_rules! records {
+    ($($type:ident: $($field:ident)*;)*) => {$(
+        impl Render for $type {
+            fn render(&self) -> Value {
+                let Self { $($field,)* } = self;
+                let fields: Vec<(&str, Value)> = vec![$((stringify!($field), $field.render()),)*];
+                let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
+                Value::Object(fields.collect())
+            }
+        }
+    )*};
+}
+
+records! {
+    Handshake: versions role realm node epoch features required max_frame_len agent;
+    HandshakeAck: version node epoch features max_frame_len agent token observed;
+    Heartbeat: ;
+    Ping: nonce;
+    Pong: nonce;
+    Stream: token kind;
+    CertUpdate: chain;
+    Drain: within_ms;
+    Ack: request;
+    ErrorReport: request code retry retry_after_ms detail;
+    Close: code detail;
+    Publish: request topic qos retain ttl_ms key dedup content headers payload;
+    Subscribe: request subscription pattern;
+    Unsubscribe: request subscription;
+    Event: hops publisher epoch topic sequence ttl_ms content headers signature payload;
+    Alias: publisher epoch alias topic next chain;
+    Batch: hops publisher epoch alias base ttl_ms content signature entries;
+    Interest: version full lease_ms add remove;
+    Receipt: request matched acked expired dropped;
+    RpcCall: call hops caller procedure deadline_ms idempotency content headers payload;
+    CallResult: call content payload;
+    Failure: code retry retry_after_ms name detail content payload;
+    CallError: call failure;
+    Register: request registration procedure concurrency;
+    Unregister: request registration;
+    OfferedProcedure: procedure weight;
+    Offer: version full lease_ms add remove;
+    CallCancel: call mode;
+    CallProgress: call sequence content payload;
+    Header: key value;
+    Tag: key value;
+    MemberRecord: node epoch incarnation status addresses roles zone agent tags;
+    SignedRecord: record signature;
+    Accusation: subject epoch incarnation accuser;
+    SignedAccusation: accusation signature;
+    SwimPing: probe target updates;
+    SwimAck: probe target updates;
+    SwimPingReq: probe target updates;
+    SwimNack: probe target;
+    SwimGossip: updates;
+    SwimJoin: record;
+    SwimState: more updates;
+}
+
+macro_rules! bodies {
+    ($($variant:ident)*) => {
+        fn render_body(body: &Body) -> Value {
+            match body {
+                $(Body::$variant(body) => body.render(),)*
+                other => panic!("{other:?} has no form here"),
+            }
+        }
+    };
+}
+
+bodies!(
+    Handshake HandshakeAck Heartbeat Ping Pong Stream CertUpdate Drain Ack Error Close
+    Publish Subscribe Unsubscribe Event Alias Batch Interest Receipt
+    RpcCall RpcResult RpcError Register Unregister Offer RpcCancel RpcProgress
+    SwimPing SwimAck SwimPingReq SwimNack SwimGossip SwimJoin SwimState
+);

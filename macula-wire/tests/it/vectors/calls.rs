@@ -1,0 +1,168 @@
+//! Samples of calls.
+
+use bytes::Bytes;
+use macula_wire::message::{
+    CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Offer, OfferedProcedure,
+    Register, RpcCall, Unregister,
+};
+use macula_wire::{
+    CallId, ContentType, ErrorCode, Header, Procedure, RegistrationId, RequestId, RetryHint,
+};
+
+use super::session::node;
+use super::{Sample, sample};
+
+fn id() -> CallId {
+    CallId::from_bytes([
+        0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca, 0xcb, 0xcc, 0xcd, 0xce,
+        0xcf,
+    ])
+}
+
+fn procedure(text: &str) -> Procedure {
+    Procedure::new(text).unwrap()
+}
+
+fn call() -> RpcCall {
+    RpcCall {
+        call: id(),
+        hops: 8,
+        caller: node(0),
+        procedure: procedure("temperature.latest"),
+        deadline_ms: 5_000,
+        idempotency: None,
+        content: ContentType::Json,
+        headers: Vec::new(),
+        payload: Bytes::from_static(b"{\"home\":42}"),
+    }
+}
+
+pub(super) fn samples() -> Vec<Sample> {
+    [conversations(), failures(), registrations()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn conversations() -> Vec<Sample> {
+    let full = RpcCall {
+        hops: 0,
+        procedure: procedure("$sys.members"),
+        deadline_ms: u32::MAX,
+        idempotency: Some(Bytes::from_static(b"order-7")),
+        content: ContentType::Bytes,
+        headers: vec![Header {
+            key: "traceparent".into(),
+            value: Bytes::from_static(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        }],
+        payload: Bytes::new(),
+        ..call()
+    };
+    let progress = CallProgress {
+        call: id(),
+        sequence: 0,
+        content: ContentType::Text,
+        payload: Bytes::from_static(b"part"),
+    };
+    let mut samples = vec![
+        sample("rpc_call, plain", call()),
+        sample("rpc_call with every option", full),
+        sample(
+            "rpc_result",
+            CallResult {
+                call: id(),
+                content: ContentType::Json,
+                payload: Bytes::from_static(b"21.5"),
+            },
+        ),
+        sample("rpc_progress", progress),
+    ];
+    for mode in CancelMode::ALL {
+        let name = format!("rpc_cancel, mode {}", mode.tag());
+        samples.push(sample(
+            &name,
+            CallCancel {
+                call: id(),
+                mode: *mode,
+            },
+        ));
+    }
+    samples
+}
+
+fn failures() -> Vec<Sample> {
+    let error = |failure| CallError {
+        call: id(),
+        failure,
+    };
+    let application = Failure {
+        name: Some("com.acme.no_sensor".into()),
+        content: ContentType::Json,
+        payload: Bytes::from_static(b"{\"home\":42}"),
+        ..Failure::new(ErrorCode::APPLICATION, "home 42 has no sensor")
+    };
+    let limited = Failure {
+        retry_after_ms: Some(250),
+        ..Failure::new(ErrorCode::RATE_LIMITED, "")
+    };
+    let declined = Failure {
+        retry: RetryHint::Never,
+        ..Failure::new(ErrorCode::UNAVAILABLE, "not for you")
+    };
+    vec![
+        sample(
+            "rpc_error, nobody serves it",
+            error(Failure::new(
+                ErrorCode::NO_SUCH_PROCEDURE,
+                "temperature.latst",
+            )),
+        ),
+        sample("rpc_error of the application", error(application)),
+        sample("rpc_error with a time", error(limited)),
+        sample("rpc_error with a hint of its own", error(declined)),
+    ]
+}
+
+fn registrations() -> Vec<Sample> {
+    let offered = |name: &str, weight| OfferedProcedure {
+        procedure: procedure(name),
+        weight,
+    };
+    let full = Offer {
+        version: 1,
+        full: true,
+        lease_ms: 60_000,
+        add: vec![
+            offered("temperature.latest", 1),
+            offered("temperature.mean", 300),
+        ],
+        remove: Vec::new(),
+    };
+    let change = Offer {
+        version: 2,
+        full: false,
+        lease_ms: 60_000,
+        add: vec![offered("temperature.mean", 0)],
+        remove: vec![procedure("temperature.latest")],
+    };
+    vec![
+        sample(
+            "register",
+            Register {
+                request: RequestId::new(3),
+                registration: RegistrationId::new(1),
+                procedure: procedure("temperature.latest"),
+                concurrency: 16,
+            },
+        ),
+        sample(
+            "unregister",
+            Unregister {
+                request: RequestId::new(300),
+                registration: RegistrationId::new(1),
+            },
+        ),
+        sample("offer, all of it", full),
+        sample("offer, a change", change),
+    ]
+}

@@ -1,0 +1,232 @@
+//! Samples of events.
+
+use bytes::Bytes;
+use macula_wire::batch::{Batch, Entries};
+use macula_wire::message::{Alias, Event, Interest, Publish, Qos, Receipt, Subscribe, Unsubscribe};
+use macula_wire::{
+    ContentType, Header, MediaType, Pattern, RequestId, Sequence, SubscriptionId, Topic, TopicAlias,
+};
+
+use super::session::{EPOCH, node, signature};
+use super::{Sample, sample};
+
+fn topic(text: &str) -> Topic {
+    Topic::new(text).unwrap()
+}
+
+fn patterns(texts: &[&str]) -> Vec<Pattern> {
+    texts
+        .iter()
+        .map(|text| Pattern::new(text).unwrap())
+        .collect()
+}
+
+fn publish() -> Publish {
+    Publish {
+        request: None,
+        topic: topic("home.42.measured"),
+        qos: Qos::AtMostOnce,
+        retain: false,
+        ttl_ms: None,
+        key: None,
+        dedup: None,
+        content: ContentType::Json,
+        headers: Vec::new(),
+        payload: Bytes::from_static(b"{\"t\":21.5}"),
+    }
+}
+
+fn event() -> Event {
+    Event {
+        hops: 8,
+        publisher: node(0),
+        epoch: EPOCH,
+        topic: topic("home.42.measured"),
+        sequence: Sequence::new(0),
+        ttl_ms: None,
+        content: ContentType::Text,
+        headers: Vec::new(),
+        signature: None,
+        payload: Bytes::from_static(b"21.5"),
+    }
+}
+
+fn batch(payloads: &[&[u8]]) -> Batch {
+    Batch {
+        hops: 8,
+        publisher: node(0),
+        epoch: EPOCH,
+        alias: TopicAlias::new(3),
+        base: Sequence::new(70_000),
+        ttl_ms: None,
+        content: ContentType::Text,
+        signature: None,
+        entries: Entries::from_payloads(payloads.iter().copied()).unwrap(),
+    }
+}
+
+pub(super) fn samples() -> Vec<Sample> {
+    [publications(), batches(), interests()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn publications() -> Vec<Sample> {
+    let header = |key: &str, value: &'static [u8]| Header {
+        key: key.into(),
+        value: Bytes::from_static(value),
+    };
+    let full = Publish {
+        request: Some(RequestId::new(300)),
+        qos: Qos::AtLeastOnce,
+        retain: true,
+        ttl_ms: Some(60_000),
+        key: Some(Bytes::from_static(b"home-42")),
+        dedup: Some(Bytes::from_static(&[0, 1, 2, 255])),
+        content: ContentType::Named(MediaType::new("application/vnd.acme+json").unwrap()),
+        headers: vec![
+            header(
+                "traceparent",
+                b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            ),
+            header("x-note", b""),
+        ],
+        ..publish()
+    };
+    let signed = Event {
+        hops: 0,
+        sequence: Sequence::new(u64::MAX - 1),
+        ttl_ms: Some(1_500),
+        headers: vec![header("a", b"1"), header("b", b"2")],
+        signature: Some(signature(0x80)),
+        ..event()
+    };
+    let mut samples = vec![
+        sample("publish, plain", publish()),
+        sample("publish with every option", full),
+        sample("event, plain", event()),
+        sample("event, signed", signed),
+    ];
+    for content in [
+        ContentType::Bytes,
+        ContentType::Text,
+        ContentType::Json,
+        ContentType::Cbor,
+        ContentType::Bincode,
+        ContentType::Etf,
+    ] {
+        let name = format!("publish of {content}");
+        let payload = Bytes::new();
+        samples.push(sample(
+            &name,
+            Publish {
+                content,
+                payload,
+                ..publish()
+            },
+        ));
+    }
+    samples
+}
+
+fn batches() -> Vec<Sample> {
+    let long = [7_u8; 251];
+    let own = || Alias {
+        publisher: node(0),
+        epoch: EPOCH,
+        alias: TopicAlias::new(3),
+        topic: topic("home.42.measured"),
+        next: Sequence::new(70_000),
+        chain: Vec::new(),
+    };
+    let foreign = Alias {
+        alias: TopicAlias::new(300),
+        topic: topic("$sys.node"),
+        next: Sequence::new(0),
+        chain: vec![Bytes::from_static(b"leaf"), Bytes::from_static(b"root")],
+        ..own()
+    };
+    let signed = Batch {
+        hops: 7,
+        ttl_ms: Some(5_000),
+        content: ContentType::Bytes,
+        signature: Some(signature(0x80)),
+        ..batch(&[b"", &[0], &long])
+    };
+    let last = Batch {
+        base: Sequence::new(u64::MAX - 2),
+        ..batch(&[b"a", b"b"])
+    };
+    let nothing: [&[u8]; 251] = [b""; 251];
+    vec![
+        sample("alias, own topic", own()),
+        sample("alias with a chain", foreign),
+        sample("batch of one", batch(&[b"21.5"])),
+        sample("batch of three", batch(&[b"21.5", b"21.6", b"21.4"])),
+        sample("batch, signed, lengths 0, 1 and 251", signed),
+        sample("batch at the end of the sequences", last),
+        sample("batch of 251 empty events", batch(&nothing)),
+    ]
+}
+
+fn interests() -> Vec<Sample> {
+    let first = Interest {
+        version: 1,
+        full: true,
+        lease_ms: 60_000,
+        add: patterns(&[
+            "$sys.**",
+            "**",
+            "home.*.measured",
+            "home.42.*",
+            "home.42.**",
+        ]),
+        remove: Vec::new(),
+    };
+    let mut sorted = first;
+    sorted.add.sort();
+    let change = || Interest {
+        version: 2,
+        full: false,
+        lease_ms: 60_000,
+        add: patterns(&["office.*"]),
+        remove: patterns(&["home.*.measured", "home.42.*"]),
+    };
+    let renewal = Interest {
+        version: 2,
+        add: Vec::new(),
+        remove: Vec::new(),
+        ..change()
+    };
+    vec![
+        sample("interest, all of it", sorted),
+        sample("interest, a change", change()),
+        sample("interest, a renewal", renewal),
+        sample(
+            "subscribe",
+            Subscribe {
+                request: RequestId::new(1),
+                subscription: SubscriptionId::new(1),
+                pattern: Pattern::new("home.*.measured").unwrap(),
+            },
+        ),
+        sample(
+            "unsubscribe",
+            Unsubscribe {
+                request: RequestId::new(2),
+                subscription: SubscriptionId::new(1),
+            },
+        ),
+        sample(
+            "receipt",
+            Receipt {
+                request: RequestId::new(300),
+                matched: 70_000,
+                acked: 69_990,
+                expired: 4,
+                dropped: 3,
+            },
+        ),
+    ]
+}

@@ -1,0 +1,249 @@
+//! Bytes that have to be refused, written by hand.
+//!
+//! A line has the number of the message (or `raw` for a whole frame), what is wrong, the error, and the body: hexadecimal
+//! digits, `"text"` for a text behind its length, and the words below.
+
+use super::Refusal;
+
+/// Words that stand for bytes.
+const WORDS: &[(&str, &str)] = &[
+    (
+        "NODE",
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+    ),
+    ("CALL", "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf"),
+    // 2^32 as an integer.
+    ("WIDE", "fd0000000001000000"),
+    // 192.0.2.7:4433, without and with the byte that says IPv4.
+    ("HOST", "c0000207fb5111"),
+    ("ADDRESS", "00c0000207fb5111"),
+    // ::ffff:192.0.2.7, port 4433.
+    ("MAPPED", "0100000000000000000000ffffc0000207fb5111"),
+    (
+        "SIGNATURE",
+        "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a\
+         5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a",
+    ),
+];
+
+/// The hexadecimal digits of one word of a line.
+fn digits(word: &str) -> String {
+    if let Some(text) = word.strip_prefix('"') {
+        let text = text.strip_suffix('"').unwrap();
+        return format!("{:02x}{}", text.len(), crate::to_hex(text.as_bytes()));
+    }
+    let known = WORDS.iter().find(|(name, _)| *name == word);
+    known.map_or(word, |(_, bytes)| bytes).to_owned()
+}
+
+fn refusals(table: &str) -> Vec<Refusal> {
+    table
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(refusal)
+        .collect()
+}
+
+fn refusal(line: &str) -> Refusal {
+    let parts: Vec<&str> = line.split(" | ").collect();
+    let [number, name, error, body] = parts[..] else {
+        panic!("{line:?} has not four parts");
+    };
+    let body: String = body.split_whitespace().map(digits).collect();
+    let hex = match number.trim() {
+        "raw" => body,
+        number => format!("01{number}0000{:08x}{body}", body.len() / 2),
+    };
+    Refusal {
+        name: name.trim().to_owned(),
+        hex,
+        error: error.trim().to_owned(),
+    }
+}
+
+pub(super) fn session() -> Vec<Refusal> {
+    refusals(SESSION)
+}
+
+pub(super) fn events() -> Vec<Refusal> {
+    let mut all = refusals(EVENTS);
+    // Request 300, matched 70,000, acked 1, nothing expired or dropped, no extension.
+    let whole = "fb2c01fc7011010001000000";
+    for length in 0..whole.len() / 2 {
+        let body = &whole[..length * 2];
+        all.push(refusal(&format!(
+            "17 | receipt cut to {length} bytes | unexpected_end | {body}"
+        )));
+    }
+    all
+}
+
+pub(super) fn calls() -> Vec<Refusal> {
+    refusals(CALLS)
+}
+
+pub(super) fn membership() -> Vec<Refusal> {
+    refusals(MEMBERSHIP)
+}
+
+const SESSION: &str = r#"
+raw | frame of version 2                        | version           | 02 04 0000 00000002 07 00
+raw | frame of version 0                        | version           | 00 04 0000 00000002 07 00
+raw | frame that is compressed                  | flags             | 01 04 0001 00000002 07 00
+raw | frame that is a fragment                  | flags             | 01 04 0002 00000002 07 00
+raw | frame with an unknown flag                | flags             | 01 04 8000 00000002 07 00
+raw | frame one byte over the limit             | too_large         | 01 04 0000 00110001
+raw | frame of four gibibytes                   | too_large         | 01 04 0000 ffffffff
+raw | frame without its header's end            | unexpected_end    | 01 04 0000 000000
+raw | frame without its body's end              | unexpected_end    | 01 04 0000 00000003 07 00
+raw | frame and more in one datagram            | trailing_bytes    | 01 04 0000 00000002 07 00 00
+00 | message 0x00                               | unknown_kind      | 00
+0a | message 0x0a                               | unknown_kind      | 00
+57 | message 0x57                               | unknown_kind      | 00
+e0 | message 0xe0                               | unknown_kind      | 00
+04 | ping with a byte too many                  | trailing_bytes    | 07 00 00
+04 | ping without extensions                    | unexpected_end    | 07
+04 | integer 250 in three bytes                 | not_canonical     | fb fa00 00
+04 | integer 65,535 in five bytes               | not_canonical     | fc ffff0000 00
+04 | integer 2^32 - 1 in nine bytes             | not_canonical     | fd ffffffff00000000 00
+04 | integer in seventeen bytes                 | not_canonical     | fe 01000000000000000000000000000000 00
+04 | integer with marker 255                    | not_canonical     | ff 00
+04 | integer without its end                    | unexpected_end    | fb 01
+08 | integer over 32 bits                       | invalid           | WIDE 00
+03 | extension that must be understood          | unknown_extension | 01 01 00
+03 | extensions with one tag twice              | not_canonical     | 02 02 00 02 00
+03 | extensions that descend                    | not_canonical     | 02 04 00 02 00
+03 | extensions, 17 of them                     | too_large         | 11
+03 | extension of 4,097 bytes                   | too_large         | 01 02 fb 0110
+03 | extension with a tag of 33 bits            | invalid           | 01 WIDE 00
+03 | extension without its value                | unexpected_end    | 01 02 04 61
+01 | handshake without versions                 | invalid           | 00 00 "be.acme" NODE 01 03 00 fb 0010 00 00
+01 | handshake with descending versions         | not_canonical     | 02 02 01 00 "be.acme" NODE 01 03 00 fb 0010 00 00
+01 | handshake with a version twice             | not_canonical     | 02 01 01 00 "be.acme" NODE 01 03 00 fb 0010 00 00
+01 | handshake with version 0                   | invalid           | 01 00 00 "be.acme" NODE 01 03 00 fb 0010 00 00
+01 | handshake with nine versions               | too_large         | 09 010203040506070809
+01 | handshake with role 2                      | invalid           | 01 01 02 "be.acme" NODE 01 03 00 fb 0010 00 00
+01 | handshake, realm in upper case             | name              | 01 01 00 "be.Acme" NODE 01 03 00 fb 0010 00 00
+01 | handshake, realm of one label              | name              | 01 01 00 "acme" NODE 01 03 00 fb 0010 00 00
+01 | handshake, realm that is not utf-8         | utf8              | 01 01 00 04 62652eff NODE 01 03 00 fb 0010 00 00
+01 | handshake that requires what it lacks      | invalid           | 01 01 00 "be.acme" NODE 01 01 02 fb 0010 00 00
+01 | handshake, frames of 4,095 bytes           | invalid           | 01 01 00 "be.acme" NODE 01 03 00 fb ff0f 00 00
+01 | handshake, agent with a line feed          | invalid           | 01 01 00 "be.acme" NODE 01 03 00 fb 0010 01 0a 00
+01 | handshake, agent of 65 bytes               | too_large         | 01 01 00 "be.acme" NODE 01 03 00 fb 0010 41
+02 | handshake_ack that chooses version 0       | invalid           | 00 NODE 01 03 fb 0010 00 00 00 00
+02 | handshake_ack, token of 15 bytes           | invalid           | 01 NODE 01 03 fb 0010 00 01 0f 000102030405060708090a0b0c0d0e 00 00
+02 | handshake_ack, mapped ipv4 address         | not_canonical     | 01 NODE 01 03 fb 0010 00 00 01 MAPPED 00
+02 | handshake_ack, port 0                      | invalid           | 01 NODE 01 03 fb 0010 00 00 01 00 c0000207 00 00
+02 | handshake_ack, address of kind 2           | invalid           | 01 NODE 01 03 fb 0010 00 00 01 02 HOST 00
+02 | handshake_ack, port over 16 bits           | invalid           | 01 NODE 01 03 fb 0010 00 00 01 00 c0000207 fc 00000100 00
+06 | stream of kind 5                           | invalid           | 00 05 00
+06 | stream of priority 4                       | invalid           | 00 00 04 00
+06 | stream with option tag 2                   | invalid           | 02 01 00
+06 | stream with an empty token                 | invalid           | 01 00 01 00
+07 | cert_update without certificates           | invalid           | 00 00
+07 | cert_update with five certificates         | too_large         | 05 0161 0161 0161 0161 0161 00
+07 | cert_update with an empty certificate      | invalid           | 01 00 00
+07 | cert_update, certificate of 8,193 bytes    | too_large         | 01 fb 0120
+f0 | error with code ok                         | invalid           | 00 00 01 00 00 00
+f0 | error with a time and another hint         | invalid           | 00 40 02 01 05 00 00
+f0 | error with hint 10                         | invalid           | 00 40 0a 00 00 00
+f0 | error, detail of 513 bytes                 | too_large         | 00 40 02 00 fb 0102
+f0 | error, detail that is not utf-8            | utf8              | 00 40 02 00 02 c328 00
+f0 | error, detail with an escape               | invalid           | 00 40 02 00 02 1b5b 00
+ff | close, detail with U+0085                  | invalid           | 51 02 c285 00
+"#;
+
+const EVENTS: &str = r#"
+10 | topic with a wildcard                      | name              | 00 "a.*" 00 00 00 00 00 00 00 00 00
+10 | topic with a tail                          | name              | 00 "a.**" 00 00 00 00 00 00 00 00 00
+10 | topic with an empty segment                | name              | 00 "a..b" 00 00 00 00 00 00 00 00 00
+10 | topic without anything                     | name              | 00 "" 00 00 00 00 00 00 00 00 00
+10 | topic with a control character             | name              | 00 02 6107 00 00 00 00 00 00 00 00 00
+10 | topic with its realm                       | name              | 00 "be.acme:a" 00 00 00 00 00 00 00 00 00
+10 | topic with a late mark                     | name              | 00 "a.$b" 00 00 00 00 00 00 00 00 00
+10 | topic of 17 segments                       | name              | 00 "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a" 00 00 00 00 00 00 00 00 00
+10 | topic of 256 bytes                         | too_large         | 00 fb 0001
+10 | topic that is not utf-8                    | utf8              | 00 02 61ff 00 00 00 00 00 00 00 00 00
+11 | pattern with a tail before its end         | name              | 01 01 "a.**.b" 00
+11 | pattern with a wildcard in a segment       | name              | 01 01 "a.b*" 00
+10 | publish with qos 2                         | invalid           | 00 "a" 02 00 00 00 00 00 00 00 00
+10 | publish, retain neither 0 nor 1            | invalid           | 00 "a" 00 02 00 00 00 00 00 00 00
+10 | publish, ttl with option tag 2             | invalid           | 00 "a" 00 00 02 00 00 00 00 00 00
+10 | publish with an empty key                  | invalid           | 00 "a" 00 00 00 01 00 00 00 00 00 00
+10 | publish, key of 65 bytes                   | too_large         | 00 "a" 00 00 00 01 41
+10 | publish with an empty dedup                | invalid           | 00 "a" 00 00 00 00 01 00 00 00 00 00
+10 | publish of content 7                       | invalid           | 00 "a" 00 00 00 00 00 07 00 00 00
+10 | publish of json by name                    | not_canonical     | 00 "a" 00 00 00 00 00 06 "application/json" 00 00 00
+10 | publish of content without a name          | invalid           | 00 "a" 00 00 00 00 00 06 00 00 00 00
+10 | publish of content with a space            | invalid           | 00 "a" 00 00 00 00 00 06 03 612062 00 00 00
+10 | publish, content name of 128 bytes         | too_large         | 00 "a" 00 00 00 00 00 06 80
+10 | publish, headers that descend              | not_canonical     | 00 "a" 00 00 00 00 00 00 02 0162 00 0161 00 00 00
+10 | publish, one header twice                  | not_canonical     | 00 "a" 00 00 00 00 00 00 02 0161 00 0161 00 00 00
+10 | publish, header without a key              | invalid           | 00 "a" 00 00 00 00 00 00 01 00 00 00 00
+10 | publish, header key with a space           | invalid           | 00 "a" 00 00 00 00 00 00 01 0120 00 00 00
+10 | publish with 33 headers                    | too_large         | 00 "a" 00 00 00 00 00 00 21
+10 | publish, header of 1,025 bytes             | too_large         | 00 "a" 00 00 00 00 00 00 01 0161 fb 0104
+10 | publish without its payload                | unexpected_end    | 00 "a" 00 00 00 00 00 00 00 fc ffffffff
+15 | batch without events                       | invalid           | 08 NODE 01 03 00 00 01 00 00 00
+15 | batch of 4,097 events                      | too_large         | 08 NODE 01 03 00 00 01 00 fb 0110
+15 | batch with an event too few                | unexpected_end    | 08 NODE 01 03 00 00 01 00 03 0161 0162
+15 | batch with an event too many               | trailing_bytes    | 08 NODE 01 03 00 00 01 00 01 0161 00 0162
+15 | batch with an event cut off                | unexpected_end    | 08 NODE 01 03 00 00 01 00 01 05 6162
+15 | batch beyond the last sequence             | invalid           | 08 NODE 01 03 fd ffffffffffffffff 00 01 00 01 0161 00
+14 | alias with an empty certificate            | invalid           | NODE 01 03 "a" 00 01 00 00
+14 | alias of a pattern                         | name              | NODE 01 03 "*" 00 00 00
+16 | interest, added ones descend               | not_canonical     | 01 01 05 02 "b" "a" 00 00
+16 | interest, one added twice                  | not_canonical     | 01 01 05 02 "a" "a" 00 00
+16 | interest, removed ones descend             | not_canonical     | 01 00 05 00 02 "b" "a" 00
+16 | interest, one added and removed            | not_canonical     | 01 00 05 01 "a" 01 "a" 00
+16 | interest, all and one removed              | invalid           | 01 01 05 00 01 "a" 00
+16 | interest, neither all nor a change         | invalid           | 01 02 05 00 00 00
+16 | interest of 1,025 patterns                 | too_large         | 01 00 05 fb 0104
+17 | receipt of more than matched               | invalid           | 01 01 01 01 00 00
+"#;
+
+const CALLS: &str = r#"
+20 | rpc_call of a pattern                      | name              | CALL 08 NODE "a.*" 01 00 00 00 00 00
+20 | rpc_call, deadline over 32 bits            | invalid           | CALL 08 NODE "a" WIDE 00 00 00 00 00
+20 | rpc_call with an empty idempotency key     | invalid           | CALL 08 NODE "a" 01 01 00 00 00 00 00
+20 | rpc_call, headers that descend             | not_canonical     | CALL 08 NODE "a" 01 00 00 02 0162 00 0161 00 00 00
+20 | rpc_call, payload cut off                  | unexpected_end    | CALL 08 NODE "a" 01 00 00 00 05 61
+22 | rpc_error with code ok                     | invalid           | CALL 00 01 00 00 00 00 00 00
+22 | rpc_error with a name and another code     | invalid           | CALL 30 07 00 01 0161 00 00 00 00
+22 | rpc_error with an empty name               | invalid           | CALL 60 09 00 01 00 00 00 00 00
+22 | rpc_error with a time and another hint     | invalid           | CALL 39 02 01 05 00 00 00 00 00
+22 | rpc_error, name with a line feed           | invalid           | CALL 60 09 00 01 010a 00 00 00 00
+26 | rpc_cancel of mode 3                       | invalid           | CALL 03 00
+26 | rpc_cancel, id cut off                     | unexpected_end    | c0c1c2
+23 | register of a name with a colon            | name              | 01 01 "a:b" 00 00
+25 | offer, added ones descend                  | not_canonical     | 01 01 05 02 "b" 01 "a" 01 00 00
+25 | offer, one added twice                     | not_canonical     | 01 01 05 02 "a" 01 "a" 02 00 00
+25 | offer, one added and removed               | not_canonical     | 01 00 05 01 "a" 01 01 "a" 00
+25 | offer, all and one removed                 | invalid           | 01 01 05 00 01 "a" 00
+"#;
+
+const MEMBERSHIP: &str = r#"
+55 | member of status 2                         | invalid           | NODE 01 00 02 00 01 00 00 00 SIGNATURE 00
+55 | member with nine addresses                 | too_large         | NODE 01 00 00 09
+55 | member at a mapped ipv4 address            | not_canonical     | NODE 01 00 00 01 MAPPED 01 00 00 00 SIGNATURE 00
+55 | member at port 0                           | invalid           | NODE 01 00 00 01 00 c0000207 00 01 00 00 00 SIGNATURE 00
+55 | member at no address                       | invalid           | NODE 01 00 00 01 00 00000000 fb 5111 01 00 00 00 SIGNATURE 00
+55 | member at a multicast address              | invalid           | NODE 01 00 00 01 00 e0000001 fb 5111 01 00 00 00 SIGNATURE 00
+55 | member at one address twice                | not_canonical     | NODE 01 00 00 02 ADDRESS ADDRESS 01 00 00 00 SIGNATURE 00
+55 | member at an address of kind 2             | invalid           | NODE 01 00 00 01 02 HOST 01 00 00 00 SIGNATURE 00
+55 | member, roles over 32 bits                 | invalid           | NODE 01 00 00 00 WIDE 00 00 00 SIGNATURE 00
+55 | member, zone in upper case                 | invalid           | NODE 01 00 00 00 01 01 "EU" 00 00 SIGNATURE 00
+55 | member, zone without anything              | invalid           | NODE 01 00 00 00 01 01 00 00 00 SIGNATURE 00
+55 | member, zone of 64 bytes                   | too_large         | NODE 01 00 00 00 01 01 40
+55 | member, tags that descend                  | not_canonical     | NODE 01 00 00 00 01 00 00 02 0162 00 0161 00 SIGNATURE 00
+55 | member, one tag twice                      | not_canonical     | NODE 01 00 00 00 01 00 00 02 0161 00 0161 00 SIGNATURE 00
+55 | member, tag without a key                  | invalid           | NODE 01 00 00 00 01 00 00 01 00 00 SIGNATURE 00
+55 | member, tag with a tabulator               | invalid           | NODE 01 00 00 00 01 00 00 01 0161 0109 SIGNATURE 00
+55 | member with 17 tags                        | too_large         | NODE 01 00 00 00 01 00 00 11
+55 | member, signature cut off                  | unexpected_end    | NODE 01 00 00 00 01 00 00 00 5a5a5a
+54 | swim_gossip without news                   | invalid           | 00 00
+54 | swim_gossip with 65 pieces of news         | too_large         | 41
+54 | swim_gossip with news of kind 3            | invalid           | 01 03
+56 | swim_state, neither more nor the end       | invalid           | 02 00 00
+53 | swim_nack without its target's end         | unexpected_end    | 01 0001
+"#;
