@@ -1,13 +1,17 @@
 //! The table of targets.
 
+mod announce;
 mod frame;
 mod name;
+mod realm;
 mod value;
 
 use macula_wire::Kind;
 
 /// Targets by name; every message of the protocol has one besides, `message_` and its name.
 const TABLE: &[(&str, fn(&[u8]))] = &[
+    ("announce_hostile", announce::hostile),
+    ("announce_told", announce::told),
     ("batch_builder", value::batch_builder),
     ("batch_entries", value::batch_entries),
     ("content_type", value::content_type),
@@ -21,6 +25,11 @@ const TABLE: &[(&str, fn(&[u8]))] = &[
     ("name_realm", name::realm),
     ("name_topic", name::topic),
     ("negotiate", value::negotiate),
+    ("realm_certificate", realm::certificate),
+    ("realm_chain", realm::chain),
+    ("realm_key", realm::key),
+    ("realm_rules", realm::rules),
+    ("realm_trust_bundle", realm::trust_bundle),
     ("varint", value::varint),
 ];
 

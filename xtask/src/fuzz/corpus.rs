@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use super::target::{Fuzzer, files};
 use crate::failure::Failure;
 
-/// The most inputs that are committed for one target, besides those that once crashed it.
+/// The most inputs that are committed for one target, besides those that stay whatever they cover.
 const MOST: usize = 24;
 
 /// Replaces the committed corpus of `target` by a minimal one that covers as much, together with
-/// what the last run found. Inputs named `crash-..` stay.
+/// what the last run found. Inputs named `crash-..` or `seed-..` stay.
 ///
 /// # Errors
 ///
@@ -31,15 +31,12 @@ pub(super) fn keep(fuzzer: &Fuzzer, target: &str) -> Result<(), Failure> {
             "cannot merge the corpus of {target}:\n{stderr}"
         )));
     }
-    let kept = smallest(merged.path(), MOST)?;
+    let kept = spread(merged.path(), MOST)?;
     if kept.is_empty() {
         return Ok(());
     }
     let before = files(&committed);
-    for path in listed(&committed)?
-        .into_iter()
-        .filter(|path| !once_crashed(path))
-    {
+    for path in listed(&committed)?.into_iter().filter(|path| !stays(path)) {
         std::fs::remove_file(&path).map_err(|error| failed(&path, &error))?;
     }
     for path in &kept {
@@ -68,8 +65,9 @@ pub(super) fn violations(corpora: &BTreeMap<String, usize>, targets: &[String]) 
     found
 }
 
-/// The `most` smallest files of `folder`.
-fn smallest(folder: &Path, most: usize) -> Result<Vec<PathBuf>, Failure> {
+/// At most `most` files of `folder`: evenly spread over their sizes, the smallest and the largest
+/// among them, because short inputs are refused early and long ones get far.
+fn spread(folder: &Path, most: usize) -> Result<Vec<PathBuf>, Failure> {
     let mut sized = Vec::new();
     for path in listed(folder)? {
         let size = path
@@ -79,8 +77,18 @@ fn smallest(folder: &Path, most: usize) -> Result<Vec<PathBuf>, Failure> {
         sized.push((size, path));
     }
     sized.sort();
-    sized.truncate(most);
-    Ok(sized.into_iter().map(|(_size, path)| path).collect())
+    let last = sized.len().saturating_sub(1);
+    let count = most.min(sized.len());
+    let rank = |index: usize| {
+        index
+            .saturating_mul(last)
+            .checked_div(count.saturating_sub(1))
+            .unwrap_or(0)
+    };
+    Ok((0..count)
+        .filter_map(|index| sized.get(rank(index)))
+        .map(|(_, path)| path.clone())
+        .collect())
 }
 
 /// The files in `folder`.
@@ -94,10 +102,12 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         .map_err(|error| failed(folder, &error))
 }
 
-/// Whether the input stays because it found a fault once.
-fn once_crashed(path: &Path) -> bool {
-    path.file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with("crash-"))
+/// Whether the input stays whatever it covers: it found a fault once, or was made by hand.
+fn stays(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("crash-") || name.starts_with("seed-")
+    })
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Failure {
@@ -109,14 +119,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smallest_inputs_are_kept() {
+    fn inputs_of_all_sizes_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, text) in [("long", "aaaa"), ("short", "a"), ("middle", "aa")] {
-            std::fs::write(folder.path().join(name), text).unwrap();
+        for size in 1..=9 {
+            let name = folder.path().join(size.to_string());
+            std::fs::write(name, "a".repeat(size)).unwrap();
         }
-        let kept = smallest(folder.path(), 2).unwrap();
-        let names: Vec<_> = kept.iter().filter_map(|path| path.file_name()).collect();
-        assert_eq!(names, ["short", "middle"]);
+        let kept = |most| -> Vec<String> {
+            let kept = spread(folder.path(), most).unwrap();
+            kept.iter()
+                .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+                .collect()
+        };
+        assert_eq!(kept(3), ["1", "5", "9"]);
+        assert_eq!(kept(1), ["1"]);
+        assert_eq!(kept(20).len(), 9);
     }
 
     #[test]
@@ -130,8 +147,9 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_crashed_once_stays() {
-        assert!(once_crashed(Path::new("corpus/frame/crash-empty-batch")));
-        assert!(!once_crashed(Path::new("corpus/frame/0a1b2c")));
+    fn inputs_with_a_name_of_their_own_stay() {
+        assert!(stays(Path::new("corpus/frame/seed-tenant")));
+        assert!(stays(Path::new("corpus/frame/crash-empty-batch")));
+        assert!(!stays(Path::new("corpus/frame/0a1b2c")));
     }
 }
