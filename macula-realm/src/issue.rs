@@ -157,6 +157,8 @@ pub(crate) fn node_params(
         ExtendedKeyUsagePurpose::ClientAuth,
         ExtendedKeyUsagePurpose::ServerAuth,
     ];
+    // RFC 5280, section 4.2.1.1, asks for it; strict readers elsewhere do, too.
+    params.use_authority_key_identifier_extension = true;
     params.custom_extensions = vec![CustomExtension::from_oid_content(&OID, attributes.to_der())];
     Ok(params)
 }

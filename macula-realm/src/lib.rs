@@ -43,6 +43,8 @@ mod key;
 #[cfg(feature = "certificates")]
 mod pem;
 mod principal;
+#[cfg(all(doctest, feature = "certificates"))]
+mod readme;
 #[cfg(feature = "certificates")]
 mod root;
 mod rules;
