@@ -3,6 +3,7 @@
 mod build;
 mod corpus;
 mod report;
+mod seeds;
 mod target;
 
 use std::sync::Mutex;
@@ -51,6 +52,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     } else {
         Effort::Seconds(options.number("--seconds").unwrap_or(SECONDS))
     };
+    seeds::plant(&fuzzer, &known)?;
     let reports = all(
         &fuzzer,
         &chosen,

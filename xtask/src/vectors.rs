@@ -1,5 +1,7 @@
 //! `vectors`: the golden bytes of the wire protocol.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -46,19 +48,30 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     enough(counts)
 }
 
+/// The files that hold vectors.
+///
+/// # Errors
+///
+/// When they cannot be listed.
+pub(crate) fn files() -> Result<Vec<PathBuf>, Failure> {
+    let failed = |error| Failure::failed(format!("cannot list {FOLDER}: {error}"));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(root().join(FOLDER)).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
 /// Counts the vectors in all files.
 fn count() -> Result<Counts, Failure> {
-    let folder = root().join(FOLDER);
-    let entries = std::fs::read_dir(&folder)
-        .map_err(|error| Failure::failed(format!("cannot list {FOLDER}: {error}")))?;
     let mut counts = Counts::default();
-    for entry in entries {
-        let path = entry
-            .map_err(|error| Failure::failed(format!("cannot list {FOLDER}: {error}")))?
-            .path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
+    for path in files()? {
         let in_file = count_in(&read(&path)?)
             .map_err(|fault| Failure::failed(format!("{}: {fault}", path.display())))?;
         counts.total = counts.total.saturating_add(in_file.total);
@@ -143,6 +156,11 @@ mod tests {
             assert!(count_in(&format!("[{changed}]")).is_err(), "{changed}");
         }
         assert!(count_in("{}").is_err());
+    }
+
+    #[test]
+    fn the_vectors_of_this_tree_are_enough() {
+        assert_eq!(enough(count().unwrap()), Ok(()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod announce;
 mod frame;
 mod name;
+mod pubsub;
 mod realm;
 mod value;
 
@@ -25,6 +26,8 @@ const TABLE: &[(&str, fn(&[u8]))] = &[
     ("name_realm", name::realm),
     ("name_topic", name::topic),
     ("negotiate", value::negotiate),
+    ("pubsub_forwarder", pubsub::forwarder),
+    ("pubsub_table", pubsub::table),
     ("realm_certificate", realm::certificate),
     ("realm_chain", realm::chain),
     ("realm_key", realm::key),
