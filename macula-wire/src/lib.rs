@@ -1,27 +1,7 @@
 //! The wire protocol of Macula: names, frames, messages, limits and errors, without I/O.
 //!
-//! The crate is `no_std` with `alloc`, holds no unsafe code, and never allocates from a length that a peer claims.
-//! `docs/protocol.md` in the repository specifies what it implements, and `tests/vectors` holds the bytes that every
-//! implementation has to read and write.
-//!
-//! # Examples
-//!
-//! A message becomes a frame, travels in pieces, and is read again:
-//!
-//! ```
-//! use bytes::Bytes;
-//! use macula_wire::message::{Message, Ping};
-//! use macula_wire::{FrameDecoder, limit};
-//!
-//! let bytes = Bytes::from(Message::from(Ping { nonce: 7 }).to_bytes()?);
-//! let mut decoder = FrameDecoder::new(limit::DEFAULT_MAX_FRAME_LEN);
-//! decoder.push(bytes.slice(..5));
-//! assert!(decoder.next_frame()?.is_none());
-//! decoder.push(bytes.slice(5..));
-//! let frame = decoder.next_frame()?.ok_or("incomplete")?;
-//! assert_eq!(Message::decode(&frame)?, Message::from(Ping { nonce: 7 }));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! What follows is the `README.md` of the crate.
+#![doc = include_str!("../README.md")]
 #![no_std]
 
 extern crate alloc;

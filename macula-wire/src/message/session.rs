@@ -127,6 +127,8 @@ pub enum StreamKind {
     Lookup,
     /// A tunnel of bytes.
     Tunnel,
+    /// Nothing yet: a connection that the acceptor may use for a stream of its own, where the transport has no streams.
+    Offered,
 }
 
 impl Field for StreamKind {
@@ -140,6 +142,7 @@ impl Field for StreamKind {
             Self::Membership => 2,
             Self::Lookup => 3,
             Self::Tunnel => 4,
+            Self::Offered => 5,
         };
         varint::put(out, tag);
         Ok(())
@@ -152,6 +155,7 @@ impl Field for StreamKind {
             2 => Ok(Self::Membership),
             3 => Ok(Self::Lookup),
             4 => Ok(Self::Tunnel),
+            5 => Ok(Self::Offered),
             value => Err(DecodeError::Invalid {
                 field: "stream kind",
                 value,

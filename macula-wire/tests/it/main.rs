@@ -13,6 +13,7 @@ mod oracle;
 mod properties;
 mod refusals;
 mod render;
+mod specification;
 mod vectors;
 
 use bytes::Bytes;

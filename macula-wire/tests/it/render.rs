@@ -98,6 +98,7 @@ render! {
         StreamKind::Membership => "membership".into(),
         StreamKind::Lookup => "lookup".into(),
         StreamKind::Tunnel => "tunnel".into(),
+        StreamKind::Offered => "offered".into(),
         other => panic!("{other:?} has no form here"),
     };
     Update: |value| match value {

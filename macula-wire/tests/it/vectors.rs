@@ -247,6 +247,15 @@ fn every_message_has_a_vector_and_refusals_abound() {
     assert_eq!(reasons.len(), 11, "each reason occurs: {reasons:?}");
 }
 
+/// The bytes of every valid vector.
+pub(crate) fn valid_hex() -> BTreeSet<String> {
+    let vectors = FILES.iter().flat_map(|file| read(file.name));
+    vectors
+        .filter(|vector| vector["valid"] == true)
+        .map(|vector| text(&vector, "hex").to_owned())
+        .collect()
+}
+
 /// The extensions of a sample.
 fn with_extension(message: impl Into<Message>, tag: u32, value: &'static [u8]) -> Message {
     let mut message = message.into();

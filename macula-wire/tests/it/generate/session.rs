@@ -104,6 +104,7 @@ fn stream() -> impl Strategy<Value = Stream> {
         Just(StreamKind::Membership),
         Just(StreamKind::Lookup),
         Just(StreamKind::Tunnel),
+        Just(StreamKind::Offered),
     ];
     (token(), kind).prop_map(|(token, kind)| Stream { token, kind })
 }

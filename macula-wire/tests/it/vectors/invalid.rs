@@ -136,7 +136,7 @@ e0 | message 0xe0                               | unknown_kind      | 00
 02 | handshake_ack, port 0                      | invalid           | 01 NODE 01 03 fb 0010 00 00 01 00 c0000207 00 00
 02 | handshake_ack, address of kind 2           | invalid           | 01 NODE 01 03 fb 0010 00 00 01 02 HOST 00
 02 | handshake_ack, port over 16 bits           | invalid           | 01 NODE 01 03 fb 0010 00 00 01 00 c0000207 fc 00000100 00
-06 | stream of kind 5                           | invalid           | 00 05 00
+06 | stream of kind 6                           | invalid           | 00 06 00
 06 | stream of priority 4                       | invalid           | 00 00 04 00
 06 | stream with option tag 2                   | invalid           | 02 01 00
 06 | stream with an empty token                 | invalid           | 01 00 01 00

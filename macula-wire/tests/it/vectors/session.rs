@@ -106,6 +106,13 @@ fn streams() -> Vec<Sample> {
         sample("stream of a lookup", stream(StreamKind::Lookup)),
         sample("stream of a tunnel", stream(StreamKind::Tunnel)),
         sample(
+            "stream offered on a unix socket",
+            Stream {
+                token: Some(Bytes::from((0xa0..0xb0).collect::<Vec<u8>>())),
+                kind: StreamKind::Offered,
+            },
+        ),
+        sample(
             "stream on a unix socket",
             Stream {
                 token: Some(Bytes::from((0xa0..0xb0).collect::<Vec<u8>>())),
