@@ -84,6 +84,14 @@ impl Forwarder {
         self.with(&publisher, |shard| shard.forget(&publisher));
     }
 
+    /// The topics that are followed of a publisher, with its epoch and the next sequence of each: what its subscribers
+    /// lose when it is lost.
+    #[must_use]
+    pub fn following(&self, publisher: &NodeId) -> Vec<(Topic, Epoch, Sequence)> {
+        self.with(publisher, |shard| shard.following(publisher))
+            .unwrap_or_default()
+    }
+
     /// Forgets the place in every topic that nobody on this node is owed by `table`, so that whoever subscribes later
     /// is not told of events from before. Costs a match for each topic that is followed; to be called when a
     /// subscription of this node ended.

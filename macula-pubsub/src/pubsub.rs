@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use macula_realm::{Action, Authority, Principal, Verdict};
-use macula_wire::announce::Offence;
+use macula_wire::announce::{Offence, Pace};
 use macula_wire::message::Interest;
 use macula_wire::{Instant, Machine, NodeId, Pattern, Random, SubscriptionId, Topic};
 
@@ -30,9 +30,8 @@ pub struct PubSub {
     /// Of how many declared topics each watched key is.
     watched: BTreeMap<WatchKey, usize>,
     table: Arc<Table>,
-    settled: Instant,
-    /// When what changed since the last table is to take effect.
-    settle_at: Option<Instant>,
+    /// When what changed since the last table takes effect.
+    pace: Pace,
     outputs: VecDeque<Output>,
 }
 
@@ -41,6 +40,7 @@ impl PubSub {
     #[must_use]
     pub fn new(config: Config, own: NodeId, random: Random, now: Instant) -> Self {
         let interests = Interests::new(&config, random);
+        let pace = Pace::new(config.settle);
         Self {
             config,
             own,
@@ -51,8 +51,7 @@ impl PubSub {
             publications: BTreeMap::new(),
             watched: BTreeMap::new(),
             table: Arc::default(),
-            settled: Instant::ZERO,
-            settle_at: None,
+            pace,
             outputs: VecDeque::new(),
         }
     }
@@ -210,7 +209,7 @@ impl PubSub {
     /// within [`Config::settle`].
     #[must_use]
     pub fn version(&self) -> u64 {
-        let pending = u64::from(self.settle_at.is_some());
+        let pending = u64::from(self.pace.due().is_some());
         self.table.version().saturating_add(pending)
     }
 
@@ -271,7 +270,7 @@ impl PubSub {
         self.now = self.now.max(now);
         let expired = self.interests.expire(self.now);
         self.settle_if(expired);
-        if self.settle_at.is_some_and(|at| at <= self.now) {
+        if self.pace.take_due(self.now) {
             self.settle();
         }
         if let Some(interest) = self.interests.renewal(self.now) {
@@ -279,23 +278,15 @@ impl PubSub {
         }
     }
 
-    /// Lets a change take effect: at once after a quiet time, otherwise together with what else comes soon.
+    /// Lets a change take effect, at once or together with what else comes soon.
     fn settle_if(&mut self, changed: bool) {
-        if !changed || self.settle_at.is_some() {
-            return;
-        }
-        let at = self.settled + self.config.settle.max(MIN_SETTLE);
-        if self.table.version() == 0 || at <= self.now {
+        if changed && self.pace.changed(self.now) {
             self.settle();
-        } else {
-            self.settle_at = Some(at);
         }
     }
 
     /// Publishes what changed: the table first, so that it is there before what the announcement brings.
     fn settle(&mut self) {
-        self.settle_at = None;
-        self.settled = self.now;
         let version = self.table.version().saturating_add(1);
         self.table = Arc::new(Table::of(version, self.interests.snapshot()));
         let table = Arc::clone(&self.table);
@@ -339,9 +330,6 @@ impl PubSub {
     }
 }
 
-/// The shortest [`Config::settle`] that has an effect: time has to move between two tables.
-const MIN_SETTLE: std::time::Duration = std::time::Duration::from_micros(1);
-
 impl Machine for PubSub {
     type Input = Input;
     type Output = Output;
@@ -368,7 +356,7 @@ impl Machine for PubSub {
             return Some(self.now);
         }
         let timers = self.interests.next_timeout();
-        timers.into_iter().chain(self.settle_at).min()
+        timers.into_iter().chain(self.pace.due()).min()
     }
 }
 

@@ -87,6 +87,19 @@ impl Shard {
         self.publishers.remove(publisher);
     }
 
+    /// The topics of a publisher with the next sequence of each in the publisher's present epoch.
+    pub(super) fn following(&self, publisher: &NodeId) -> Vec<(Topic, Epoch, Sequence)> {
+        let Some(publisher) = self.publishers.peek(publisher) else {
+            return Vec::new();
+        };
+        publisher
+            .topics
+            .iter()
+            .filter(|(_, place)| place.epoch == publisher.epoch)
+            .map(|(topic, place)| (topic.clone(), place.epoch, place.next))
+            .collect()
+    }
+
     pub(super) fn retain(&mut self, mut wanted: impl FnMut(&Topic) -> bool) {
         for publisher in self.publishers.values_mut() {
             publisher.topics.retain(&mut wanted);
