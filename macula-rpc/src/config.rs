@@ -1,0 +1,90 @@
+//! What can be set, and what it is set to.
+
+use std::time::Duration;
+
+/// The settings of [`Rpc`](crate::Rpc).
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// How long what this node announces holds without renewal; it is renewed at half of that. From 1 s to 49 days;
+    /// default 60 s. Shorter forgets a silent member sooner, longer costs fewer messages.
+    pub lease: Duration,
+    /// How many calls a registration takes at a time that does not say, and at most. Default 1,024.
+    pub max_concurrency: u32,
+    /// The longest lease that is granted to others; a longer one counts as this. Default 10 min.
+    pub max_lease: Duration,
+    /// The most members whose offers are kept; a further one's are refused as an offence. Default 1,024.
+    pub max_members: usize,
+    /// The most distinct procedures of one member, this one included. A registration beyond is refused with
+    /// [`TooManyProcedures`](crate::RegisterError::TooManyProcedures). A message of another member that leads beyond is
+    /// refused whole, as an offence, so that its offers end with its link or its lease: set it alike on all members.
+    /// Default 16,384.
+    pub max_procedures: usize,
+    /// The most registrations on this node; beyond, registering is refused. Default 65,536.
+    pub max_registrations: usize,
+    /// The most registrations of one client session; beyond, registering is refused. Default 1,000.
+    pub max_session_registrations: usize,
+    /// The most procedures that are watched; beyond, watching is refused. Default 65,536.
+    pub max_watched: usize,
+    /// The shortest time between two tables, and between two announcements of changes. The first change after a quiet
+    /// time takes effect at once, what follows within this time together at its end. Default 1 ms; at least 1 us.
+    pub settle: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(60),
+            max_concurrency: 1_024,
+            max_lease: Duration::from_secs(600),
+            max_members: 1_024,
+            max_procedures: 16_384,
+            max_registrations: 65_536,
+            max_session_registrations: 1_000,
+            max_watched: 65_536,
+            settle: Duration::from_millis(1),
+        }
+    }
+}
+
+/// The settings of a [`Call`](crate::Call).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct CallConfig {
+    /// How many providers one call tries at most. Default 8; at least 1. More finds a free one among many that are not,
+    /// at the cost of their time.
+    pub max_attempts: u32,
+}
+
+impl Default for CallConfig {
+    fn default() -> Self {
+        Self { max_attempts: 8 }
+    }
+}
+
+/// The settings of [`Invocations`](crate::Invocations).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct InvocationConfig {
+    /// How many call ids are remembered, spread evenly over the shards; the oldest of a shard go first. A call that runs
+    /// is remembered in any case. Default 10,000, about 1 MiB.
+    pub max_ids: usize,
+    /// How many calls run at a time on this node, whatever they are registered for; beyond, a call is refused with
+    /// `BUSY`. Default 4,096.
+    pub max_running: u32,
+    /// In how many parts the state is kept by caller, each behind a lock of its own. 1 to 1,024; default 16.
+    pub shards: usize,
+    /// How long a call id is remembered at most, or until its deadline if that is later. Default 5 min.
+    pub window: Duration,
+}
+
+impl Default for InvocationConfig {
+    fn default() -> Self {
+        Self {
+            max_ids: 10_000,
+            max_running: 4_096,
+            shards: 16,
+            window: Duration::from_secs(300),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Which incoming calls may run.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use macula_wire::message::Failure;
+use macula_wire::{CallId, ErrorCode, Instant, NodeId};
+
+use crate::slots::Slot;
+use crate::{InvocationConfig, Slots};
+
+/// Admits incoming calls: the data plane of a callee. Clones share the state.
+///
+/// A call id of a caller runs at most once. Ids are remembered while they run and for [`InvocationConfig::window`]
+/// after they came in, as long as there is room; behind that, a repeated id is taken for a new call. The state is cut
+/// into shards by caller, each behind a lock that is held for one lookup.
+#[derive(Clone, Debug)]
+pub struct Invocations {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    shards: Vec<Mutex<Shard>>,
+    /// The most ids of a shard.
+    max_ids: usize,
+    window: Duration,
+    running: Slots,
+    admitted: AtomicU64,
+    busy: AtomicU64,
+    repeated: AtomicU64,
+    late: AtomicU64,
+}
+
+type Key = (NodeId, CallId);
+
+#[derive(Debug, Default)]
+struct Shard {
+    running: BTreeSet<Key>,
+    recent: BTreeSet<Key>,
+    /// The recent ids in the order in which they came, with the time until which each is remembered, or longer if one
+    /// before it is.
+    order: VecDeque<(Instant, Key)>,
+}
+
+impl Invocations {
+    /// Nothing runs.
+    #[must_use]
+    pub fn new(config: &InvocationConfig) -> Self {
+        let shards = config.shards.clamp(1, 1_024);
+        Self {
+            shared: Arc::new(Shared {
+                shards: (0..shards).map(|_| Mutex::default()).collect(),
+                max_ids: config.max_ids.div_ceil(shards).max(1),
+                window: config.window,
+                running: Slots::new(config.max_running),
+                admitted: AtomicU64::new(0),
+                busy: AtomicU64::new(0),
+                repeated: AtomicU64::new(0),
+                late: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Admits a call to a registration, whose `slots` are those of
+    /// [`ProviderTable::slots`](crate::ProviderTable::slots). It runs as long as the admission is kept.
+    ///
+    /// # Errors
+    ///
+    /// `DEADLINE_EXCEEDED` past the deadline; `CALL_GONE` if the id came before; `BUSY` without a free slot of the
+    /// registration or the node. The call must not run then. After `BUSY` the same id may come again.
+    pub fn admit(
+        &self,
+        now: Instant,
+        caller: NodeId,
+        call: CallId,
+        slots: &Slots,
+        deadline: Instant,
+    ) -> Result<Admission, Failure> {
+        let shared = &self.shared;
+        if deadline <= now {
+            return Err(shared.refuse(&shared.late, ErrorCode::DEADLINE_EXCEEDED, LATE));
+        }
+        let key = (caller, call);
+        let busy = || shared.refuse(&shared.busy, ErrorCode::BUSY, BUSY);
+        let mut shard = shared.shard(&caller).ok_or_else(busy)?;
+        shard.expire(now);
+        if shard.running.contains(&key) || shard.recent.contains(&key) {
+            return Err(shared.refuse(&shared.repeated, ErrorCode::CALL_GONE, REPEATED));
+        }
+        let node = shared.running.take().ok_or_else(busy)?;
+        let registration = slots.take().ok_or_else(busy)?;
+        let until = (now + shared.window).max(deadline);
+        shard.remember(until, key, shared.max_ids);
+        drop(shard);
+        shared.admitted.fetch_add(1, Ordering::Relaxed);
+        Ok(Admission {
+            shared: Arc::clone(shared),
+            key,
+            deadline,
+            _slots: [node, registration],
+        })
+    }
+
+    /// How many calls run and came, at this moment.
+    #[must_use]
+    pub fn stats(&self) -> InvocationStats {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        InvocationStats {
+            running: self.shared.running.used(),
+            admitted: count(&self.shared.admitted),
+            busy: count(&self.shared.busy),
+            repeated: count(&self.shared.repeated),
+            late: count(&self.shared.late),
+        }
+    }
+}
+
+const BUSY: &str = "the provider has no free slot";
+const LATE: &str = "the deadline had passed when the call came in";
+const REPEATED: &str = "the call id was used before";
+
+impl Shared {
+    /// There is always one; a panic elsewhere while it was locked leaves ids that are at worst remembered too long.
+    fn shard(&self, caller: &NodeId) -> Option<MutexGuard<'_, Shard>> {
+        let start = caller.as_bytes().first_chunk().copied();
+        let shards = u64::try_from(self.shards.len()).ok()?;
+        let at = u64::from_le_bytes(start?).checked_rem(shards)?;
+        let shard = self.shards.get(usize::try_from(at).ok()?)?;
+        Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn refuse(&self, counter: &AtomicU64, code: ErrorCode, detail: &str) -> Failure {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Failure::new(code, detail)
+    }
+}
+
+impl Shard {
+    fn expire(&mut self, now: Instant) {
+        while let Some((_, key)) = self.order.front().filter(|(until, _)| *until <= now) {
+            self.recent.remove(key);
+            self.order.pop_front();
+        }
+    }
+
+    fn remember(&mut self, until: Instant, key: Key, max: usize) {
+        if self.order.len() >= max
+            && let Some((_, oldest)) = self.order.pop_front()
+        {
+            self.recent.remove(&oldest);
+        }
+        self.order.push_back((until, key));
+        self.recent.insert(key);
+        self.running.insert(key);
+    }
+}
+
+/// A call that runs. Dropping it ends the call and frees its slots, however the call ended.
+#[derive(Debug)]
+pub struct Admission {
+    shared: Arc<Shared>,
+    key: Key,
+    deadline: Instant,
+    _slots: [Slot; 2],
+}
+
+impl Admission {
+    /// Who calls.
+    #[must_use]
+    pub const fn caller(&self) -> NodeId {
+        self.key.0
+    }
+
+    /// The call.
+    #[must_use]
+    pub const fn call(&self) -> CallId {
+        self.key.1
+    }
+
+    /// When nobody waits for the result any more.
+    #[must_use]
+    pub const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Ends the call, as dropping it does.
+    pub fn finish(self) {}
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if let Some(mut shard) = self.shared.shard(&self.key.0) {
+            shard.running.remove(&self.key);
+        }
+    }
+}
+
+/// What became of incoming calls.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct InvocationStats {
+    /// How many run.
+    pub running: u32,
+    /// How many were admitted so far.
+    pub admitted: u64,
+    /// How many found no free slot.
+    pub busy: u64,
+    /// How many had an id that came before.
+    pub repeated: u64,
+    /// How many came behind their deadline.
+    pub late: u64,
+}
