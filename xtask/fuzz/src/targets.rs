@@ -2,6 +2,7 @@
 
 mod announce;
 mod frame;
+mod machine;
 mod name;
 mod pubsub;
 mod realm;
@@ -27,6 +28,7 @@ const TABLE: &[(&str, fn(&[u8]))] = &[
     ("name_topic", name::topic),
     ("negotiate", value::negotiate),
     ("pubsub_forwarder", pubsub::forwarder),
+    ("pubsub_machine", machine::pubsub),
     ("pubsub_table", pubsub::table),
     ("realm_certificate", realm::certificate),
     ("realm_chain", realm::chain),
