@@ -1,6 +1,7 @@
 //! The table of targets.
 
 mod announce;
+mod call;
 mod frame;
 mod machine;
 mod name;
@@ -35,6 +36,7 @@ const TABLE: &[(&str, fn(&[u8]))] = &[
     ("realm_key", realm::key),
     ("realm_rules", realm::rules),
     ("realm_trust_bundle", realm::trust_bundle),
+    ("rpc_call", call::call),
     ("varint", value::varint),
 ];
 
