@@ -1,0 +1,99 @@
+//! The settings of quinn, each on purpose.
+
+use std::sync::Arc;
+
+use macula_wire::limit::{FORMAT_MAX_FRAME_LEN, MIN_MAX_FRAME_LEN};
+use quinn::congestion::CubicConfig;
+use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+
+use crate::config::Config;
+use crate::error::BindError;
+
+/// How many bidirectional streams a peer may open before it has said who it is.
+const STREAMS_BEFORE_HELLO: u32 = 8;
+/// How many connection attempts may wait for the accepting task, and how many bytes each may bring with it.
+const MAX_INCOMING: usize = 256;
+const INCOMING_BYTES: u64 = 16 << 10;
+const INCOMING_BYTES_TOTAL: u64 = 1 << 20;
+/// A smaller gain of the path's MTU is not searched for, in bytes.
+const MTU_STEP: u16 = 32;
+/// What every path has to carry (RFC 9000, section 14).
+const MIN_MTU: u16 = 1_200;
+
+/// The settings of every connection of an endpoint.
+pub(crate) fn transport_config(config: &Config) -> Arc<TransportConfig> {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_BEFORE_HELLO))
+        .max_concurrent_uni_streams(VarInt::from_u32(config.max_event_streams))
+        .stream_receive_window(VarInt::from_u32(config.stream_receive_window))
+        .receive_window(VarInt::from_u32(config.connection_receive_window))
+        .send_window(config.send_window)
+        .keep_alive_interval(Some(config.keep_alive))
+        .max_idle_timeout(IdleTimeout::try_from(config.idle_timeout).ok())
+        .datagram_receive_buffer_size(Some(config.datagram_receive_buffer))
+        .datagram_send_buffer_size(config.datagram_send_buffer)
+        .mtu_discovery_config(Some(mtu_discovery(config)))
+        .congestion_controller_factory(Arc::new(CubicConfig::default()));
+    Arc::new(transport)
+}
+
+/// The settings of the socket's side of an endpoint.
+pub(crate) fn endpoint_config(config: &Config) -> EndpointConfig {
+    let mut endpoint = config
+        .reset_key
+        .as_ref()
+        .map_or_else(EndpointConfig::default, |key| {
+            let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
+            EndpointConfig::new(Arc::new(key))
+        });
+    // The first byte of other protocols on the port stays tellable from QUIC (RFC 9443).
+    endpoint.grease_quic_bit(false);
+    // It fails only below 1,200, which `check` refuses.
+    let set = endpoint.max_udp_payload_size(config.mtu_upper_bound.max(MIN_MTU));
+    debug_assert!(set.is_ok());
+    endpoint
+}
+
+/// The settings of the accepting side.
+pub(crate) fn server_config(
+    config: &Config,
+    tls: quinn::crypto::rustls::QuicServerConfig,
+) -> quinn::ServerConfig {
+    let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
+    server
+        .transport_config(transport_config(config))
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(INCOMING_BYTES)
+        .incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
+    server
+}
+
+fn mtu_discovery(config: &Config) -> MtuDiscoveryConfig {
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery
+        .upper_bound(config.mtu_upper_bound)
+        .minimum_change(MTU_STEP);
+    discovery
+}
+
+/// Refuses what quinn would not take.
+pub(crate) fn check(config: &Config) -> Result<(), BindError> {
+    let wrong = |setting| Err(BindError::Config { setting });
+    if config.mtu_upper_bound < MIN_MTU {
+        return wrong("mtu_upper_bound");
+    }
+    if !(MIN_MAX_FRAME_LEN..=FORMAT_MAX_FRAME_LEN).contains(&config.max_frame_len) {
+        return wrong("max_frame_len");
+    }
+    let keeps_alive = config.keep_alive.checked_mul(2);
+    if keeps_alive.is_none_or(|twice| twice >= config.idle_timeout)
+        || IdleTimeout::try_from(config.idle_timeout).is_err()
+    {
+        return wrong("idle_timeout");
+    }
+    if config.max_event_streams < 4 {
+        return wrong("max_event_streams");
+    }
+    Ok(())
+}
