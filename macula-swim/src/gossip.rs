@@ -1,0 +1,243 @@
+//! News on its way to everybody: what is piggybacked on messages.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use macula_wire::NodeId;
+use macula_wire::message::Update;
+
+use crate::verify::update_len;
+
+/// What a piece of news is about: a member, and who accuses it, if anybody.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Subject {
+    node: NodeId,
+    accuser: Option<NodeId>,
+}
+
+impl Subject {
+    fn of(update: &Update) -> Option<Self> {
+        let accusation = match update {
+            Update::Record(record) => {
+                return Some(Self {
+                    node: record.record.node,
+                    accuser: None,
+                });
+            }
+            Update::Suspect(signed) | Update::Dead(signed) => &signed.accusation,
+            _ => return None,
+        };
+        Some(Self {
+            node: accusation.subject,
+            accuser: Some(accusation.accuser),
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Item {
+    update: Update,
+    length: usize,
+    sent: u32,
+    order: u64,
+}
+
+/// Room in a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// How many bytes are left.
+    pub(crate) bytes: usize,
+    /// How many updates are left.
+    pub(crate) updates: usize,
+}
+
+impl Room {
+    /// Takes the room of an update of `length` bytes, if there is as much.
+    pub(crate) const fn take(&mut self, length: usize) -> bool {
+        if self.updates == 0 || length > self.bytes {
+            return false;
+        }
+        self.updates = self.updates.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(length);
+        true
+    }
+}
+
+/// The news that this node still spreads, each piece a bounded number of times.
+#[derive(Debug, Default)]
+pub(crate) struct Gossip {
+    items: BTreeMap<Subject, Item>,
+    /// The fewest sent first, among those the oldest.
+    order: BTreeSet<(u32, u64, Subject)>,
+    next: u64,
+}
+
+/// How many pieces are looked at for one message, so that a full queue of long ones costs no more.
+const MAX_LOOKED_AT: usize = 256;
+
+impl Gossip {
+    /// Adds a piece of news in the place of an earlier one by the same about the same. At `max` pieces the most often
+    /// sent one goes.
+    pub(crate) fn push(&mut self, update: Update, max: usize) {
+        let Some(subject) = Subject::of(&update) else {
+            return;
+        };
+        let Ok(length) = update_len(&update) else {
+            return;
+        };
+        if subject.accuser.is_none() {
+            // A new record ends all that was said about the one before.
+            self.forget(subject.node);
+        }
+        self.remove(subject);
+        self.next = self.next.saturating_add(1);
+        let item = Item {
+            update,
+            length,
+            sent: 0,
+            order: self.next,
+        };
+        self.order.insert((item.sent, item.order, subject));
+        self.items.insert(subject, item);
+        while self.items.len() > max {
+            let Some((_, _, most)) = self.order.last().copied() else {
+                return;
+            };
+            self.remove(most);
+        }
+    }
+
+    /// Removes all news about a member.
+    pub(crate) fn forget(&mut self, node: NodeId) {
+        let first = Subject {
+            node,
+            accuser: None,
+        };
+        let about: Vec<_> = self
+            .items
+            .range(first..)
+            .take_while(|(subject, _)| subject.node == node)
+            .map(|(subject, _)| *subject)
+            .collect();
+        for subject in about {
+            self.remove(subject);
+        }
+    }
+
+    fn remove(&mut self, subject: Subject) {
+        if let Some(item) = self.items.remove(&subject) {
+            self.order.remove(&(item.sent, item.order, subject));
+        }
+    }
+
+    /// Takes what fits into `room` and is not about `to`, the fewest sent first. What has been sent `limit` times is
+    /// news no more.
+    pub(crate) fn take(&mut self, to: &NodeId, room: &mut Room, limit: u32) -> Vec<Update> {
+        let mut chosen = Vec::new();
+        for (_, _, subject) in self.order.iter().take(MAX_LOOKED_AT) {
+            if room.updates == 0 {
+                break;
+            }
+            let item = self.items.get(subject).filter(|_| subject.node != *to);
+            if item.is_some_and(|item| room.take(item.length)) {
+                chosen.push(*subject);
+            }
+        }
+        let mut updates = Vec::with_capacity(chosen.len());
+        for subject in chosen {
+            let Some(item) = self.items.get_mut(&subject) else {
+                continue;
+            };
+            updates.push(item.update.clone());
+            self.order.remove(&(item.sent, item.order, subject));
+            item.sent = item.sent.saturating_add(1);
+            if item.sent >= limit {
+                self.items.remove(&subject);
+            } else {
+                self.order.insert((item.sent, item.order, subject));
+            }
+        }
+        updates
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.items.clear();
+        self.order.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use macula_testkit::node_id;
+    use macula_wire::message::{Accusation, SignedAccusation};
+    use macula_wire::{Epoch, Incarnation, Signature};
+
+    use super::*;
+
+    fn news(subject: usize, accuser: usize) -> Update {
+        Update::Suspect(SignedAccusation {
+            accusation: Accusation {
+                subject: node_id(subject),
+                epoch: Epoch::new(1),
+                incarnation: Incarnation::new(1),
+                accuser: node_id(accuser),
+            },
+            signature: Signature::from_bytes([0; 64]),
+        })
+    }
+
+    fn room(bytes: usize) -> Room {
+        Room { bytes, updates: 64 }
+    }
+
+    fn about(updates: &[Update]) -> Vec<NodeId> {
+        updates
+            .iter()
+            .filter_map(|update| Subject::of(update).map(|subject| subject.node))
+            .collect()
+    }
+
+    #[test]
+    fn the_fewest_sent_goes_first_and_each_a_bounded_number_of_times() {
+        let mut gossip = Gossip::default();
+        let length = update_len(&news(1, 0)).unwrap();
+        gossip.push(news(1, 0), 10);
+        gossip.push(news(2, 0), 10);
+        let other = node_id(9);
+        let mut sent = Vec::new();
+        for _ in 0..4 {
+            sent.extend(about(&gossip.take(&other, &mut room(length), 2)));
+        }
+        assert_eq!(sent, [1, 2, 1, 2].map(node_id));
+        assert!(gossip.is_empty() && gossip.order.is_empty());
+    }
+
+    #[test]
+    fn nobody_is_told_about_itself() {
+        let mut gossip = Gossip::default();
+        gossip.push(news(1, 0), 10);
+        assert!(gossip.take(&node_id(1), &mut room(1_000), 2).is_empty());
+        assert_eq!(gossip.take(&node_id(2), &mut room(1_000), 2).len(), 1);
+    }
+
+    #[test]
+    fn news_is_replaced_and_bounded() {
+        let mut gossip = Gossip::default();
+        for _ in 0..5 {
+            gossip.push(news(1, 0), 3);
+        }
+        assert_eq!(gossip.items.len(), 1);
+        for subject in 1..9 {
+            gossip.push(news(subject, 0), 3);
+            gossip.push(news(subject, 1), 3);
+        }
+        assert_eq!((gossip.items.len(), gossip.order.len()), (3, 3));
+        gossip.push(news(1, 0), 3);
+        gossip.push(news(1, 1), 3);
+        gossip.forget(node_id(1));
+        assert!(about(&gossip.take(&node_id(0), &mut room(1_000), 2)).len() < 2);
+    }
+}

@@ -1,0 +1,388 @@
+//! The machine: what a node is told, what it does at once, and whom it leaves the rest to.
+
+mod event;
+mod merge;
+mod probing;
+mod receive;
+mod spread;
+
+pub use event::{Class, Input, Output, Stats};
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use macula_wire::message::{MemberRecord, MemberStatus, SignedRecord, SwimGossip, Tag, Update};
+use macula_wire::{Body, Epoch, Instant, Machine, NodeId, Random, RealmName, Signer};
+
+use crate::config::Config;
+use crate::error::{JoinError, Offence, RecordError};
+use crate::gossip::Gossip;
+use crate::member::{Counts, Member, MemberIndex, State};
+use crate::members::Members;
+use crate::own::{OwnRecord, Pen, in_order};
+use crate::probe::Probes;
+use crate::suspicion::Suspicion;
+use crate::timer::{Timer, Timers};
+
+/// Membership of one realm, as one node sees it.
+///
+/// See the [crate documentation](crate) for what it does and [`Config`] for its limits. No message makes it look at all
+/// members, and each causes a bounded number of outputs.
+pub struct Swim {
+    config: Config,
+    pen: Pen,
+    own: Arc<SignedRecord>,
+    random: Random,
+    now: Instant,
+    started: Instant,
+    wall_ms: u64,
+    members: Members,
+    links: BTreeSet<NodeId>,
+    timers: Timers,
+    probes: Probes,
+    suspicions: BTreeMap<NodeId, Suspicion>,
+    gossip: Gossip,
+    /// Through whom this node wants to join.
+    joins: BTreeSet<NodeId>,
+    /// Who was asked for the membership and has not sent all of it.
+    asked: BTreeSet<NodeId>,
+    /// Who asked this node for it, and how much of it is still to be sent.
+    answers: VecDeque<(NodeId, u32)>,
+    last_revived: Option<NodeId>,
+    last_refuted: Option<Instant>,
+    has_left: bool,
+    stats: Stats,
+    outputs: VecDeque<Output>,
+}
+
+impl Swim {
+    /// A node that knows nobody but itself.
+    ///
+    /// `signer` signs as this node and thereby says who it is; `wall_ms` is the wall clock at `now`, in milliseconds
+    /// since 1970, from which this machine tells how far ahead an epoch lies.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] if `own` is over a limit.
+    pub fn new(
+        config: Config,
+        realm: RealmName,
+        signer: Arc<dyn Signer + Send + Sync>,
+        own: OwnRecord,
+        mut random: Random,
+        now: Instant,
+        wall_ms: u64,
+    ) -> Result<Self, RecordError> {
+        let pen = Pen::new(realm, signer);
+        let record = pen.record(own.into_record(pen.node()))?;
+        let mut swim = Self {
+            members: Members::new(Arc::clone(&record), now),
+            own: record,
+            probes: Probes::new(&mut random),
+            config,
+            pen,
+            random,
+            now,
+            started: now,
+            wall_ms,
+            links: BTreeSet::new(),
+            timers: Timers::default(),
+            suspicions: BTreeMap::new(),
+            gossip: Gossip::default(),
+            joins: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            answers: VecDeque::new(),
+            last_revived: None,
+            last_refuted: None,
+            has_left: false,
+            stats: Stats::default(),
+            outputs: VecDeque::new(),
+        };
+        // Nodes that start together should not act in step.
+        let first = swim.within(swim.config.probe_period);
+        swim.after(Timer::Round, first);
+        let first = swim.within(swim.config.revive_period);
+        swim.after(Timer::Revive, first);
+        swim.arm_sync();
+        Ok(swim)
+    }
+
+    /// Asks `via` for all members and tells it of this node. The link to it is up, or will be; if it breaks before the
+    /// answer is there, this node asks again over the next one.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`] if this node has left or `via` is itself. The state is unchanged.
+    pub fn join(&mut self, now: Instant, via: NodeId) -> Result<(), JoinError> {
+        self.advance(now);
+        if self.has_left {
+            return Err(JoinError::Left);
+        }
+        if via == self.own_id() {
+            return Err(JoinError::Own);
+        }
+        self.joins.insert(via);
+        self.ask(via);
+        Ok(())
+    }
+
+    /// Says goodbye to the members. This run is over then: the machine does nothing any more.
+    ///
+    /// Keep the links for a moment, so that the message arrives.
+    pub fn leave(&mut self, now: Instant) {
+        self.advance(now);
+        if self.has_left {
+            return;
+        }
+        let mut record = self.next_record();
+        record.status = MemberStatus::Left;
+        if self.publish(record).is_ok() {
+            let updates = vec![Update::Record(SignedRecord::clone(self.own_record()))];
+            let to = self.sample(self.config.leave_fanout);
+            for to in to {
+                let updates = updates.clone();
+                self.send(to, Class::Reliable, SwimGossip { updates });
+            }
+        }
+        self.has_left = true;
+        let own = self.own_id();
+        self.members.set_state(&own, State::Left, self.now);
+        self.timers.clear();
+        self.gossip.clear();
+        self.probes.void();
+        self.suspicions.clear();
+        self.joins.clear();
+        self.asked.clear();
+        self.answers.clear();
+    }
+
+    /// Replaces the application's marks on this node; their order does not matter, a key may occur once.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] if the record would be over a limit or this node has left. The state is unchanged.
+    pub fn set_tags(&mut self, now: Instant, tags: Vec<Tag>) -> Result<(), RecordError> {
+        self.advance(now);
+        let mut record = self.next_record();
+        record.tags = in_order(tags);
+        self.publish(record)
+    }
+
+    /// Replaces the addresses at which this node can be dialled, best first.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] if the record would be over a limit or this node has left. The state is unchanged.
+    pub fn set_addresses(
+        &mut self,
+        now: Instant,
+        addresses: Vec<SocketAddr>,
+    ) -> Result<(), RecordError> {
+        self.advance(now);
+        let mut record = self.next_record();
+        record.addresses = addresses;
+        self.publish(record)
+    }
+
+    /// Removes the updates that would change nothing, so that their signatures need not be checked.
+    pub fn retain_news(&self, body: &mut Body) {
+        if let Some(updates) = crate::verify::updates_mut(body) {
+            updates.retain(|update| self.wants(update));
+        }
+    }
+
+    /// Every member, this node first; the dead and those that left until they are forgotten.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter()
+    }
+
+    /// A member by its id.
+    #[must_use]
+    pub fn member(&self, node: &NodeId) -> Option<&Member> {
+        self.members.get(node)
+    }
+
+    /// A member by its place in the table.
+    #[must_use]
+    pub fn member_at(&self, index: MemberIndex) -> Option<&Member> {
+        self.members.at(index)
+    }
+
+    /// What this node says of itself.
+    #[must_use]
+    pub const fn own_record(&self) -> &Arc<SignedRecord> {
+        &self.own
+    }
+
+    /// How many members are in each state.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.members.counts()
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub const fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// The realm.
+    #[must_use]
+    pub const fn realm(&self) -> &RealmName {
+        self.pen.realm()
+    }
+
+    /// Whether this node has left.
+    #[must_use]
+    pub const fn has_left(&self) -> bool {
+        self.has_left
+    }
+}
+
+// What all parts of the machine use.
+impl Swim {
+    fn own_id(&self) -> NodeId {
+        self.own.record.node
+    }
+
+    fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    fn send(&mut self, to: NodeId, class: Class, body: impl Into<Body>) {
+        let body = body.into();
+        self.output(Output::Send { to, class, body });
+    }
+
+    fn misbehaved(&mut self, peer: NodeId, offence: Offence) {
+        self.output(Output::Misbehaved { peer, offence });
+    }
+
+    /// Sets `timer` to fire after `pause`.
+    fn after(&mut self, timer: Timer, pause: Duration) {
+        self.timers.set(timer, self.now + pause);
+    }
+
+    /// A random duration below `width`.
+    fn within(&mut self, width: Duration) -> Duration {
+        let nanos = u64::try_from(width.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.random.below(nanos))
+    }
+
+    /// Up to `count` present members by chance to which there is a link.
+    fn sample(&mut self, count: usize) -> Vec<NodeId> {
+        let (own, links) = (self.own.record.node, &self.links);
+        self.members.sample(&mut self.random, count, |member| {
+            member.state.is_present() && member.node() != own && links.contains(&member.node())
+        })
+    }
+
+    /// This node's record with the next incarnation.
+    fn next_record(&self) -> MemberRecord {
+        let mut record = self.own.record.clone();
+        record.incarnation = record.incarnation.next();
+        record
+    }
+
+    /// Signs a record of this node and spreads it.
+    fn publish(&mut self, record: MemberRecord) -> Result<(), RecordError> {
+        if self.has_left {
+            return Err(RecordError::Left);
+        }
+        self.own = self.pen.record(record)?;
+        let own = self.own_id();
+        if let Some(member) = self.members.get_mut(&own) {
+            member.record = Arc::clone(&self.own);
+        }
+        self.spread(Update::Record(SignedRecord::clone(&self.own)));
+        Ok(())
+    }
+
+    /// Whether an epoch lies further ahead of the wall clock than allowed.
+    fn is_ahead(&self, epoch: Epoch) -> bool {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let passed = millis(self.now.saturating_since(self.started));
+        let ahead = millis(self.config.max_epoch_ahead);
+        epoch.get() > self.wall_ms.saturating_add(passed).saturating_add(ahead)
+    }
+
+    /// Moves time on and does what has fallen due; every entry point calls it first.
+    fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if let Some(due) = self.timers.next()
+            && self.now.saturating_since(due) > self.config.probe_timeout
+        {
+            self.on_stall();
+        }
+        while let Some(timer) = self.timers.pop_due(self.now) {
+            tracing::trace!(?timer, "fires");
+            self.fire(timer);
+        }
+    }
+
+    fn fire(&mut self, timer: Timer) {
+        match timer {
+            Timer::Direct(probe) => self.on_direct_late(probe),
+            Timer::Verdict(probe) => self.on_probe_failed(probe),
+            Timer::Nack(probe) => self.on_relay_late(probe),
+            Timer::Relay(probe) => self.probes.end_relay(probe),
+            Timer::Check(node) => self.on_check(node),
+            Timer::Suspicion(node) => self.on_suspicion_over(node),
+            Timer::Refute => self.refute(),
+            Timer::Round => self.on_round(),
+            Timer::Gossip => self.on_gossip(),
+            Timer::State => self.on_state_due(),
+            Timer::Join(via) => self.on_join_late(via),
+            Timer::Connect(node) => self.on_link_missing(node),
+            Timer::Revive => self.on_revive(),
+            Timer::Sync => self.on_sync(),
+            Timer::Forget => self.on_forget(),
+        }
+    }
+}
+
+impl Machine for Swim {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        self.advance(now);
+        if self.has_left {
+            return;
+        }
+        match input {
+            Input::Message { from, body } => self.on_message(from, body),
+            Input::LinkUp { peer } => self.on_link_up(peer),
+            Input::LinkDown { peer } => self.on_link_down(peer),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        if self.outputs.is_empty() {
+            self.timers.next()
+        } else {
+            Some(self.now)
+        }
+    }
+}
+
+impl fmt::Debug for Swim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Swim")
+            .field("node", &self.own_id())
+            .field("counts", &self.counts())
+            .field("links", &self.links.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,238 @@
+//! Reactions to what comes over links.
+
+use macula_wire::message::{
+    SwimAck, SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Update,
+};
+use macula_wire::{Body, NodeId};
+
+use super::{Class, Output, Swim};
+use crate::Offence;
+use crate::config::part;
+use crate::member::State;
+use crate::probe::Relay;
+use crate::timer::Timer;
+
+impl Swim {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other message belongs to another protocol"
+    )]
+    pub(super) fn on_message(&mut self, from: NodeId, body: Body) {
+        if from == self.own_id() {
+            return;
+        }
+        match body {
+            Body::SwimPing(ping) => self.on_ping(from, ping),
+            Body::SwimAck(ack) => self.on_ack(from, ack),
+            Body::SwimPingReq(request) => self.on_ping_req(from, request),
+            Body::SwimNack(nack) => self.on_nack(from, &nack),
+            Body::SwimGossip(gossip) => self.on_news(from, gossip),
+            Body::SwimJoin(join) => self.on_join(from, join),
+            Body::SwimState(state) => self.on_state(from, state),
+            other => {
+                tracing::trace!(kind = other.kind().name(), "not a message of membership");
+                self.misbehaved(from, Offence::NotMembership);
+            }
+        }
+    }
+
+    /// Takes the news of a message in; answers whether its sender is a member that may be heard.
+    ///
+    /// News first: whoever is new here brings its own record along.
+    fn hear(&mut self, from: NodeId, updates: Vec<Update>) -> bool {
+        for update in updates {
+            if !self.merge(from, update) {
+                break;
+            }
+        }
+        let Some(member) = self.members.get_mut(&from) else {
+            self.misbehaved(from, Offence::UnknownSender);
+            return false;
+        };
+        member.greeted = true;
+        true
+    }
+
+    /// Tells a member that it is dead here, if it is, so that it refutes; not more often than it could refute.
+    fn tell_dead(&mut self, from: NodeId) {
+        let (now, pause) = (self.now, self.config.refute_period);
+        let Some(member) = self.members.get_mut(&from) else {
+            return;
+        };
+        let recent = |told| now.saturating_since(told) < pause;
+        if member.state != State::Dead || member.told.is_some_and(recent) {
+            return;
+        }
+        member.told = Some(now);
+        if let Some(evidence) = member.evidence.clone() {
+            let updates = vec![Update::Dead(evidence)];
+            self.send(from, Class::Reliable, SwimGossip { updates });
+        }
+    }
+
+    fn on_ping(&mut self, from: NodeId, ping: SwimPing) {
+        let known = self.hear(from, ping.updates);
+        if !known || ping.target != self.own_id() {
+            return;
+        }
+        let ack = SwimAck {
+            probe: ping.probe,
+            target: ping.target,
+            updates: self.pack(&from),
+        };
+        self.send(from, Class::Datagram, ack);
+    }
+
+    fn on_ack(&mut self, from: NodeId, ack: SwimAck) {
+        if !self.hear(from, ack.updates) {
+            return;
+        }
+        self.tell_dead(from);
+        if let Some(relay) = self.probes.relay(ack.probe) {
+            if relay.target != from || relay.target != ack.target {
+                self.misbehaved(from, Offence::WrongAck);
+                return;
+            }
+            self.end_relay(ack.probe);
+            let answer = SwimAck {
+                probe: relay.probe,
+                target: relay.target,
+                updates: self.pack(&relay.origin),
+            };
+            self.send(relay.origin, Class::Datagram, answer);
+            return;
+        }
+        // An answer that comes after the verdict is of no use and no offence.
+        let Some(probe) = self.probes.get(ack.probe) else {
+            return;
+        };
+        let asked = from == probe.target || probe.helpers.contains(&from);
+        if ack.target != probe.target || !asked {
+            self.misbehaved(from, Offence::WrongAck);
+            return;
+        }
+        self.on_probe_answered(ack.probe, from);
+    }
+
+    fn on_ping_req(&mut self, from: NodeId, request: SwimPingReq) {
+        if !self.hear(from, request.updates) {
+            return;
+        }
+        self.tell_dead(from);
+        let (probe, target) = (request.probe, request.target);
+        if target == self.own_id() {
+            let updates = self.pack(&from);
+            let ack = SwimAck {
+                probe,
+                target,
+                updates,
+            };
+            self.send(from, Class::Datagram, ack);
+            return;
+        }
+        let reachable = self.links.contains(&target) && self.members.get(&target).is_some();
+        if !reachable || self.probes.relays() >= self.config.max_relays {
+            self.send(from, Class::Datagram, SwimNack { probe, target });
+            return;
+        }
+        let number = self.probes.number();
+        let relay = Relay {
+            origin: from,
+            probe,
+            target,
+        };
+        self.probes.start_relay(number, relay);
+        // The nack leaves while it still can arrive before the origin's verdict.
+        let patience = part(self.config.probe_timeout.saturating_mul(4), 5);
+        self.after(Timer::Nack(number), patience);
+        let lifetime = self.config.probe_period;
+        self.after(Timer::Relay(number), lifetime);
+        self.ping(number, target, Class::Datagram);
+    }
+
+    fn on_nack(&mut self, from: NodeId, nack: &SwimNack) {
+        if !self.hear(from, Vec::new()) {
+            return;
+        }
+        self.tell_dead(from);
+        if let Some(probe) = self.probes.get_mut(nack.probe)
+            && probe.helpers.contains(&from)
+            && probe.target == nack.target
+        {
+            probe.nacks = probe.nacks.saturating_add(1);
+        }
+    }
+
+    fn on_news(&mut self, from: NodeId, gossip: SwimGossip) {
+        if self.hear(from, gossip.updates) {
+            self.tell_dead(from);
+        }
+    }
+
+    fn on_join(&mut self, from: NodeId, join: SwimJoin) {
+        if join.record.record.node != from {
+            self.misbehaved(from, Offence::NotOwner);
+            return;
+        }
+        if self.hear(from, vec![Update::Record(join.record)]) {
+            if let Some(member) = self.members.get_mut(&from) {
+                // Whoever asks need not know whom it asks, and a datagram may overtake the answer.
+                member.greeted = false;
+            }
+            self.tell_dead(from);
+            self.answer_join(from);
+        }
+    }
+
+    fn on_state(&mut self, from: NodeId, state: SwimState) {
+        if !self.asked.contains(&from) {
+            self.misbehaved(from, Offence::UnexpectedState);
+            return;
+        }
+        if !self.hear(from, state.updates) || state.more {
+            return;
+        }
+        self.asked.remove(&from);
+        self.timers.cancel(Timer::Join(from));
+        if self.joins.remove(&from) {
+            self.output(Output::Joined { via: from });
+        }
+    }
+
+    pub(super) fn on_link_up(&mut self, peer: NodeId) {
+        if peer == self.own_id() {
+            return;
+        }
+        self.links.insert(peer);
+        self.timers.cancel(Timer::Connect(peer));
+        if let Some(member) = self.members.get_mut(&peer) {
+            // Another run may be at the other end, which has to be told about this node.
+            member.greeted = false;
+            member.attempts = 0;
+            if member.state == State::Dead {
+                let number = self.probes.number();
+                self.ping(number, peer, Class::Reliable);
+            }
+        }
+        if self.joins.contains(&peer) {
+            self.ask(peer);
+        }
+        self.arm_gossip();
+    }
+
+    pub(super) fn on_link_down(&mut self, peer: NodeId) {
+        if !self.links.remove(&peer) {
+            return;
+        }
+        self.answers.retain(|(to, _)| *to != peer);
+        if !self.joins.contains(&peer) {
+            self.asked.remove(&peer);
+            self.timers.cancel(Timer::Join(peer));
+        }
+        let present = self.members.get(&peer).map(|member| member.state);
+        if present.is_some_and(State::is_present) {
+            self.want_link(peer);
+            self.begin_probe(peer);
+        }
+    }
+}

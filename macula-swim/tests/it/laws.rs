@@ -1,0 +1,249 @@
+//! The laws of machines, on random messages, links, commands and pauses.
+
+use macula_swim::{Config, Input, Output, Swim};
+use macula_testkit::laws::{self, Subject};
+use macula_testkit::node_id;
+use macula_wire::message::{
+    SignedAccusation, SwimAck, SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState,
+    Tag, Update,
+};
+use macula_wire::{Body, Instant, Machine, ProbeId, Random};
+use proptest::prelude::*;
+
+use crate::bench::{accuse, record};
+use crate::realm::swim;
+
+/// What may happen to the machine of node 0.
+#[derive(Clone, Debug)]
+enum Step {
+    Message(usize, Vec<News>, Kind),
+    LinkUp(usize),
+    LinkDown(usize),
+    Join(usize),
+    Tags(u8),
+    Leave,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Ping(usize),
+    Ack(u64, usize),
+    PingReq(usize),
+    Nack(u64, usize),
+    Gossip,
+    Join,
+    State(bool),
+    Foreign,
+}
+
+#[derive(Clone, Debug)]
+enum News {
+    Record(usize, u64, u64, bool),
+    Suspect(usize, u64, usize),
+    Dead(usize, u64, usize),
+}
+
+const EPOCH: u64 = crate::realm::WALL_MS + 10_000;
+
+fn update(news: &News) -> Update {
+    match news {
+        News::Record(node, epoch, incarnation, left) => {
+            Update::Record(record(*node, EPOCH + epoch, *incarnation, *left))
+        }
+        News::Suspect(node, incarnation, by) => Update::Suspect(accused(*node, *incarnation, *by)),
+        News::Dead(node, incarnation, by) => Update::Dead(accused(*node, *incarnation, *by)),
+    }
+}
+
+fn accused(node: usize, incarnation: u64, by: usize) -> SignedAccusation {
+    accuse(
+        macula_wire::Domain::Suspect,
+        &record(node, EPOCH, incarnation, false),
+        by,
+    )
+}
+
+fn body(from: usize, kind: Kind, news: &[News]) -> Body {
+    let updates: Vec<Update> = news.iter().map(update).collect();
+    match kind {
+        Kind::Ping(target) => SwimPing {
+            probe: ProbeId::new(7),
+            target: node_id(target),
+            updates,
+        }
+        .into(),
+        Kind::Ack(probe, target) => SwimAck {
+            probe: ProbeId::new(probe),
+            target: node_id(target),
+            updates,
+        }
+        .into(),
+        Kind::PingReq(target) => SwimPingReq {
+            probe: ProbeId::new(8),
+            target: node_id(target),
+            updates,
+        }
+        .into(),
+        Kind::Nack(probe, target) => SwimNack {
+            probe: ProbeId::new(probe),
+            target: node_id(target),
+        }
+        .into(),
+        Kind::Gossip => SwimGossip { updates }.into(),
+        Kind::Join => SwimJoin {
+            record: record(from, EPOCH, 0, false),
+        }
+        .into(),
+        Kind::State(more) => SwimState { more, updates }.into(),
+        Kind::Foreign => macula_wire::message::Ping { nonce: 1 }.into(),
+    }
+}
+
+struct Node;
+
+impl Subject for Node {
+    type Machine = Swim;
+    type Step = Step;
+
+    fn create(&self, seed: u64, now: Instant) -> Swim {
+        let mut config = Config::default();
+        config.max_members = 6;
+        config.max_gossip = 8;
+        swim(config, node_id(0), Random::new(seed), now)
+    }
+
+    fn apply(&self, machine: &mut Swim, now: Instant, step: &Step) {
+        match step {
+            Step::Message(from, news, kind) => {
+                let body = body(*from, *kind, news);
+                let from = node_id(*from);
+                machine.handle_input(now, Input::Message { from, body });
+            }
+            Step::LinkUp(peer) => machine.handle_input(
+                now,
+                Input::LinkUp {
+                    peer: node_id(*peer),
+                },
+            ),
+            Step::LinkDown(peer) => machine.handle_input(
+                now,
+                Input::LinkDown {
+                    peer: node_id(*peer),
+                },
+            ),
+            Step::Join(via) => {
+                let joined = machine.join(now, node_id(*via));
+                assert!(joined.is_ok() || *via == 0 || machine.has_left());
+            }
+            Step::Tags(value) => {
+                let tag = Tag {
+                    key: "k".into(),
+                    value: value.to_string(),
+                };
+                let set = machine.set_tags(now, vec![tag]);
+                assert!(set.is_ok() || machine.has_left());
+            }
+            Step::Leave => machine.leave(now),
+        }
+    }
+
+    fn max_outputs(&self) -> usize {
+        300
+    }
+
+    fn observe(&self, machine: &Swim) -> String {
+        let members: Vec<_> = machine.members().collect();
+        format!("{members:?} {:?}", machine.stats())
+    }
+}
+
+fn steps() -> impl Strategy<Value = Step> + Clone {
+    let node = 0_usize..9;
+    let small = prop_oneof![4 => 0_u64..4, 1 => Just(2_000), 1 => Just(u64::MAX)];
+    let epoch = prop_oneof![4 => 0_u64..2, 1 => Just(10_000_000)];
+    let news = prop_oneof![
+        3 => (node.clone(), epoch, small.clone(), prop::bool::weighted(0.1))
+            .prop_map(|(n, e, i, left)| News::Record(n, e, i, left)),
+        2 => (node.clone(), small.clone(), node.clone()).prop_map(|(n, i, by)| News::Suspect(n, i, by)),
+        1 => (node.clone(), small, node.clone()).prop_map(|(n, i, by)| News::Dead(n, i, by)),
+    ];
+    let kind = prop_oneof![
+        node.clone().prop_map(Kind::Ping),
+        (any::<u64>(), node.clone()).prop_map(|(probe, target)| Kind::Ack(probe, target)),
+        node.clone().prop_map(Kind::PingReq),
+        (any::<u64>(), node.clone()).prop_map(|(probe, target)| Kind::Nack(probe, target)),
+        Just(Kind::Gossip),
+        Just(Kind::Join),
+        any::<bool>().prop_map(Kind::State),
+        Just(Kind::Foreign),
+    ];
+    prop_oneof![
+        8 => (node.clone(), prop::collection::vec(news, 0..5), kind)
+            .prop_map(|(from, news, kind)| Step::Message(from, news, kind)),
+        3 => node.clone().prop_map(Step::LinkUp),
+        1 => node.clone().prop_map(Step::LinkDown),
+        1 => node.prop_map(Step::Join),
+        1 => any::<u8>().prop_map(Step::Tags),
+    ]
+    .boxed()
+}
+
+/// As [`steps`], with goodbyes among them.
+fn steps_and_leave() -> impl Strategy<Value = Step> + Clone {
+    prop_oneof![20 => steps(), 1 => Just(Step::Leave)].boxed()
+}
+
+#[test]
+fn membership_keeps_the_laws() {
+    laws::check(&Node, steps());
+}
+
+#[test]
+fn membership_keeps_the_laws_when_it_ends() {
+    laws::check(&Node, steps_and_leave());
+}
+
+#[test]
+fn the_steps_reach_every_output() {
+    let mut kinds = std::collections::BTreeSet::new();
+    for seed in 0..400 {
+        let mut machine = Node.create(seed, Instant::from_millis(10_000));
+        let sequence = prop::collection::vec(steps_and_leave(), 30..60);
+        let mut now = Instant::from_millis(10_000);
+        for step in laws::sample(&sequence, seed).unwrap() {
+            now = now + std::time::Duration::from_millis(400);
+            machine.handle_timeout(now);
+            Node.apply(&mut machine, now, &step);
+            while let Some(output) = machine.poll_output() {
+                kinds.insert(match output {
+                    Output::Send { body, .. } => body.kind().name().to_owned(),
+                    other => format!("{other:?}")
+                        .split([' ', '{'])
+                        .next()
+                        .unwrap()
+                        .to_owned(),
+                });
+            }
+        }
+    }
+    for kind in [
+        "SWIM_PING",
+        "SWIM_ACK",
+        "SWIM_PING_REQ",
+        "SWIM_NACK",
+        "SWIM_GOSSIP",
+        "SWIM_JOIN",
+        "SWIM_STATE",
+        "Connect",
+        "Up",
+        "Suspect",
+        "Changed",
+        "Down",
+        "Left",
+        "Superseded",
+        "Misbehaved",
+        "Joined",
+    ] {
+        assert!(kinds.contains(kind), "{kind} is missing in {kinds:?}");
+    }
+}

@@ -1,0 +1,15 @@
+//! Tests of membership: the laws, directed tests of each rule, and simulated networks.
+#![expect(
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may panic"
+)]
+
+mod bench;
+mod directed;
+mod forged;
+mod laws;
+mod realm;
+mod sim;
