@@ -19,6 +19,12 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// A frame that did not come out of a [`FrameDecoder`].
+    #[must_use]
+    pub const fn new(number: u8, body: Bytes) -> Self {
+        Self { number, body }
+    }
+
     /// The frame that `bytes` are, neither less nor more: the content of a datagram.
     ///
     /// # Errors
