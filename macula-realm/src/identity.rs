@@ -101,6 +101,21 @@ impl NodeIdentity {
         )
     }
 
+    /// Reads the certificate of the node that [`save`](Self::save) wrote, without its key.
+    ///
+    /// # Errors
+    ///
+    /// See [`FileError`]; the file is named.
+    pub fn load_certificate(directory: &Path) -> Result<Certificate, FileError> {
+        let path = directory.join(CERTIFICATE_FILE);
+        let chain = files::read_certificates(&path)?;
+        let leaf = chain.first().map(Vec::as_slice).unwrap_or_default();
+        Certificate::from_der(leaf).map_err(|error| FileError::Damaged {
+            path,
+            why: error.to_string(),
+        })
+    }
+
     /// Reads what [`save`](Self::save) writes, or what openssl made to the profile.
     ///
     /// # Errors

@@ -1,0 +1,409 @@
+//! A client: a process that attaches to a member instead of being one.
+
+mod requests;
+mod start;
+
+pub use start::ClientBuilder;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use macula_pubsub::{LocalId, PubSub, Subscriber};
+use macula_realm::DefaultRules;
+use macula_rpc::{RegisterOptions, Registrant, RegistrationKey, Rpc};
+use macula_transport::CloseReason;
+use macula_wire::message::{Body, Register, Subscribe, Unregister, Unsubscribe};
+use macula_wire::{
+    ErrorCode, Machine, NodeId, Pattern, Procedure, RealmName, RegistrationId, RequestId,
+    SubscriptionId, Topic,
+};
+
+use self::requests::Requests;
+use crate::call::{CallFailure, CallOptions, Handler, Invocation, Reply};
+use crate::node::{Served, register_error, subscribe_error};
+use crate::plane::Plane;
+use crate::plane::dispatch::Registration;
+use crate::plane::links::Attached;
+use crate::publisher::{PublishOptions, Publisher};
+use crate::queue::{Queue, SubscribeOptions};
+use crate::subscription::Subscription;
+use crate::{Error, PeerInfo};
+
+/// A link to a member, and what this process does through it. Cloning shares the link.
+///
+/// Dropping the last handle closes the link; [`close`](Self::close) waits for what was published to leave first.
+///
+/// When the link is lost, subscriptions end, calls fail with [`ErrorCode::UNREACHABLE`], and
+/// [`closed`](Self::closed) tells why; attach anew then.
+#[derive(Clone, Debug)]
+pub struct Client(Arc<Attachment>);
+
+#[derive(Debug)]
+struct Attachment {
+    plane: Arc<Plane>,
+    uplink: Arc<Attached>,
+    requests: Arc<Requests>,
+    /// What this client subscribed to and serves, in the same machines as a node, without other members.
+    machines: Mutex<Machines>,
+    next_key: AtomicU64,
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.uplink.link.close(ErrorCode::OK, "");
+    }
+}
+
+#[derive(Debug)]
+struct Machines {
+    pubsub: PubSub,
+    rpc: Rpc,
+}
+
+impl Client {
+    /// Attaches to the node of a directory, over its Unix socket. The client has the node's identity.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::UNREACHABLE`] if no node runs there.
+    pub async fn local(directory: &crate::NodeDirectory) -> Result<Self, Error> {
+        start::local(directory).await
+    }
+
+    /// Begins to describe a client that attaches over QUIC with an identity of its own.
+    #[must_use]
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+
+    fn machines(&self) -> MutexGuard<'_, Machines> {
+        self.0
+            .machines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The id that this client acts under; that of the node for a local client.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.0.plane.node()
+    }
+
+    /// The member that this client is attached to.
+    #[must_use]
+    pub fn member(&self) -> NodeId {
+        self.0.uplink.link.peer().node
+    }
+
+    /// The realm.
+    #[must_use]
+    pub fn realm(&self) -> &RealmName {
+        &self.0.plane.realm
+    }
+
+    /// The link to the member.
+    #[must_use]
+    pub fn link(&self) -> PeerInfo {
+        crate::node::peer_info(&self.0.uplink)
+    }
+
+    /// Declares a topic to publish on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::publisher`](crate::Node::publisher); what this identity may do is judged by the member.
+    pub fn publisher(&self, topic: &str, options: PublishOptions) -> Result<Publisher, Error> {
+        let topic = Topic::in_realm(self.realm(), topic)?;
+        self.0.plane.check_publish(&topic)?;
+        Publisher::new(Arc::clone(&self.0.plane), &topic, options)
+    }
+
+    /// Publishes one event with default options. It has left this process when the client is
+    /// [closed](Self::close) properly.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`publisher`](Self::publisher) and [`Publisher::publish`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it returns, the event was not published.
+    pub async fn publish(&self, topic: &str, payload: impl Into<Bytes>) -> Result<(), Error> {
+        self.publisher(topic, PublishOptions::default())?
+            .publish(payload)
+            .await
+    }
+
+    /// Subscribes to a pattern through the member.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::subscribe`](crate::Node::subscribe), and [`ErrorCode::UNREACHABLE`] once the link is lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it returns, nothing stays subscribed.
+    pub async fn subscribe(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, Error> {
+        let pattern = Pattern::in_realm(self.realm(), pattern)?;
+        let key = self.0.next_key.fetch_add(1, Ordering::Relaxed);
+        let (id, subscription) = (LocalId::new(key), SubscriptionId::new(key));
+        let queue = Arc::new(Queue::new(options));
+        {
+            let plane = &self.0.plane;
+            let mut queues = plane.queues.write().unwrap_or_else(PoisonError::into_inner);
+            queues.insert(id, Arc::clone(&queue));
+        }
+        let client = self.clone();
+        let release = Box::new(move || client.release(id, subscription));
+        let handle = Subscription::new(pattern.clone(), queue, release);
+        {
+            let mut machines = self.machines();
+            let now = self.0.plane.clock.now();
+            let who = self.0.plane.own.clone();
+            machines
+                .pubsub
+                .subscribe(
+                    now,
+                    &DefaultRules,
+                    &who,
+                    Subscriber::Local(id),
+                    pattern.clone(),
+                )
+                .map_err(subscribe_error)?;
+            self.settle(&mut machines);
+        }
+        self.request(|request| {
+            Subscribe {
+                request,
+                subscription,
+                pattern,
+            }
+            .into()
+        })
+        .await?;
+        Ok(handle)
+    }
+
+    /// Ends a subscription and waits until the member sends no more of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::UNREACHABLE`] once the link is lost, which has ended it as well.
+    pub async fn unsubscribe(&self, subscription: Subscription) -> Result<(), Error> {
+        drop(subscription);
+        self.settled().await
+    }
+
+    fn release(&self, id: LocalId, subscription: SubscriptionId) {
+        {
+            let mut queues = self
+                .0
+                .plane
+                .queues
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            queues.remove(&id);
+        }
+        let mut machines = self.machines();
+        let now = self.0.plane.clock.now();
+        if machines
+            .pubsub
+            .unsubscribe(now, Subscriber::Local(id))
+            .is_ok()
+        {
+            self.settle(&mut machines);
+        }
+        drop(machines);
+        self.0.requests.send_only(&self.0.uplink, |request| {
+            Unsubscribe {
+                request,
+                subscription,
+            }
+            .into()
+        });
+    }
+
+    /// Serves a procedure through the member, until the registration is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::register`](crate::Node::register), and [`ErrorCode::UNREACHABLE`] once the link is lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it returns, nothing stays registered.
+    pub async fn register<F, A>(
+        &self,
+        procedure: &str,
+        options: RegisterOptions,
+        function: F,
+    ) -> Result<Served, Error>
+    where
+        F: Fn(Invocation) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Reply, CallFailure>> + Send + 'static,
+    {
+        let procedure = Procedure::in_realm(self.realm(), procedure)?;
+        let number = self.0.next_key.fetch_add(1, Ordering::Relaxed);
+        let (key, registration) = (RegistrationKey::new(number), RegistrationId::new(number));
+        {
+            let plane = &self.0.plane;
+            let mut registrations = plane
+                .registrations
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            let made = Registration(Handler::new(function));
+            registrations.insert(key, made);
+        }
+        let client = self.clone();
+        let release = Box::new(move || client.withdraw(key, registration));
+        let served = Served::new(procedure.clone(), release);
+        let concurrency = options.concurrency;
+        {
+            let mut machines = self.machines();
+            let now = self.0.plane.clock.now();
+            let who = self.0.plane.own.clone();
+            machines
+                .rpc
+                .register(
+                    now,
+                    &DefaultRules,
+                    &who,
+                    Registrant::Local(key),
+                    procedure.clone(),
+                    options,
+                )
+                .map_err(register_error)?;
+            self.settle(&mut machines);
+        }
+        self.request(|request| {
+            Register {
+                request,
+                registration,
+                procedure,
+                concurrency,
+            }
+            .into()
+        })
+        .await?;
+        Ok(served)
+    }
+
+    /// Ends a registration and waits until the member sends no more calls for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::UNREACHABLE`] once the link is lost, which has ended it as well.
+    pub async fn unregister(&self, served: Served) -> Result<(), Error> {
+        drop(served);
+        self.settled().await
+    }
+
+    fn withdraw(&self, key: RegistrationKey, registration: RegistrationId) {
+        {
+            let plane = &self.0.plane;
+            let mut registrations = plane
+                .registrations
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            registrations.remove(&key);
+        }
+        let mut machines = self.machines();
+        let now = self.0.plane.clock.now();
+        if machines.rpc.unregister(now, Registrant::Local(key)).is_ok() {
+            self.settle(&mut machines);
+        }
+        drop(machines);
+        self.0.requests.send_only(&self.0.uplink, |request| {
+            Unregister {
+                request,
+                registration,
+            }
+            .into()
+        });
+    }
+
+    /// Calls a procedure by name through the member; `$sys.*` are answered by the member about itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::call`](crate::Node::call), and [`ErrorCode::UNREACHABLE`] once the link is lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the call; the provider may or may not have run it.
+    pub async fn call(
+        &self,
+        procedure: &str,
+        payload: impl Into<Bytes>,
+        options: CallOptions,
+    ) -> Result<Reply, Error> {
+        let procedure = Procedure::in_realm(self.realm(), procedure)?;
+        if let Some(reason) = self.0.uplink.link.close_reason() {
+            return Err(lost(&reason));
+        }
+        self.0.plane.call(procedure, payload.into(), options).await
+    }
+
+    /// Puts the tables of the local machines in place. What they announce is said to the member by requests.
+    fn settle(&self, machines: &mut Machines) {
+        while let Some(output) = machines.pubsub.poll_output() {
+            if let macula_pubsub::Output::Table(table) = output {
+                self.0.plane.table.store(table);
+            }
+        }
+        while let Some(output) = machines.rpc.poll_output() {
+            if let macula_rpc::Output::Table(table) = output {
+                self.0.plane.providers.store(table);
+            }
+        }
+        self.0.plane.changed();
+    }
+
+    async fn request(&self, body: impl FnOnce(RequestId) -> Body) -> Result<(), Error> {
+        self.0.requests.ask(&self.0.uplink, body).await
+    }
+
+    /// Waits until the member has carried out what was sent before.
+    async fn settled(&self) -> Result<(), Error> {
+        self.0.requests.settled(&self.0.uplink).await
+    }
+
+    /// Resolves when the link is lost or was closed, with the reason.
+    pub async fn closed(&self) -> CloseReason {
+        self.0.uplink.link.closed().await
+    }
+
+    /// Hands over what was published and closes the link.
+    ///
+    /// It waits, at most two seconds, until the member has everything.
+    pub async fn close(&self) {
+        let flush = async {
+            for topic in self.0.plane.own_topics() {
+                topic.flushed().await;
+            }
+        };
+        if tokio::time::timeout(std::time::Duration::from_secs(2), flush)
+            .await
+            .is_err()
+        {
+            tracing::warn!("some events could not leave before the client closed");
+        }
+        self.0.uplink.link.close(ErrorCode::OK, "");
+        self.0.uplink.link.closed().await;
+        self.0.plane.tasks.shutdown().await;
+    }
+}
+
+/// Why nothing works on a link that is lost.
+pub(crate) fn lost(reason: &CloseReason) -> Error {
+    let code = match reason.code {
+        ErrorCode::OK => ErrorCode::UNREACHABLE,
+        code => code,
+    };
+    Error::new(code, format!("the link to the node is closed: {reason}"))
+}

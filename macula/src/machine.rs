@@ -1,0 +1,333 @@
+//! The composed node: membership, interest and offers as one machine.
+//!
+//! This is the only place that knows who talks to whom. It holds no protocol of its own, so a simulated network runs
+//! whole nodes by it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use macula_pubsub::{PubSub, Table};
+use macula_rpc::{ProviderTable, Rpc};
+use macula_swim::{Class, Swim};
+use macula_wire::message::{Body, SignedRecord};
+use macula_wire::{Epoch, Instant, Machine, NodeId};
+
+/// What happens to a member, as the application hears of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum MemberEvent {
+    /// A member joined, came back, or turned out to be alive.
+    Up(Arc<SignedRecord>),
+    /// A member does not answer; it may yet turn out to be alive.
+    Suspect(NodeId),
+    /// A member is taken for dead.
+    Down(NodeId),
+    /// A member has left on purpose.
+    Left(NodeId),
+    /// A member said something new of itself.
+    Changed(Arc<SignedRecord>),
+}
+
+/// What happened outside of the machine.
+#[derive(Debug)]
+#[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "most inputs are messages")]
+pub enum NodeInput {
+    /// The link to a member is up.
+    LinkUp {
+        /// Who is at its other end.
+        peer: NodeId,
+        /// The run that HANDSHAKE named.
+        epoch: Epoch,
+    },
+    /// The link to a member is gone.
+    LinkDown(NodeId),
+    /// A member said something; signatures in it were verified.
+    Message {
+        /// The peer of the link.
+        from: NodeId,
+        /// What it said.
+        body: Body,
+    },
+}
+
+/// What is to be done outside of the machine.
+#[derive(Debug)]
+#[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "most outputs are messages")]
+pub enum NodeOutput {
+    /// Send a message by the link to a member; without a link it is lost.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// How.
+        class: Class,
+        /// What.
+        body: Body,
+    },
+    /// Dial a member that has no link.
+    Connect {
+        /// Whom.
+        node: NodeId,
+        /// Where, best first.
+        addresses: Vec<SocketAddr>,
+    },
+    /// The table of who is owed which topic.
+    Table(Arc<Table>),
+    /// The table of who serves which procedure.
+    Providers(Arc<ProviderTable>),
+    /// Something happened to a member.
+    Member(MemberEvent),
+    /// Close the link to a member that is taken for dead.
+    Disconnect(NodeId),
+    /// A member is gone, and with it what it published.
+    Lost(NodeId),
+    /// A peer broke a rule.
+    Misbehaved {
+        /// Who.
+        peer: NodeId,
+        /// What it did, for the log.
+        offence: String,
+    },
+}
+
+/// The machines of one node, and the rules by which the outputs of each become inputs of the others.
+#[derive(Debug)]
+pub struct NodeMachine {
+    swim: Swim,
+    pubsub: PubSub,
+    rpc: Rpc,
+    /// The members that a link is up to, and the run at its other end.
+    links: BTreeMap<NodeId, Epoch>,
+    outputs: VecDeque<NodeOutput>,
+}
+
+impl NodeMachine {
+    /// Composes a node of its machines.
+    #[must_use]
+    pub const fn new(swim: Swim, pubsub: PubSub, rpc: Rpc) -> Self {
+        Self {
+            swim,
+            pubsub,
+            rpc,
+            links: BTreeMap::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Membership.
+    #[must_use]
+    pub const fn swim(&self) -> &Swim {
+        &self.swim
+    }
+
+    /// Membership, for commands. [`settle`](Self::settle) has to follow.
+    pub const fn swim_mut(&mut self) -> &mut Swim {
+        &mut self.swim
+    }
+
+    /// Interest in events.
+    #[must_use]
+    pub const fn pubsub(&self) -> &PubSub {
+        &self.pubsub
+    }
+
+    /// Interest in events, for commands. [`settle`](Self::settle) has to follow.
+    pub const fn pubsub_mut(&mut self) -> &mut PubSub {
+        &mut self.pubsub
+    }
+
+    /// Offers of procedures.
+    #[must_use]
+    pub const fn rpc(&self) -> &Rpc {
+        &self.rpc
+    }
+
+    /// Offers of procedures, for commands. [`settle`](Self::settle) has to follow.
+    pub const fn rpc_mut(&mut self) -> &mut Rpc {
+        &mut self.rpc
+    }
+
+    /// Moves what one machine put out to the others, until nothing moves. Outputs only go from membership to
+    /// messaging and from there outwards, so this ends.
+    pub fn settle(&mut self, now: Instant) {
+        while let Some(output) = self.swim.poll_output() {
+            self.route_swim(now, output);
+        }
+        while let Some(output) = self.pubsub.poll_output() {
+            self.route_pubsub(output);
+        }
+        while let Some(output) = self.rpc.poll_output() {
+            self.route_rpc(output);
+        }
+    }
+
+    fn route_swim(&mut self, now: Instant, output: macula_swim::Output) {
+        use macula_swim::Output;
+        match output {
+            Output::Send { to, class, body } => {
+                self.outputs.push_back(NodeOutput::Send { to, class, body });
+            }
+            Output::Connect { node, addresses } => {
+                self.outputs
+                    .push_back(NodeOutput::Connect { node, addresses });
+            }
+            Output::Up { record, .. } => self.member(MemberEvent::Up(record)),
+            Output::Suspect { node } => self.member(MemberEvent::Suspect(node)),
+            Output::Down { node, epoch } => {
+                self.on_down(now, node, epoch);
+                self.member(MemberEvent::Down(node));
+            }
+            Output::Left { node } => {
+                self.on_down(now, node, Epoch::new(u64::MAX));
+                self.member(MemberEvent::Left(node));
+            }
+            Output::Changed { record, .. } => self.member(MemberEvent::Changed(record)),
+            Output::Misbehaved { peer, offence } => self.misbehaved(peer, offence.to_string()),
+            _ => {}
+        }
+    }
+
+    /// A run has ended. The link may be that of a later run, whose announcements must stay.
+    fn on_down(&mut self, now: Instant, node: NodeId, epoch: Epoch) {
+        match self.links.get(&node) {
+            Some(linked) if *linked > epoch => {}
+            Some(_) => self.outputs.push_back(NodeOutput::Disconnect(node)),
+            None => self.forget(now, node),
+        }
+    }
+
+    /// Neither membership nor a link speaks for the member any more.
+    fn forget(&mut self, now: Instant, node: NodeId) {
+        self.pubsub
+            .handle_input(now, macula_pubsub::Input::MemberDown { node });
+        self.rpc
+            .handle_input(now, macula_rpc::Input::MemberDown { node });
+        self.outputs.push_back(NodeOutput::Lost(node));
+    }
+
+    fn member(&mut self, event: MemberEvent) {
+        self.outputs.push_back(NodeOutput::Member(event));
+    }
+
+    fn misbehaved(&mut self, peer: NodeId, offence: String) {
+        self.outputs
+            .push_back(NodeOutput::Misbehaved { peer, offence });
+    }
+
+    /// In a small realm an announcement goes to every member, so a watch needs no message: its answer is what all
+    /// members announce anyway.
+    fn route_pubsub(&mut self, output: macula_pubsub::Output) {
+        use macula_pubsub::Output;
+        match output {
+            Output::Announce { to, interest } => {
+                let to = match to {
+                    macula_pubsub::Audience::AllMembers => None,
+                    macula_pubsub::Audience::Member(node) => Some(node),
+                };
+                self.announce(to, &Body::from(interest));
+            }
+            Output::Table(table) => self.outputs.push_back(NodeOutput::Table(table)),
+            Output::Misbehaved { peer, offence } => self.misbehaved(peer, offence.to_string()),
+            _ => {}
+        }
+    }
+
+    fn route_rpc(&mut self, output: macula_rpc::Output) {
+        use macula_rpc::Output;
+        match output {
+            Output::Announce { to, offer } => {
+                let to = match to {
+                    macula_rpc::Audience::AllMembers => None,
+                    macula_rpc::Audience::Member(node) => Some(node),
+                };
+                self.announce(to, &Body::from(offer));
+            }
+            Output::Table(table) => self.outputs.push_back(NodeOutput::Providers(table)),
+            Output::Misbehaved { peer, offence } => self.misbehaved(peer, offence.to_string()),
+            _ => {}
+        }
+    }
+
+    fn announce(&mut self, to: Option<NodeId>, body: &Body) {
+        let receivers: Vec<NodeId> = match to {
+            Some(node) => vec![node],
+            None => self.links.keys().copied().collect(),
+        };
+        for to in receivers {
+            self.outputs.push_back(NodeOutput::Send {
+                to,
+                class: Class::Reliable,
+                body: body.clone(),
+            });
+        }
+    }
+}
+
+impl Machine for NodeMachine {
+    type Input = NodeInput;
+    type Output = NodeOutput;
+
+    fn handle_input(&mut self, now: Instant, input: NodeInput) {
+        match input {
+            NodeInput::LinkUp { peer, epoch } => {
+                self.links.insert(peer, epoch);
+                self.swim
+                    .handle_input(now, macula_swim::Input::LinkUp { peer });
+                self.pubsub
+                    .handle_input(now, macula_pubsub::Input::MemberUp { node: peer });
+                self.rpc
+                    .handle_input(now, macula_rpc::Input::MemberUp { node: peer });
+            }
+            NodeInput::LinkDown(peer) => {
+                self.links.remove(&peer);
+                self.swim
+                    .handle_input(now, macula_swim::Input::LinkDown { peer });
+                let present = |member: &macula_swim::Member| member.state().is_present();
+                if !self.swim.member(&peer).is_some_and(present) {
+                    self.forget(now, peer);
+                }
+            }
+            NodeInput::Message { from, body } => match body {
+                Body::Interest(message) => {
+                    self.pubsub
+                        .handle_input(now, macula_pubsub::Input::Interest { from, message });
+                }
+                Body::Offer(message) => {
+                    self.rpc
+                        .handle_input(now, macula_rpc::Input::Offer { from, message });
+                }
+                body => self
+                    .swim
+                    .handle_input(now, macula_swim::Input::Message { from, body }),
+            },
+        }
+        self.settle(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.swim.handle_timeout(now);
+        self.pubsub.handle_timeout(now);
+        self.rpc.handle_timeout(now);
+        self.settle(now);
+    }
+
+    fn poll_output(&mut self) -> Option<NodeOutput> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        if !self.outputs.is_empty() {
+            return Some(Instant::ZERO);
+        }
+        [
+            self.swim.poll_timeout(),
+            self.pubsub.poll_timeout(),
+            self.rpc.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}

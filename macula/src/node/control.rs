@@ -1,0 +1,152 @@
+//! The control plane of a node: the composed machine, its driver, and where its outputs go.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use macula_swim::Class;
+use macula_transport::{Call, OutFrame, OutboxError, Sink};
+use macula_wire::message::{Body, Message};
+use macula_wire::{ErrorCode, Instant, NodeId};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::dial::Dialler;
+use crate::Error;
+use crate::machine::{MemberEvent, NodeInput, NodeMachine, NodeOutput};
+use crate::plane::Plane;
+use crate::plane::counters::add;
+
+/// How many commands may wait for the machine.
+pub(crate) const MAX_CALLS: usize = 1_024;
+/// How many messages of peers may wait for the machine; link tasks wait beyond that.
+pub(crate) const MAX_INPUTS: usize = 4_096;
+/// How many member events an application may lag behind before it loses the oldest.
+pub(crate) const MAX_MEMBER_EVENTS: usize = 1_024;
+
+/// The way to the machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Control {
+    pub(crate) calls: mpsc::Sender<Call<NodeMachine>>,
+    pub(crate) inputs: mpsc::Sender<(Instant, NodeInput)>,
+}
+
+impl Control {
+    /// Runs `command` on the machine, between two events, and returns what it says.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::SHUTTING_DOWN`] if the machine has stopped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the command may or may not run.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut NodeMachine, Instant) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (give, take) = oneshot::channel();
+        let call: Call<NodeMachine> = Box::new(move |machine, now| {
+            let result = command(machine, now);
+            machine.settle(now);
+            drop(give.send(result));
+        });
+        self.calls.send(call).await.map_err(|_| stopped())?;
+        take.await.map_err(|_| stopped())
+    }
+
+    /// Runs `command` some time later; it is lost if more than 1,024 commands wait.
+    pub(crate) fn run_later(
+        &self,
+        command: impl FnOnce(&mut NodeMachine, Instant) + Send + 'static,
+    ) {
+        let call: Call<NodeMachine> = Box::new(move |machine, now| {
+            command(machine, now);
+            machine.settle(now);
+        });
+        if self.calls.try_send(call).is_err() {
+            tracing::debug!("a command was lost: the control plane is busy or has stopped");
+        }
+    }
+
+    /// Hands over what happened, waiting while the machine is behind.
+    pub(crate) async fn input(&self, now: Instant, input: NodeInput) {
+        drop(self.inputs.send((now, input)).await);
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorCode::SHUTTING_DOWN, "the node has stopped")
+}
+
+/// Carries out what the machine puts out.
+#[derive(Debug)]
+pub(crate) struct Outputs {
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) dialler: Dialler,
+    pub(crate) members: broadcast::Sender<MemberEvent>,
+}
+
+impl Sink<NodeOutput> for Outputs {
+    fn accept(&mut self, output: NodeOutput) {
+        match output {
+            NodeOutput::Send { to, class, body } => self.send(to, class, body),
+            NodeOutput::Connect { node, addresses } => self.connect(node, addresses),
+            NodeOutput::Table(table) => {
+                self.plane.table.store(table);
+                self.plane.changed();
+            }
+            NodeOutput::Providers(table) => self.plane.providers.store(table),
+            NodeOutput::Member(event) => self.member(event),
+            NodeOutput::Disconnect(node) => {
+                if let Some(attached) = self.plane.links.member(&node) {
+                    attached
+                        .link
+                        .close(ErrorCode::UNREACHABLE, "taken for dead");
+                }
+            }
+            NodeOutput::Lost(node) => self.plane.publisher_lost(node),
+            NodeOutput::Misbehaved { peer, offence } => {
+                add(&self.plane.counters.misbehaved, 1);
+                tracing::warn!(peer = %peer.short(), offence, "a peer broke a rule");
+            }
+        }
+    }
+}
+
+impl Outputs {
+    /// A datagram that does not fit the path goes by the control stream; so does what must arrive. A control stream
+    /// that takes nothing any more ends its link.
+    fn send(&self, to: NodeId, class: Class, body: Body) {
+        let Some(attached) = self.plane.links.member(&to) else {
+            return;
+        };
+        let bytes = match Message::from(body).to_bytes() {
+            Ok(bytes) => Bytes::from(bytes),
+            Err(error) => {
+                debug_assert!(false, "a machine made a message over its limits: {error}");
+                return;
+            }
+        };
+        if class == Class::Datagram && attached.link.send_datagram(bytes.clone()).is_ok() {
+            return;
+        }
+        if let Err(OutboxError::Full { .. }) =
+            attached.link.control().try_push(OutFrame::from(bytes))
+        {
+            attached
+                .link
+                .close(ErrorCode::OVERLOADED, "the control stream is full");
+        }
+    }
+
+    fn connect(&self, node: NodeId, addresses: Vec<SocketAddr>) {
+        if self.plane.links.member(&node).is_none() {
+            self.dialler.connect(node, addresses);
+        }
+    }
+
+    fn member(&self, event: MemberEvent) {
+        // Nobody listening is not an error.
+        drop(self.members.send(event));
+    }
+}

@@ -1,0 +1,181 @@
+//! One task for each link: admits it, reads it, and cleans up after it.
+
+use std::sync::Arc;
+
+use macula_pubsub::SessionId;
+use macula_realm::KeyVerifier;
+use macula_transport::{FrameReceiver, FrameSender, Link, LinkEvent, LinkReceiver};
+use macula_wire::message::{Body, Message, Priority, Role, StreamKind};
+use macula_wire::{ErrorCode, NodeId};
+
+use super::control::Control;
+use super::session::Session;
+use crate::machine::NodeInput;
+use crate::plane::Plane;
+use crate::plane::counters::add;
+use crate::plane::dispatch;
+use crate::plane::ingress::Ingress;
+use crate::plane::links::{Admission, Attached};
+
+/// Runs links of one node.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkRunner {
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) control: Control,
+}
+
+impl LinkRunner {
+    /// Runs a link in a task of its own until it closes.
+    pub(crate) fn start(&self, link: Link, receiver: LinkReceiver) {
+        let runner = self.clone();
+        self.plane.tasks.spawn("link", async move {
+            let attached = Arc::new(Attached::new(link));
+            match attached.link.role() {
+                Role::Member => runner.run_member(attached, receiver).await,
+                Role::Client => runner.run_client(attached, receiver).await,
+            }
+        });
+    }
+
+    async fn run_member(&self, attached: Arc<Attached>, mut receiver: LinkReceiver) {
+        let peer = attached.link.peer().node;
+        match self.plane.links.admit_member(self.plane.node(), &attached) {
+            Admission::Surplus => {
+                return attached
+                    .link
+                    .close(ErrorCode::OK, "another link to this node is up");
+            }
+            Admission::Admitted { replaced } => {
+                if let Some(old) = replaced {
+                    old.link.close(ErrorCode::OK, "replaced by another link");
+                }
+            }
+        }
+        self.plane.changed();
+        tracing::info!(peer = %peer.short(), path = %attached.link.path(), "link up");
+        let now = self.plane.clock.now();
+        self.control
+            .input(
+                now,
+                NodeInput::LinkUp {
+                    peer,
+                    epoch: attached.link.epoch(),
+                },
+            )
+            .await;
+        let joining = self.control.clone();
+        joining.run_later(move |machine, now| {
+            if let Err(error) = machine.swim_mut().join(now, peer) {
+                tracing::debug!(%error, "not joining by this peer");
+            }
+        });
+        loop {
+            match receiver.next().await {
+                LinkEvent::Control(message) => self.member_message(peer, message.body).await,
+                LinkEvent::Datagram(frame) => match Message::decode(&frame) {
+                    Ok(message) => self.member_message(peer, message.body).await,
+                    Err(error) => self.misbehaved(peer, &error.to_string()),
+                },
+                LinkEvent::Events(priority, stream) => self.events(&attached, priority, stream),
+                LinkEvent::Stream(kind, sender, stream) => {
+                    self.stream(&attached, kind, sender, stream);
+                }
+                LinkEvent::Misbehaved(error) => self.misbehaved(peer, &error.to_string()),
+                LinkEvent::Closed(reason) => {
+                    tracing::info!(peer = %peer.short(), %reason, "link closed");
+                    break;
+                }
+                _ => {}
+            }
+        }
+        if self.plane.links.remove_member(&peer, attached.link.id()) {
+            self.plane.changed();
+            let now = self.plane.clock.now();
+            self.control.input(now, NodeInput::LinkDown(peer)).await;
+        }
+    }
+
+    /// Signatures are checked here, before the machine sees the message.
+    async fn member_message(&self, from: NodeId, body: Body) {
+        match &body {
+            // A member that drains says so by leaving the membership; reports are for people.
+            Body::Drain(_) | Body::Ack(_) => return,
+            Body::Error(report) => {
+                return tracing::info!(peer = %from.short(), code = %report.code, detail = report.detail, "a peer reports");
+            }
+            Body::Interest(_) | Body::Offer(_) => {}
+            membership => {
+                if let Err(offence) =
+                    macula_swim::verify(&self.plane.realm, membership, &KeyVerifier)
+                {
+                    return self.misbehaved(from, &offence.to_string());
+                }
+            }
+        }
+        let now = self.plane.clock.now();
+        self.control
+            .input(now, NodeInput::Message { from, body })
+            .await;
+    }
+
+    fn misbehaved(&self, peer: NodeId, what: &str) {
+        add(&self.plane.counters.misbehaved, 1);
+        tracing::warn!(peer = %peer.short(), what, "a peer broke a rule");
+    }
+
+    async fn run_client(&self, attached: Arc<Attached>, mut receiver: LinkReceiver) {
+        let session = SessionId::new(attached.link.id().get());
+        self.plane
+            .links
+            .admit_session(session, Arc::clone(&attached));
+        self.plane.changed();
+        let requests = Session::new(
+            Arc::clone(&self.plane),
+            self.control.clone(),
+            Arc::clone(&attached),
+            session,
+        );
+        loop {
+            match receiver.next().await {
+                LinkEvent::Control(message) => requests.handle(message.body).await,
+                LinkEvent::Events(priority, stream) => self.events(&attached, priority, stream),
+                LinkEvent::Stream(kind, sender, stream) => {
+                    self.stream(&attached, kind, sender, stream);
+                }
+                LinkEvent::Misbehaved(error) => {
+                    self.misbehaved(attached.link.peer().node, &error.to_string());
+                }
+                LinkEvent::Closed(_) => break,
+                _ => {}
+            }
+        }
+        self.plane.links.remove_session(session);
+        self.plane.changed();
+        requests.end().await;
+    }
+
+    fn events(&self, attached: &Arc<Attached>, priority: Priority, stream: FrameReceiver) {
+        let ingress = Ingress::new(Arc::clone(&self.plane), Arc::clone(attached), priority);
+        self.plane.tasks.spawn("ingress", ingress.run(stream));
+    }
+
+    fn stream(
+        &self,
+        attached: &Arc<Attached>,
+        kind: StreamKind,
+        mut sender: FrameSender,
+        stream: FrameReceiver,
+    ) {
+        if kind == StreamKind::Call {
+            let serving = dispatch::serve(
+                Arc::clone(&self.plane),
+                Arc::clone(attached),
+                sender,
+                stream,
+            );
+            self.plane.tasks.spawn("serve", serving);
+        } else {
+            sender.reset(ErrorCode::UNSUPPORTED_FEATURE);
+        }
+    }
+}

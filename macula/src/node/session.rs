@@ -1,0 +1,168 @@
+//! What a client asks of its member on the control stream.
+
+use std::sync::Arc;
+
+use macula_pubsub::{SessionId, Subscriber};
+use macula_realm::{DefaultRules, Principal};
+use macula_rpc::{RegisterOptions, Registrant};
+use macula_transport::OutFrame;
+use macula_wire::message::{
+    Ack, Body, ErrorReport, Message, Register, Subscribe, Unregister, Unsubscribe,
+};
+use macula_wire::{ErrorCode, RequestId};
+
+use super::control::Control;
+use crate::Error;
+use crate::plane::Plane;
+use crate::plane::counters::add;
+use crate::plane::dispatch::principal;
+use crate::plane::links::Attached;
+use crate::plane::outgoing::session_key;
+
+/// One client's link, seen from the member that it attached to.
+#[derive(Debug)]
+pub(crate) struct Session {
+    plane: Arc<Plane>,
+    control: Control,
+    attached: Arc<Attached>,
+    session: SessionId,
+    principal: Principal,
+}
+
+impl Session {
+    pub(crate) fn new(
+        plane: Arc<Plane>,
+        control: Control,
+        attached: Arc<Attached>,
+        session: SessionId,
+    ) -> Self {
+        let principal = principal(attached.link.peer());
+        Self {
+            plane,
+            control,
+            attached,
+            session,
+            principal,
+        }
+    }
+
+    /// Carries out one request and answers it.
+    pub(crate) async fn handle(&self, body: Body) {
+        let (request, result) = match body {
+            Body::Subscribe(request) => (request.request, self.subscribe(request).await),
+            Body::Unsubscribe(request) => (request.request, self.unsubscribe(request).await),
+            Body::Register(request) => (request.request, self.register(request).await),
+            Body::Unregister(request) => (request.request, self.unregister(request).await),
+            Body::Drain(_) | Body::Ack(_) | Body::Error(_) => return,
+            other => {
+                add(&self.plane.counters.misbehaved, 1);
+                let detail = format!("{} is not for a client to send", other.kind().name());
+                return self.report(None, &Error::new(ErrorCode::PROTOCOL_VIOLATION, detail));
+            }
+        };
+        match result {
+            Ok(()) => self.push(&Message::from(Ack { request })),
+            Err(error) => {
+                if error.code() == ErrorCode::DENIED {
+                    add(&self.plane.counters.denied, 1);
+                }
+                self.report(Some(request), &error);
+            }
+        }
+    }
+
+    fn report(&self, request: Option<RequestId>, error: &Error) {
+        self.push(&Message::from(ErrorReport {
+            request,
+            code: error.code(),
+            retry: error.retry(),
+            retry_after_ms: error.retry_after_ms(),
+            detail: error
+                .detail()
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(120)
+                .collect(),
+        }));
+    }
+
+    /// A client that does not read its answers loses its link.
+    fn push(&self, message: &Message) {
+        let pushed =
+            OutFrame::message(message).map(|frame| self.attached.link.control().try_push(frame));
+        if !matches!(pushed, Ok(Ok(()))) {
+            self.attached.link.close(
+                ErrorCode::OVERLOADED,
+                "the client does not read its answers",
+            );
+        }
+    }
+
+    async fn subscribe(&self, request: Subscribe) -> Result<(), Error> {
+        let subscriber = Subscriber::Session(self.session, request.subscription);
+        let principal = self.principal.clone();
+        self.control
+            .run(move |machine, now| {
+                machine.pubsub_mut().subscribe(
+                    now,
+                    &DefaultRules,
+                    &principal,
+                    subscriber,
+                    request.pattern,
+                )
+            })
+            .await?
+            .map_err(super::subscribe_error)
+    }
+
+    async fn unsubscribe(&self, request: Unsubscribe) -> Result<(), Error> {
+        let subscriber = Subscriber::Session(self.session, request.subscription);
+        self.control
+            .run(move |machine, now| machine.pubsub_mut().unsubscribe(now, subscriber))
+            .await?
+            .map_err(|error| Error::caused(error.code(), error.to_string(), error))
+    }
+
+    async fn register(&self, request: Register) -> Result<(), Error> {
+        let registrant = Registrant::Session(session_key(self.session), request.registration);
+        let principal = self.principal.clone();
+        let mut options = RegisterOptions::default();
+        options.concurrency = request.concurrency;
+        self.control
+            .run(move |machine, now| {
+                machine.rpc_mut().register(
+                    now,
+                    &DefaultRules,
+                    &principal,
+                    registrant,
+                    request.procedure,
+                    options,
+                )
+            })
+            .await?
+            .map_err(super::register_error)
+    }
+
+    async fn unregister(&self, request: Unregister) -> Result<(), Error> {
+        let registrant = Registrant::Session(session_key(self.session), request.registration);
+        self.control
+            .run(move |machine, now| machine.rpc_mut().unregister(now, registrant))
+            .await?
+            .map_err(|error| Error::caused(error.code(), error.to_string(), error))
+    }
+
+    /// Forgets everything that the client asked for.
+    pub(crate) async fn end(self) {
+        let session = self.session;
+        let forgotten = self
+            .control
+            .run(move |machine, now| {
+                machine.pubsub_mut().drop_session(now, session);
+                machine.rpc_mut().drop_session(now, session_key(session));
+            })
+            .await;
+        if let Err(error) = forgotten {
+            tracing::debug!(%error, "the node stopped before its client did");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Starting a node: binding, composing the machine, and the tasks that run it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use macula_pubsub::PubSub;
+use macula_realm::{NodeIdentity, TrustBundle};
+use macula_rpc::Rpc;
+use macula_swim::{OwnRecord, Swim};
+use macula_transport::unix::{self, UnixIncoming};
+use macula_transport::{BindError, Clock, Driver, Endpoint, Hello, Incoming, TlsIdentity, entropy};
+use macula_wire::message::{Role, Tag};
+use macula_wire::{Epoch, ErrorCode, Random};
+use tokio::sync::{broadcast, mpsc};
+
+use super::Node;
+use super::control::{Control, MAX_CALLS, MAX_INPUTS, MAX_MEMBER_EVENTS, Outputs};
+use super::dial::{Dialled, Dialler};
+use super::link::LinkRunner;
+use crate::Error;
+use crate::credentials::RealmCredentials;
+use crate::machine::NodeMachine;
+use crate::plane::prove::Prover;
+use crate::plane::{Owner, Plane};
+
+/// How often drops that nobody was told of yet are looked for.
+const TELL_DROPS_PERIOD: Duration = Duration::from_millis(200);
+/// How many links may wait to be admitted.
+const MAX_DIALLED: usize = 64;
+
+/// What a node is made of, complete and checked.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) identity: NodeIdentity,
+    pub(crate) trust: TrustBundle,
+    pub(crate) epoch: Option<Epoch>,
+    pub(crate) listen: SocketAddr,
+    pub(crate) advertise: Vec<SocketAddr>,
+    pub(crate) join: Vec<SocketAddr>,
+    pub(crate) tags: Vec<Tag>,
+    pub(crate) transport: macula_transport::Config,
+    pub(crate) swim: macula_swim::Config,
+    pub(crate) pubsub: macula_pubsub::Config,
+    pub(crate) max_payload_len: usize,
+    pub(crate) http: bool,
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// The program and its version, as peers see it.
+pub(crate) const AGENT: &str = concat!("macula/", env!("CARGO_PKG_VERSION"));
+
+pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
+    let clock = Clock::new();
+    let wall_ms = clock.unix_ms();
+    let epoch = plan.epoch.unwrap_or_else(|| Epoch::new(wall_ms));
+    let credentials = Arc::new(RealmCredentials::new(&plan.identity, plan.trust.clone()));
+    let mut hello = Hello::new(Role::Member, epoch);
+    hello.agent = AGENT.into();
+    let transport = transport(&plan, wall_ms / 1_000)?;
+    #[cfg(feature = "http3")]
+    let (transport, face) = super::face::Face::serve(transport);
+    let (endpoint, incoming) = Endpoint::bind(
+        plan.listen,
+        transport.clone(),
+        hello.clone(),
+        vec![credentials.clone()],
+    )
+    .map_err(|error| bind_error(&error, plan.listen))?;
+    let local = listen_locally(&plan, &credentials, transport, hello).await?;
+    let plane = Arc::new(plane(&plan, epoch, clock)?);
+    let machine = machine(&plan, &plane, &endpoint, wall_ms)?;
+    let (calls, call_queue) = mpsc::channel(MAX_CALLS);
+    let (inputs, input_queue) = mpsc::channel(MAX_INPUTS);
+    let (dialled, dialled_queue) = mpsc::channel(MAX_DIALLED);
+    let (members, _) = broadcast::channel(MAX_MEMBER_EVENTS);
+    let control = Control { calls, inputs };
+    let dialler = Dialler::new(Arc::clone(&plane), endpoint.clone(), dialled);
+    let outputs = Outputs {
+        plane: Arc::clone(&plane),
+        dialler: dialler.clone(),
+        members: members.clone(),
+    };
+    let driver = Driver::new(machine, outputs, clock, call_queue, input_queue);
+    plane.tasks.spawn("control", driver.run());
+    let runner = LinkRunner {
+        plane: Arc::clone(&plane),
+        control: control.clone(),
+    };
+    if let Some(local) = local {
+        plane
+            .tasks
+            .spawn("local links", run_local_links(runner.clone(), local));
+    }
+    plane
+        .tasks
+        .spawn("links", run_links(runner, incoming, dialled_queue));
+    plane.tasks.spawn("drops", tell_drops(Arc::clone(&plane)));
+    if !plan.join.is_empty() {
+        plane
+            .tasks
+            .spawn("join", dialler.clone().keep_joined(plan.join.clone()));
+    }
+    let node = Node::running(plane, control, endpoint, dialler, members);
+    let system = crate::system::handler(node.downgrade());
+    let fresh = node.plane().system.set(system).is_ok();
+    debug_assert!(fresh, "a plane has one node");
+    #[cfg(feature = "http3")]
+    if plan.http {
+        let refreshing = face.refresh(node.downgrade());
+        node.plane().tasks.spawn("http3 face", refreshing);
+    }
+    Ok(node)
+}
+
+fn bind_error(error: &BindError, listen: SocketAddr) -> Error {
+    match error {
+        BindError::AddressInUse { .. } => Error::new(
+            ErrorCode::UNAVAILABLE,
+            format!(
+                "{listen}/udp is in use: stop the program that has it, or choose another with --listen"
+            ),
+        ),
+        other => Error::new(
+            ErrorCode::INTERNAL,
+            format!("cannot listen at {listen}/udp: {other}"),
+        ),
+    }
+}
+
+fn plane(plan: &Plan, epoch: Epoch, clock: Clock) -> Result<Plane, Error> {
+    let own = plan.identity.certificate().principal();
+    let realm = plan.trust.realm().clone();
+    let prover = Prover::new(realm.clone(), Some(Arc::new(plan.trust.clone())), None);
+    let random =
+        entropy().map_err(|error| Error::caused(ErrorCode::INTERNAL, error.to_string(), error))?;
+    let own = Owner {
+        principal: own,
+        realm,
+        epoch,
+        max_payload_len: plan.max_payload_len,
+        uplink: None,
+    };
+    Ok(Plane::new(own, clock, prover, random))
+}
+
+/// The transport's settings, with a certificate for HTTP/3 where it is wanted.
+fn transport(plan: &Plan, now_unix_s: u64) -> Result<macula_transport::Config, Error> {
+    let mut config = plan.transport.clone();
+    if plan.http {
+        let web = macula_realm::web_identity(&["localhost"], now_unix_s)
+            .map_err(|error| Error::caused(ErrorCode::INTERNAL, error.to_string(), error))?;
+        config.web_identity = Some(TlsIdentity::new(
+            web.chain().to_vec(),
+            web.key_pkcs8().to_vec(),
+        ));
+    }
+    Ok(config)
+}
+
+/// Clients of this machine attach by the socket of the plan, if there is one.
+async fn listen_locally(
+    plan: &Plan,
+    credentials: &RealmCredentials,
+    transport: macula_transport::Config,
+    hello: Hello,
+) -> Result<Option<UnixIncoming>, Error> {
+    let Some(path) = &plan.socket else {
+        return Ok(None);
+    };
+    let own = credentials.own_identity();
+    match unix::listen(path, own, transport, hello).await {
+        Ok(incoming) => Ok(Some(incoming)),
+        Err(error @ BindError::SocketInUse { .. }) => Err(Error::caused(
+            ErrorCode::UNAVAILABLE,
+            format!("another node runs in this directory: {error}"),
+            error,
+        )),
+        Err(error) => Err(Error::caused(ErrorCode::INTERNAL, error.to_string(), error)),
+    }
+}
+
+fn machine(
+    plan: &Plan,
+    plane: &Plane,
+    endpoint: &Endpoint,
+    wall_ms: u64,
+) -> Result<NodeMachine, Error> {
+    let certificate = plan.identity.certificate();
+    let advertise = if plan.advertise.is_empty() {
+        vec![super::socket::advertised(endpoint.local_addr())]
+    } else {
+        plan.advertise.clone()
+    };
+    let mut own = OwnRecord::new(plane.epoch);
+    own.addresses = advertise;
+    own.roles = certificate.roles();
+    own.zone = certificate.zone().map(ToString::to_string);
+    own.agent = AGENT.into();
+    own.tags.clone_from(&plan.tags);
+    let mut random: Random = plane.random();
+    let now = plane.clock.now();
+    let signer = Arc::new(plan.identity.signer());
+    let swim = Swim::new(
+        plan.swim.clone(),
+        plane.realm.clone(),
+        signer,
+        own,
+        random.fork(),
+        now,
+        wall_ms,
+    )
+    .map_err(|error| Error::caused(ErrorCode::INVALID_ARGUMENT, error.to_string(), error))?;
+    let pubsub = PubSub::new(plan.pubsub.clone(), plane.node(), random.fork(), now);
+    let rpc = Rpc::new(
+        macula_rpc::Config::default(),
+        plane.node(),
+        random.fork(),
+        now,
+    );
+    Ok(NodeMachine::new(swim, pubsub, rpc))
+}
+
+/// Starts a task for each link that comes up, dialled or accepted.
+async fn run_links(
+    runner: LinkRunner,
+    mut incoming: Incoming,
+    mut dialled: mpsc::Receiver<Dialled>,
+) {
+    loop {
+        let (link, receiver) = tokio::select! {
+            Some(accepted) = incoming.accept() => accepted,
+            Some(dialled) = dialled.recv() => dialled,
+            else => return,
+        };
+        runner.start(link, receiver);
+    }
+}
+
+async fn run_local_links(runner: LinkRunner, mut incoming: UnixIncoming) {
+    while let Some((link, receiver)) = incoming.accept().await {
+        runner.start(link, receiver);
+    }
+}
+
+async fn tell_drops(plane: Arc<Plane>) {
+    let mut ticks = tokio::time::interval(TELL_DROPS_PERIOD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        plane.tell_drops();
+    }
+}

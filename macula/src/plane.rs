@@ -1,0 +1,322 @@
+//! The data plane: events and calls on their way, by tables that the control plane publishes.
+//!
+//! Nothing here asks a machine. Tasks that read links, publishers and callers look at the present tables, remember
+//! what they found, and look again when [`Plane::version`] has moved.
+
+pub(crate) mod counters;
+pub(crate) mod dispatch;
+pub(crate) mod egress;
+pub(crate) mod ingress;
+pub(crate) mod links;
+pub(crate) mod outgoing;
+pub(crate) mod prove;
+pub(crate) mod route;
+pub(crate) mod topic;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use arc_swap::ArcSwap;
+use macula_pubsub::{Destination, Forwarder, ForwarderConfig, LocalId, Source, Table};
+use macula_realm::Principal;
+use macula_rpc::{InvocationConfig, Invocations, ProviderTable, RegistrationKey};
+use macula_transport::{Clock, OutFrame, TaskSet};
+use macula_wire::message::Priority;
+use macula_wire::{
+    Epoch, ErrorCode, NodeId, Random, RealmName, SealedBatch, Sequence, Topic, TopicAlias,
+};
+use tokio::sync::Notify;
+
+use self::counters::{Counters, add};
+use self::dispatch::Registration;
+use self::egress::Feed;
+use self::links::{Attached, Links};
+use self::prove::Prover;
+use self::route::{Receivers, RouteCache};
+use self::topic::OwnTopic;
+use crate::Error;
+use crate::call::Handler;
+use crate::event::{Gap, GapCause, Origin};
+use crate::queue::{EventRun, Queue};
+
+/// The most topics that one process publishes on.
+pub(crate) const MAX_OWN_TOPICS: usize = 65_536;
+
+/// What all tasks of one node or client share.
+#[derive(Debug)]
+pub(crate) struct Plane {
+    pub(crate) own: Principal,
+    pub(crate) realm: RealmName,
+    pub(crate) epoch: Epoch,
+    pub(crate) max_payload_len: usize,
+    pub(crate) clock: Clock,
+    pub(crate) tasks: TaskSet,
+    pub(crate) counters: Counters,
+    /// Moves whenever the receivers of a topic may have changed.
+    pub(crate) version: AtomicU64,
+    tables_changed: Notify,
+    pub(crate) table: ArcSwap<Table>,
+    pub(crate) providers: ArcSwap<ProviderTable>,
+    pub(crate) forwarder: Forwarder,
+    pub(crate) links: Links,
+    pub(crate) queues: RwLock<BTreeMap<LocalId, Arc<Queue>>>,
+    pub(crate) registrations: RwLock<BTreeMap<RegistrationKey, Registration>>,
+    pub(crate) invocations: Invocations,
+    /// The one link of a client.
+    pub(crate) uplink: Option<Arc<Attached>>,
+    /// Signs batches that travel beyond the link that proves their publisher, and checks such batches of others.
+    pub(crate) prover: Prover,
+    /// Answers a client's questions about this node; set where there is a node.
+    pub(crate) system: OnceLock<Handler>,
+    topics: Mutex<OwnTopics>,
+    random: Mutex<Random>,
+}
+
+/// Whose plane it is.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    pub(crate) principal: Principal,
+    pub(crate) realm: RealmName,
+    pub(crate) epoch: Epoch,
+    pub(crate) max_payload_len: usize,
+    /// The one link of a client.
+    pub(crate) uplink: Option<Arc<Attached>>,
+}
+
+#[derive(Debug, Default)]
+struct OwnTopics {
+    by_name: BTreeMap<Topic, Arc<OwnTopic>>,
+}
+
+impl Plane {
+    pub(crate) fn new(own: Owner, clock: Clock, prover: Prover, random: Random) -> Self {
+        let Owner {
+            principal: own,
+            realm,
+            epoch,
+            max_payload_len,
+            uplink,
+        } = own;
+        Self {
+            own,
+            realm,
+            epoch,
+            max_payload_len,
+            clock,
+            tasks: TaskSet::new(),
+            counters: Counters::default(),
+            version: AtomicU64::new(0),
+            tables_changed: Notify::new(),
+            table: ArcSwap::default(),
+            providers: ArcSwap::default(),
+            forwarder: Forwarder::new(&ForwarderConfig::default()),
+            links: Links::default(),
+            queues: RwLock::default(),
+            registrations: RwLock::default(),
+            invocations: Invocations::new(&InvocationConfig::default()),
+            uplink,
+            prover,
+            system: OnceLock::new(),
+            topics: Mutex::default(),
+            random: Mutex::new(random),
+        }
+    }
+
+    /// This node or client.
+    pub(crate) fn node(&self) -> NodeId {
+        self.own.node
+    }
+
+    pub(crate) fn with_random<T>(&self, draw: impl FnOnce(&mut Random) -> T) -> T {
+        draw(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes everybody look at the tables again.
+    pub(crate) fn changed(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+        self.tables_changed.notify_waiters();
+    }
+
+    /// Waits until somebody is owed `topic`.
+    pub(crate) async fn wait_for_subscribers(&self, topic: &Topic) {
+        let route = RouteCache::default();
+        loop {
+            let changed = self.tables_changed.notified();
+            let receivers = route.resolve(self, topic, Source::Own);
+            if !receivers.queues.is_empty() || !receivers.links.is_empty() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The state of publishing on `topic`, made at the first use.
+    pub(crate) fn own_topic(
+        &self,
+        topic: &Topic,
+        priority: Priority,
+    ) -> Result<Arc<OwnTopic>, Error> {
+        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = topics.by_name.get(topic) {
+            if known.priority() == priority {
+                return Ok(Arc::clone(known));
+            }
+            return Err(Error::new(
+                ErrorCode::POLICY_CONFLICT,
+                format!(
+                    "{topic} is published with another priority by this node: one topic has one priority"
+                ),
+            ));
+        }
+        if topics.by_name.len() >= MAX_OWN_TOPICS {
+            return Err(Error::new(
+                ErrorCode::QUOTA_EXCEEDED,
+                format!("this node publishes on {MAX_OWN_TOPICS} topics already"),
+            ));
+        }
+        let alias = TopicAlias::new(u64::try_from(topics.by_name.len()).unwrap_or(u64::MAX));
+        let made = Arc::new(OwnTopic::new(
+            Arc::new(Origin {
+                publisher: self.node(),
+                epoch: self.epoch,
+                topic: topic.clone(),
+                priority,
+            }),
+            Feed {
+                publisher: self.node(),
+                epoch: self.epoch,
+                alias,
+                topic: topic.clone(),
+                chain: Vec::new(),
+            },
+        ));
+        topics.by_name.insert(topic.clone(), Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// The topics published on so far.
+    pub(crate) fn own_topics(&self) -> Vec<Arc<OwnTopic>> {
+        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        topics.by_name.values().cloned().collect()
+    }
+
+    /// Delivers a sealed batch to the local receivers and makes it ready for links.
+    fn prepare(
+        &self,
+        origin: &Arc<Origin>,
+        sealed: SealedBatch,
+        receivers: &Receivers,
+    ) -> OutFrame {
+        if receivers.queues.is_empty() && !self.prover.signs() {
+            return OutFrame::from(sealed);
+        }
+        let Some(mut batch) = prove::open(&sealed) else {
+            return OutFrame::from(sealed);
+        };
+        self.deliver(origin, &batch, 0, receivers);
+        self.prover
+            .sign(&self.realm, &origin.topic, &mut batch)
+            .unwrap_or_else(|| OutFrame::from(sealed))
+    }
+
+    /// Hands the events of a batch from the one at `skip` on to the local subscribers among `receivers`.
+    fn deliver(
+        &self,
+        origin: &Arc<Origin>,
+        batch: &macula_wire::Batch,
+        skip: u64,
+        receivers: &Receivers,
+    ) {
+        let count = u64::try_from(batch.entries.count()).unwrap_or(u64::MAX);
+        let fresh = count.saturating_sub(skip);
+        for queue in &receivers.queues {
+            let run = EventRun::new(
+                Arc::clone(origin),
+                batch.content.clone(),
+                batch.base,
+                &batch.entries,
+                skip,
+            );
+            let dropped = queue.push(run);
+            add(
+                &self.counters.events_delivered,
+                fresh.saturating_sub(dropped),
+            );
+            add(&self.counters.dropped_overflow, dropped);
+        }
+    }
+
+    /// Tells the local subscribers of a publisher that it is lost: what they missed of its run is unknown.
+    pub(crate) fn publisher_lost(&self, publisher: NodeId) {
+        for (topic, epoch, next) in self.forwarder.following(&publisher) {
+            self.tell_gap(
+                &topic,
+                publisher,
+                epoch,
+                next,
+                None,
+                GapCause::PublisherLost,
+            );
+        }
+        self.forwarder.forget(publisher);
+        for attached in self.links.all() {
+            for egress in attached.each_egress() {
+                egress.forget(publisher);
+            }
+        }
+    }
+
+    /// Tells the local subscribers of `topic` that events are missing.
+    pub(crate) fn tell_gap(
+        &self,
+        topic: &Topic,
+        publisher: NodeId,
+        epoch: Epoch,
+        from: Sequence,
+        to: Option<Sequence>,
+        cause: GapCause,
+    ) {
+        let mut found = Vec::new();
+        Forwarder::route(
+            &self.table.load(),
+            topic,
+            Source::Member(publisher),
+            &mut found,
+        );
+        let origin = Arc::new(Origin {
+            publisher,
+            epoch,
+            topic: topic.clone(),
+            priority: Priority::Normal,
+        });
+        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
+        for destination in found {
+            if let Destination::Local(id) = destination
+                && let Some(queue) = queues.get(&id)
+            {
+                let origin = Arc::clone(&origin);
+                queue.push_gap(Gap {
+                    origin,
+                    from,
+                    to,
+                    cause,
+                });
+            }
+        }
+    }
+
+    /// Tells receivers of what was dropped on links that have room again.
+    pub(crate) fn tell_drops(&self) {
+        for attached in self.links.all() {
+            for egress in attached.each_egress() {
+                egress.tell_drops(&attached.link);
+            }
+        }
+        if let Some(uplink) = &self.uplink {
+            for egress in uplink.each_egress() {
+                egress.tell_drops(&uplink.link);
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What a node counts on its data plane.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counts since the start of the node. Every field only rises.
+        #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+        #[non_exhaustive]
+        pub struct Counts { $($(#[$doc])* pub $name: u64,)* }
+
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters { $(pub(crate) $name: AtomicU64,)* }
+
+        impl Counters {
+            /// All counters as they stand.
+            pub(crate) fn read(&self) -> Counts {
+                Counts { $($name: self.$name.load(Ordering::Relaxed),)* }
+            }
+        }
+
+        impl Counts {
+            /// The counters by name.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Events that applications and local clients published.
+    events_published,
+    /// Events that came by links.
+    events_received,
+    /// Events handed to queues of local subscribers.
+    events_delivered,
+    /// Events passed on to other links.
+    events_forwarded,
+    /// Events not sent because the queue of a link stayed full.
+    dropped_outbox,
+    /// Events not sent because no link to an interested member was up.
+    dropped_no_link,
+    /// Events dropped by the policy of a subscription's queue.
+    dropped_overflow,
+    /// Events refused because they were seen before.
+    dropped_duplicate,
+    /// Events refused because they belong to an earlier run of their publisher.
+    dropped_stale,
+    /// Events refused because nobody could prove who published them.
+    dropped_unproven,
+    /// Events found missing in a publisher's sequence.
+    missing,
+    /// Calls that local applications and clients made.
+    calls_made,
+    /// Calls that came from elsewhere.
+    calls_received,
+    /// Calls passed on between a client and a provider.
+    calls_relayed,
+    /// Calls that ended with an error.
+    calls_failed,
+    /// Requests and calls refused for lack of rights.
+    denied,
+    /// Messages that broke the protocol.
+    misbehaved,
+}
+
+/// Adds to a counter.
+pub(crate) fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
+}

@@ -1,0 +1,283 @@
+//! Serving calls that come from elsewhere.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use macula_realm::{Action, Authority, DefaultRules, Principal, Tenant, Verdict, Zone};
+use macula_rpc::{Candidate, Provider, RegistrationKey};
+use macula_transport::{FrameReceiver, FrameSender, PeerIdentity};
+use macula_wire::message::{Body, CallError, CallResult, Failure, Message, Role, RpcCall};
+use macula_wire::{ErrorCode, NodeId};
+
+use tokio::sync::oneshot;
+
+use super::Plane;
+use super::counters::add;
+use super::links::Attached;
+use super::outgoing::{self, Outgoing};
+use crate::call::{Handler, Invocation};
+
+/// How long a peer may take to send the first frame of a call stream.
+const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest a relayed or served call may take, whatever its caller says.
+const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3_600);
+
+/// A procedure that this process serves.
+#[derive(Clone, Debug)]
+pub(crate) struct Registration(pub(crate) Handler);
+
+/// Serves one call stream.
+pub(crate) async fn serve(
+    plane: Arc<Plane>,
+    attached: Arc<Attached>,
+    mut sender: FrameSender,
+    mut receiver: FrameReceiver,
+) {
+    let request = match tokio::time::timeout(FIRST_FRAME_TIMEOUT, first(&mut receiver)).await {
+        Ok(Some(request)) => request,
+        Ok(None) => {
+            add(&plane.counters.misbehaved, 1);
+            return sender.reset(ErrorCode::PROTOCOL_VIOLATION);
+        }
+        Err(_) => return sender.reset(ErrorCode::DEADLINE_EXCEEDED),
+    };
+    add(&plane.counters.calls_received, 1);
+    let call = request.call;
+    let answer = tokio::select! {
+        answer = answer(&plane, &attached, request) => answer,
+        () = cancelled(&mut receiver) => return sender.reset(ErrorCode::CANCELED),
+    };
+    let body = match answer {
+        Ok(mut result) => {
+            result.call = call;
+            Body::from(result)
+        }
+        Err(failure) => Body::from(CallError { call, failure }),
+    };
+    let bytes = Message::from(body).to_bytes().or_else(|error| {
+        let failure = Failure::new(ErrorCode::INTERNAL, &error.to_string());
+        Message::from(CallError { call, failure }).to_bytes()
+    });
+    if let Ok(bytes) = bytes
+        && sender.send(Bytes::from(bytes)).await.is_ok()
+    {
+        sender.finish();
+    }
+}
+
+async fn first(receiver: &mut FrameReceiver) -> Option<RpcCall> {
+    let frame = receiver.next().await.ok()??;
+    match Message::decode(&frame).ok()?.body {
+        Body::RpcCall(request) => Some(request),
+        _ => None,
+    }
+}
+
+/// Waits until the caller takes the call back: by RPC_CANCEL, by a reset, or by ending its side.
+async fn cancelled(receiver: &mut FrameReceiver) {
+    loop {
+        match receiver.next().await {
+            Ok(Some(frame)) => {
+                let message = Message::decode(&frame);
+                if message.is_ok_and(|message| matches!(message.body, Body::RpcCancel(_))) {
+                    return;
+                }
+            }
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+async fn answer(
+    plane: &Arc<Plane>,
+    attached: &Attached,
+    request: RpcCall,
+) -> Result<CallResult, Failure> {
+    let peer = attached.link.peer();
+    let procedure = request.procedure.clone();
+    let from_client = attached.link.role() == Role::Client;
+    if request.payload.len() > plane.max_payload_len {
+        return Err(Failure::new(
+            ErrorCode::PAYLOAD_TOO_LARGE,
+            "the arguments are over this node's limit",
+        ));
+    }
+    if from_client && procedure.as_str().starts_with("$sys.") {
+        return answer_system(plane, request).await;
+    }
+    let caller = if from_client {
+        peer.node
+    } else {
+        request.caller
+    };
+    if from_client && !plane.allows(peer, Action::Call, procedure.as_str()) {
+        add(&plane.counters.denied, 1);
+        return Err(Failure::new(
+            ErrorCode::DENIED,
+            "the rights of this identity do not allow the call",
+        ));
+    }
+    let candidates: Vec<Candidate> = {
+        let providers = plane.providers.load();
+        // A member's call is not passed on to a third.
+        let found = if from_client {
+            providers.candidates(&procedure)
+        } else {
+            providers.candidates_here(&procedure)
+        };
+        found.to_vec()
+    };
+    if let [
+        Candidate {
+            provider: Provider::Local(key),
+            ..
+        },
+    ] = candidates.as_slice()
+    {
+        let key = *key;
+        let via = (caller != peer.node).then_some(peer.node);
+        let mut request = request;
+        request.caller = caller;
+        return run_local(plane, key, via, request).await;
+    }
+    let Some(hops) = request.hops.checked_sub(1) else {
+        return Err(Failure::new(
+            ErrorCode::HOP_LIMIT,
+            "the call passed too many nodes",
+        ));
+    };
+    add(&plane.counters.calls_relayed, 1);
+    let left = Duration::from_millis(u64::from(request.deadline_ms)).min(MAX_DEADLINE);
+    let outgoing = Outgoing {
+        caller,
+        deadline: plane.clock.now() + left,
+        request: RpcCall { hops, ..request },
+    };
+    outgoing::make(plane, outgoing, candidates).await
+}
+
+/// Answers a client's question about this node.
+async fn answer_system(plane: &Plane, request: RpcCall) -> Result<CallResult, Failure> {
+    let call = request.call;
+    let Some(system) = plane.system.get() else {
+        return Err(Failure::new(
+            ErrorCode::NO_SUCH_PROCEDURE,
+            "this process answers no questions about itself",
+        ));
+    };
+    let left = Duration::from_millis(u64::from(request.deadline_ms));
+    let reply = system
+        .run(invocation(request, None, left))
+        .await
+        .map_err(Failure::from)?;
+    Ok(CallResult {
+        call,
+        content: reply.content,
+        payload: reply.payload,
+    })
+}
+
+fn invocation(request: RpcCall, via: Option<NodeId>, left: Duration) -> Invocation {
+    Invocation {
+        call: request.call,
+        procedure: request.procedure,
+        caller: request.caller,
+        via,
+        deadline: left,
+        content: request.content,
+        headers: request.headers,
+        payload: request.payload,
+    }
+}
+
+/// Runs a call by a registration of this process.
+pub(crate) async fn run_local(
+    plane: &Arc<Plane>,
+    key: RegistrationKey,
+    via: Option<NodeId>,
+    request: RpcCall,
+) -> Result<CallResult, Failure> {
+    let gone = || {
+        Failure::new(
+            ErrorCode::NO_SUCH_PROCEDURE,
+            "nobody serves the procedure any more",
+        )
+    };
+    let registration = {
+        let registrations = plane
+            .registrations
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        registrations.get(&key).cloned()
+    };
+    let Some(registration) = registration else {
+        return Err(gone());
+    };
+    let now = plane.clock.now();
+    let left = Duration::from_millis(u64::from(request.deadline_ms)).min(MAX_DEADLINE);
+    let call = request.call;
+    let slots = plane
+        .providers
+        .load()
+        .slots(Provider::Local(key))
+        .cloned()
+        .ok_or_else(gone)?;
+    let _admission = plane
+        .invocations
+        .admit(now, request.caller, call, &slots, now + left)?;
+    // A task of its own: a panic of the application ends this call and nothing else.
+    let (give, take) = oneshot::channel();
+    let answer = registration.0.run(invocation(request, via, left));
+    plane.tasks.spawn("call", run_until_unwanted(answer, give));
+    let answered = tokio::time::timeout(left, take).await;
+    match answered {
+        Ok(Ok(Ok(reply))) if reply.payload.len() > plane.max_payload_len => Err(Failure::new(
+            ErrorCode::PAYLOAD_TOO_LARGE,
+            "the result is over the limit of the provider",
+        )),
+        Ok(Ok(Ok(reply))) => Ok(CallResult {
+            call,
+            content: reply.content,
+            payload: reply.payload,
+        }),
+        Ok(Ok(Err(failure))) => Err(failure.into()),
+        Ok(Err(_)) => Err(Failure::new(
+            ErrorCode::INTERNAL,
+            "the function that serves the procedure panicked",
+        )),
+        Err(_) => Err(Failure::new(
+            ErrorCode::DEADLINE_EXCEEDED,
+            "the provider did not finish in time",
+        )),
+    }
+}
+
+/// Runs the application's function until it is done or nobody waits for it any more.
+async fn run_until_unwanted<T>(answer: impl Future<Output = T>, mut give: oneshot::Sender<T>) {
+    let answer = tokio::select! {
+        answer = answer => answer,
+        () = give.closed() => return,
+    };
+    drop(give.send(answer));
+}
+
+impl Plane {
+    /// Whether the realm's rules let `peer` do that.
+    pub(crate) fn allows(&self, peer: &PeerIdentity, action: Action, name: &str) -> bool {
+        DefaultRules.check(&principal(peer), action, name) == Verdict::Allow
+    }
+}
+
+/// The peer as the rules know it.
+pub(crate) fn principal(peer: &PeerIdentity) -> Principal {
+    let tenant = peer
+        .tenant
+        .as_deref()
+        .and_then(|text| Tenant::new(text).ok());
+    let zone = peer.zone.as_deref().and_then(|text| Zone::new(text).ok());
+    Principal::new(peer.node, peer.roles)
+        .with_tenant(tenant)
+        .with_zone(zone)
+}

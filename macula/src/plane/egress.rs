@@ -1,0 +1,180 @@
+//! Sending events by one link: what was announced on it, and what was dropped.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use macula_transport::{Link, OutFrame, Outbox, OutboxError};
+use macula_wire::message::{Alias, Message, Priority};
+use macula_wire::{Epoch, NodeId, Sequence, Topic, TopicAlias};
+
+/// What a receiver has to know before it can read the batches of a publisher and topic.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    pub(crate) publisher: NodeId,
+    pub(crate) epoch: Epoch,
+    pub(crate) alias: TopicAlias,
+    pub(crate) topic: Topic,
+    /// The publisher's certificates where the sender is not the publisher.
+    pub(crate) chain: Vec<Bytes>,
+}
+
+#[derive(Debug)]
+struct Progress {
+    /// The sequence that the receiver was told to expect; `None` before the first ALIAS.
+    told: Option<Sequence>,
+    /// The first sequence that was to be sent by this link.
+    first: Sequence,
+    /// The sequence after the last one that was sent or dropped.
+    next: Sequence,
+    alias: Alias,
+}
+
+type Key = (NodeId, Epoch, TopicAlias);
+
+/// The events of one class on their way to one link.
+///
+/// A batch that finds the outbox full is dropped and remembered; the next one that fits is preceded by an ALIAS that
+/// tells the receiver what is missing. So does [`tell_drops`](Self::tell_drops) where no batch follows.
+#[derive(Debug)]
+pub(crate) struct Egress {
+    priority: Priority,
+    progress: Mutex<BTreeMap<Key, Progress>>,
+    owes_notice: AtomicBool,
+    lagging: AtomicBool,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Sent {
+    Queued,
+    Dropped,
+}
+
+impl Egress {
+    pub(crate) fn new(priority: Priority) -> Self {
+        Self {
+            priority,
+            progress: Mutex::new(BTreeMap::new()),
+            owes_notice: AtomicBool::new(false),
+            lagging: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn outbox<'a>(&self, link: &'a Link) -> &'a Outbox {
+        link.events(self.priority)
+    }
+
+    /// Whether publishers should wait for this link: it has no room and was not given up on.
+    pub(crate) fn is_congested(&self, link: &Link) -> bool {
+        let outbox = self.outbox(link);
+        if outbox.has_room() {
+            return false;
+        }
+        !self.lagging.load(Ordering::Relaxed)
+    }
+
+    /// Gives the link up until its outbox has drained to half: its events are dropped and nobody waits for it.
+    pub(crate) fn give_up(&self) {
+        self.lagging.store(true, Ordering::Relaxed);
+    }
+
+    /// Sends `count` events from `base` on, whose encoding is `frame`.
+    pub(crate) fn send(
+        &self,
+        link: &Link,
+        feed: &Feed,
+        base: Sequence,
+        count: u64,
+        frame: OutFrame,
+    ) -> Sent {
+        let outbox = self.outbox(link);
+        let mut table = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let progress = table
+            .entry((feed.publisher, feed.epoch, feed.alias))
+            .or_insert_with(|| Progress::new(feed, base));
+        progress.next = base.plus(count);
+        let recovering = self.lagging.load(Ordering::Relaxed);
+        if recovering && !outbox.has_room() {
+            self.owes_notice.store(true, Ordering::Relaxed);
+            return Sent::Dropped;
+        }
+        let queued = progress
+            .announce(outbox, base)
+            .and_then(|()| outbox.try_push(frame));
+        if queued.is_err() {
+            self.owes_notice.store(true, Ordering::Relaxed);
+            return Sent::Dropped;
+        }
+        progress.told = Some(progress.next);
+        if recovering {
+            self.lagging.store(false, Ordering::Relaxed);
+        }
+        Sent::Queued
+    }
+
+    /// Tells the receiver what was dropped and has not been told yet, as far as there is room.
+    pub(crate) fn tell_drops(&self, link: &Link) {
+        if !self.owes_notice.load(Ordering::Relaxed) {
+            return;
+        }
+        let outbox = self.outbox(link);
+        let mut table = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        for progress in table.values_mut() {
+            let next = progress.next;
+            if progress.told != Some(next) && progress.announce(outbox, next).is_err() {
+                return;
+            }
+        }
+        self.owes_notice.store(false, Ordering::Relaxed);
+        if outbox.has_room() {
+            self.lagging.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets a publisher that is gone.
+    pub(crate) fn forget(&self, publisher: NodeId) {
+        let mut table = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        table.retain(|(owner, _, _), _| *owner != publisher);
+    }
+}
+
+impl Progress {
+    fn new(feed: &Feed, base: Sequence) -> Self {
+        Self {
+            told: None,
+            first: base,
+            next: base,
+            alias: Alias {
+                publisher: feed.publisher,
+                epoch: feed.epoch,
+                alias: feed.alias,
+                topic: feed.topic.clone(),
+                next: base,
+                chain: feed.chain.clone(),
+            },
+        }
+    }
+
+    /// Makes the receiver expect `next`.
+    fn announce(&mut self, outbox: &Outbox, next: Sequence) -> Result<(), OutboxError> {
+        let first = self.first;
+        if self.told.is_none() {
+            self.push_alias(outbox, first)?;
+        }
+        if self.told != Some(next) {
+            self.push_alias(outbox, next)?;
+        }
+        Ok(())
+    }
+
+    fn push_alias(&mut self, outbox: &Outbox, next: Sequence) -> Result<(), OutboxError> {
+        let mut alias = self.alias.clone();
+        alias.next = next;
+        let frame = OutFrame::message(&Message::from(alias)).map_err(|_| OutboxError::Closed)?;
+        outbox.try_push(frame)?;
+        self.told = Some(next);
+        Ok(())
+    }
+}

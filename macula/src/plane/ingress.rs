@@ -1,0 +1,429 @@
+//! Reading one event stream: prove, put in order, deliver, pass on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use macula_pubsub::{Acceptance, Source};
+use macula_transport::{FrameReceiver, LinkError, OutFrame};
+use macula_wire::frame::FrameHeader;
+use macula_wire::message::{Alias, Body, Event, Kind, Message, Priority, Publish, Role};
+use macula_wire::{
+    Batch, DecodeError, Entries, Epoch, ErrorCode, Frame, NodeId, Sequence, Topic, TopicAlias,
+};
+
+use super::Plane;
+use super::counters::add;
+use super::egress::{Feed, Sent};
+use super::links::Attached;
+use super::route::{Receivers, RouteCache};
+use super::topic::{BatchKey, wait_for_room};
+use crate::event::{GapCause, Origin};
+
+/// The most aliases of one stream; beyond it the stream is stopped.
+const MAX_ALIASES: usize = 65_536;
+
+/// A publisher's topic as one stream announced it.
+struct Announced {
+    origin: Arc<Origin>,
+    feed: Feed,
+    route: RouteCache,
+    proof: Proof,
+}
+
+/// Why the batches of a topic are believed to be their publisher's.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Proof {
+    /// The publisher is the peer of the link.
+    Link,
+    /// Each batch has to carry the publisher's signature; the announcement carried its certificates.
+    Signature,
+}
+
+/// Reads one event stream to its end.
+pub(crate) struct Ingress {
+    plane: Arc<Plane>,
+    attached: Arc<Attached>,
+    source: Source,
+    priority: Priority,
+    announced: BTreeMap<(NodeId, Epoch, TopicAlias), Arc<Announced>>,
+}
+
+impl Ingress {
+    pub(crate) fn new(plane: Arc<Plane>, attached: Arc<Attached>, priority: Priority) -> Self {
+        let source = match attached.session() {
+            Some(session) => Source::Session(session),
+            None => Source::Member(attached.link.peer().node),
+        };
+        Self {
+            plane,
+            attached,
+            source,
+            priority,
+            announced: BTreeMap::new(),
+        }
+    }
+
+    /// Runs until the stream ends or breaks the protocol.
+    pub(crate) async fn run(mut self, mut stream: FrameReceiver) {
+        loop {
+            let frame = match stream.next().await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return,
+                Err(LinkError::Protocol(error)) => return self.misbehaved(&mut stream, &error),
+                Err(_) => return,
+            };
+            if let Err(error) = self.frame(frame).await {
+                return self.misbehaved(&mut stream, &error);
+            }
+        }
+    }
+
+    fn misbehaved(&self, stream: &mut FrameReceiver, error: &DecodeError) {
+        add(&self.plane.counters.misbehaved, 1);
+        tracing::warn!(peer = %self.attached.link.peer().node.short(), %error, "event stream stopped");
+        stream.stop(ErrorCode::PROTOCOL_VIOLATION);
+    }
+
+    async fn frame(&mut self, frame: Frame) -> Result<(), DecodeError> {
+        let body = match Message::decode(&frame) {
+            Ok(message) => message.body,
+            // Numbers of later versions are passed over.
+            Err(DecodeError::UnknownKind { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match body {
+            Body::Alias(alias) => self.on_alias(alias),
+            Body::Batch(batch) => self.on_batch(batch, frame).await,
+            Body::Event(event) => self.on_event(event).await,
+            Body::Publish(publish) => self.on_publish(publish).await,
+            other => Err(unexpected(other.kind())),
+        }
+    }
+
+    fn on_alias(&mut self, alias: Alias) -> Result<(), DecodeError> {
+        let Some(proof) = self.proof_of(&alias) else {
+            add(&self.plane.counters.dropped_unproven, 1);
+            return Ok(());
+        };
+        let key = (alias.publisher, alias.epoch, alias.alias);
+        match self.announced.get(&key) {
+            Some(known) if known.origin.topic != alias.topic => {
+                return Err(DecodeError::NotCanonical);
+            }
+            Some(_) => {}
+            None if self.announced.len() >= MAX_ALIASES => {
+                return Err(DecodeError::TooLarge {
+                    field: "aliases",
+                    max: MAX_ALIASES,
+                });
+            }
+            None => {
+                self.announced.retain(|(publisher, epoch, _), _| {
+                    *publisher != alias.publisher || *epoch >= alias.epoch
+                });
+                self.announced
+                    .insert(key, Arc::new(self.announce(&alias, proof)));
+            }
+        }
+        if !self.is_local() {
+            let now = self.plane.clock.now();
+            let missing = self.plane.forwarder.announced(
+                now,
+                alias.publisher,
+                alias.epoch,
+                &alias.topic,
+                alias.next,
+            );
+            if let Some(missing) = missing {
+                self.missing(
+                    &alias.topic,
+                    alias.publisher,
+                    alias.epoch,
+                    missing.from,
+                    missing.to,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn announce(&self, alias: &Alias, proof: Proof) -> Announced {
+        // Whoever hears of a client from here has no link that proves it.
+        let chain = match (proof, self.attached.link.role()) {
+            (Proof::Link, Role::Client) => self.attached.link.peer().chain.clone(),
+            _ => alias.chain.clone(),
+        };
+        Announced {
+            origin: Arc::new(Origin {
+                publisher: alias.publisher,
+                epoch: alias.epoch,
+                topic: alias.topic.clone(),
+                priority: self.priority,
+            }),
+            feed: Feed {
+                publisher: alias.publisher,
+                epoch: alias.epoch,
+                alias: alias.alias,
+                topic: alias.topic.clone(),
+                chain,
+            },
+            route: RouteCache::default(),
+            proof,
+        }
+    }
+
+    fn proof_of(&self, alias: &Alias) -> Option<Proof> {
+        if alias.publisher == self.attached.link.peer().node {
+            return Some(Proof::Link);
+        }
+        if self.plane.uplink.is_some() {
+            // A client believes the member that it chose.
+            return Some(Proof::Link);
+        }
+        let may_forward = self.attached.link.role() == Role::Member;
+        (may_forward
+            && self
+                .plane
+                .prover
+                .knows(alias, self.plane.clock.unix_ms() / 1_000))
+        .then_some(Proof::Signature)
+    }
+
+    /// Whether the stream is that of a local client, whose events are this node's own.
+    fn is_local(&self) -> bool {
+        self.attached.link.is_local() && self.plane.uplink.is_none()
+    }
+
+    async fn on_batch(&self, batch: Batch, frame: Frame) -> Result<(), DecodeError> {
+        let count = u64::try_from(batch.entries.count()).unwrap_or(u64::MAX);
+        let key = (batch.publisher, batch.epoch, batch.alias);
+        let Some(announced) = self.announced.get(&key).cloned() else {
+            add(&self.plane.counters.dropped_unproven, count);
+            return Ok(());
+        };
+        let topic = &announced.origin.topic;
+        if self.is_local() {
+            return self.republish(topic, &batch).await;
+        }
+        let proven = announced.proof == Proof::Link
+            || self.plane.prover.proves(batch.publisher, topic, &batch);
+        if !proven {
+            add(&self.plane.counters.dropped_unproven, count);
+            return Ok(());
+        }
+        if !self.may_publish(topic) {
+            add(&self.plane.counters.denied, count);
+            return Ok(());
+        }
+        add(&self.plane.counters.events_received, count);
+        let receivers = announced.route.resolve(&self.plane, topic, self.source);
+        if receivers.is_empty() {
+            return Ok(());
+        }
+        let Some(skip) = self.accept(&announced, &batch, count) else {
+            return Ok(());
+        };
+        wait_for_room(&receivers, self.priority).await;
+        self.plane
+            .deliver(&announced.origin, &batch, skip, &receivers);
+        self.forward(&announced, &batch, frame, count, &receivers);
+        Ok(())
+    }
+
+    /// A member is trusted to have checked what its clients may do; a client's own link is checked here.
+    fn may_publish(&self, topic: &Topic) -> bool {
+        match self.source {
+            Source::Session(_) => self.plane.allows(
+                self.attached.link.peer(),
+                macula_realm::Action::Publish,
+                topic.as_str(),
+            ),
+            Source::Own | Source::Member(_) => true,
+        }
+    }
+
+    /// How many leading events of the batch are known already; `None` if nothing of it is to be delivered.
+    fn accept(&self, announced: &Announced, batch: &Batch, count: u64) -> Option<u64> {
+        let plane = &self.plane;
+        let topic = &announced.origin.topic;
+        let now = plane.clock.now();
+        match plane
+            .forwarder
+            .accept(now, batch.publisher, batch.epoch, topic, batch.base, count)
+        {
+            Acceptance::Accepted {
+                skip,
+                gap,
+                restarted,
+            } => {
+                add(&plane.counters.dropped_duplicate, skip);
+                if restarted {
+                    plane.tell_gap(
+                        topic,
+                        batch.publisher,
+                        batch.epoch,
+                        batch.base,
+                        None,
+                        GapCause::PublisherLost,
+                    );
+                }
+                if let Some(missing) = gap {
+                    self.missing(
+                        topic,
+                        batch.publisher,
+                        batch.epoch,
+                        missing.from,
+                        missing.to,
+                    );
+                }
+                Some(skip)
+            }
+            Acceptance::Duplicate => {
+                add(&plane.counters.dropped_duplicate, count);
+                None
+            }
+            Acceptance::Stale => {
+                add(&plane.counters.dropped_stale, count);
+                None
+            }
+        }
+    }
+
+    fn missing(
+        &self,
+        topic: &Topic,
+        publisher: NodeId,
+        epoch: Epoch,
+        from: Sequence,
+        to: Sequence,
+    ) {
+        add(&self.plane.counters.missing, to.since(from));
+        self.plane
+            .tell_gap(topic, publisher, epoch, from, Some(to), GapCause::Dropped);
+    }
+
+    /// Passes the batch on as it came, with one hop less.
+    fn forward(
+        &self,
+        announced: &Announced,
+        batch: &Batch,
+        frame: Frame,
+        count: u64,
+        receivers: &Receivers,
+    ) {
+        if receivers.links.is_empty() || batch.hops == 0 {
+            return;
+        }
+        let Some(out) = one_hop_less(frame) else {
+            return;
+        };
+        for attached in &receivers.links {
+            let sent = attached.egress(self.priority).send(
+                &attached.link,
+                &announced.feed,
+                batch.base,
+                count,
+                out.clone(),
+            );
+            match sent {
+                Sent::Queued => add(&self.plane.counters.events_forwarded, count),
+                Sent::Dropped => add(&self.plane.counters.dropped_outbox, count),
+            }
+        }
+    }
+
+    /// Publishes a local client's events as this node's.
+    async fn republish(&self, topic: &Topic, batch: &Batch) -> Result<(), DecodeError> {
+        let key = BatchKey {
+            content: batch.content.clone(),
+            ttl_ms: batch.ttl_ms,
+        };
+        for payload in &batch.entries {
+            self.publish_as_node(topic, &key, payload).await;
+        }
+        Ok(())
+    }
+
+    async fn publish_as_node(&self, topic: &Topic, key: &BatchKey, payload: Bytes) {
+        let taken = match self.plane.own_topic(topic, self.priority) {
+            Ok(own) => own.take(&self.plane, key, payload).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = taken {
+            tracing::debug!(%topic, %error, "event of a local client refused");
+        }
+    }
+
+    /// An event with its topic by name is a batch of one.
+    async fn on_event(&mut self, event: Event) -> Result<(), DecodeError> {
+        let alias = Alias {
+            publisher: event.publisher,
+            epoch: event.epoch,
+            // The last number is kept for events that come by name, one topic at a time.
+            alias: TopicAlias::new(u64::MAX),
+            topic: event.topic,
+            next: event.sequence,
+            chain: Vec::new(),
+        };
+        let Some(proof) = self.proof_of(&alias).filter(|proof| *proof == Proof::Link) else {
+            add(&self.plane.counters.dropped_unproven, 1);
+            return Ok(());
+        };
+        let key = (alias.publisher, alias.epoch, alias.alias);
+        self.announced
+            .insert(key, Arc::new(self.announce(&alias, proof)));
+        let entries = Entries::from_payloads([event.payload.as_ref()])
+            .map_err(|_| DecodeError::UnexpectedEnd)?;
+        let batch = Batch {
+            hops: event.hops,
+            publisher: event.publisher,
+            epoch: event.epoch,
+            alias: alias.alias,
+            base: event.sequence,
+            ttl_ms: event.ttl_ms,
+            content: event.content,
+            signature: event.signature,
+            entries,
+        };
+        let Ok(bytes) = Message::from(Body::Batch(batch.clone())).to_bytes() else {
+            return Ok(());
+        };
+        let frame = Frame::new(
+            Kind::Batch.number(),
+            Bytes::from(bytes).slice(macula_wire::limit::HEADER_LEN..),
+        );
+        self.on_batch(batch, frame).await
+    }
+
+    /// An event with options of its own, from a client of this node.
+    async fn on_publish(&self, publish: Publish) -> Result<(), DecodeError> {
+        if !self.is_local() {
+            return Err(unexpected(Kind::Publish));
+        }
+        let key = BatchKey {
+            content: publish.content,
+            ttl_ms: publish.ttl_ms,
+        };
+        self.publish_as_node(&publish.topic, &key, publish.payload)
+            .await;
+        Ok(())
+    }
+}
+
+fn unexpected(kind: Kind) -> DecodeError {
+    DecodeError::Invalid {
+        field: "message on an event stream",
+        value: u64::from(kind.number()),
+    }
+}
+
+/// The frame of a batch whose first byte, the hop limit, is one less. The payloads are not copied.
+fn one_hop_less(frame: Frame) -> Option<OutFrame> {
+    let header = FrameHeader::new(frame.number, frame.body.len()).ok()?;
+    let hops = frame.body.first()?.checked_sub(1)?;
+    let mut head = BytesMut::with_capacity(macula_wire::limit::HEADER_LEN.saturating_add(1));
+    head.put_slice(&header.to_bytes());
+    head.put_u8(hops);
+    Some(OutFrame::pieces(vec![head.freeze(), frame.body.slice(1..)]))
+}

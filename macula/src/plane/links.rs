@@ -1,0 +1,161 @@
+//! The links that are up, for everybody who sends.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use macula_pubsub::SessionId;
+use macula_transport::{Link, LinkId, Side};
+use macula_wire::NodeId;
+use macula_wire::message::{Priority, Role};
+
+use super::egress::Egress;
+
+/// A link and the state of sending by it.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) link: Link,
+    egress: [Egress; 4],
+}
+
+impl Attached {
+    pub(crate) fn new(link: Link) -> Self {
+        Self {
+            link,
+            egress: [
+                Egress::new(Priority::Realtime),
+                Egress::new(Priority::High),
+                Egress::new(Priority::Normal),
+                Egress::new(Priority::Bulk),
+            ],
+        }
+    }
+
+    pub(crate) fn egress(&self, priority: Priority) -> &Egress {
+        let [realtime, high, normal, bulk] = &self.egress;
+        match priority {
+            Priority::Realtime => realtime,
+            Priority::High => high,
+            Priority::Normal => normal,
+            Priority::Bulk => bulk,
+        }
+    }
+
+    pub(crate) fn each_egress(&self) -> impl Iterator<Item = &Egress> {
+        self.egress.iter()
+    }
+
+    /// The number of the client's session, if the peer is a client.
+    pub(crate) fn session(&self) -> Option<SessionId> {
+        match self.link.role() {
+            Role::Client => Some(SessionId::new(self.link.id().get())),
+            Role::Member => None,
+        }
+    }
+}
+
+/// What became of a new link to a member.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// It is the member's link now; the one it replaced, if any, is to be closed.
+    Admitted { replaced: Option<Arc<Attached>> },
+    /// The member's present link is the better one; the new one is to be closed.
+    Surplus,
+}
+
+/// One link for each member, one session for each client link.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    members: RwLock<BTreeMap<NodeId, Arc<Attached>>>,
+    sessions: RwLock<BTreeMap<SessionId, Arc<Attached>>>,
+    admitting: Mutex<()>,
+}
+
+impl Links {
+    pub(crate) fn member(&self, node: &NodeId) -> Option<Arc<Attached>> {
+        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+        members.get(node).cloned()
+    }
+
+    pub(crate) fn session(&self, session: SessionId) -> Option<Arc<Attached>> {
+        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&session).cloned()
+    }
+
+    pub(crate) fn members(&self) -> Vec<Arc<Attached>> {
+        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+        members.values().cloned().collect()
+    }
+
+    pub(crate) fn sessions(&self) -> Vec<Arc<Attached>> {
+        let sessions = self.sessions.read().unwrap_or_else(PoisonError::into_inner);
+        sessions.values().cloned().collect()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Attached>> {
+        let mut all = self.members();
+        all.extend(self.sessions());
+        all
+    }
+
+    /// Adds a client's link.
+    pub(crate) fn admit_session(&self, session: SessionId, attached: Arc<Attached>) {
+        let mut sessions = self
+            .sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        sessions.insert(session, attached);
+    }
+
+    /// Decides between a new link to a member and the one that may be there.
+    ///
+    /// A newer run of the peer wins. Within one run, two nodes that dialled each other at the same time have to drop
+    /// the same link: the one dialled by the smaller id stays. A second link from the same dialler replaces the
+    /// first, which it has given up.
+    pub(crate) fn admit_member(&self, own: NodeId, attached: &Arc<Attached>) -> Admission {
+        let _turn = self
+            .admitting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let peer = attached.link.peer().node;
+        let present = self
+            .member(&peer)
+            .filter(|old| old.link.close_reason().is_none());
+        if let Some(old) = &present {
+            let (epoch, before) = (attached.link.epoch(), old.link.epoch());
+            let preferred = if own < peer {
+                Side::Dialler
+            } else {
+                Side::Acceptor
+            };
+            let same_side = attached.link.side() == old.link.side();
+            if epoch < before
+                || (epoch == before && !same_side && attached.link.side() != preferred)
+            {
+                return Admission::Surplus;
+            }
+        }
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        members.insert(peer, Arc::clone(attached));
+        Admission::Admitted { replaced: present }
+    }
+
+    /// Removes a member's link, if it is still this one. Whether it was.
+    pub(crate) fn remove_member(&self, node: &NodeId, link: LinkId) -> bool {
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        let present = members
+            .get(node)
+            .is_some_and(|attached| attached.link.id() == link);
+        if present {
+            members.remove(node);
+        }
+        present
+    }
+
+    pub(crate) fn remove_session(&self, session: SessionId) {
+        let mut sessions = self
+            .sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        sessions.remove(&session);
+    }
+}

@@ -1,0 +1,72 @@
+//! Who is owed a topic, resolved from the tables and remembered until they change.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use macula_pubsub::{Destination, Forwarder, Source};
+use macula_wire::Topic;
+
+use super::Plane;
+use super::links::Attached;
+use crate::queue::Queue;
+
+/// The receivers of a topic.
+#[derive(Debug, Default)]
+pub(crate) struct Receivers {
+    pub(crate) queues: Vec<Arc<Queue>>,
+    pub(crate) links: Vec<Arc<Attached>>,
+    /// Members with interest and without a link.
+    pub(crate) unlinked: u64,
+}
+
+impl Receivers {
+    /// Whether nobody is owed anything.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.queues.is_empty() && self.links.is_empty() && self.unlinked == 0
+    }
+}
+
+/// The receivers of one topic as they were at a version of the tables.
+#[derive(Debug, Default)]
+pub(crate) struct RouteCache(Mutex<Option<(u64, Arc<Receivers>)>>);
+
+impl RouteCache {
+    /// The receivers by the present tables.
+    pub(crate) fn resolve(&self, plane: &Plane, topic: &Topic, from: Source) -> Arc<Receivers> {
+        let version = plane.version.load(Ordering::Acquire);
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*cached {
+            Some((known, receivers)) if *known == version => Arc::clone(receivers),
+            _ => {
+                let receivers = Arc::new(resolve(plane, topic, from));
+                *cached = Some((version, Arc::clone(&receivers)));
+                receivers
+            }
+        }
+    }
+}
+
+fn resolve(plane: &Plane, topic: &Topic, from: Source) -> Receivers {
+    let mut receivers = Receivers::default();
+    if let Some(uplink) = &plane.uplink {
+        // A client hands everything to its member, which sends back what the client itself subscribed to.
+        if from == Source::Own {
+            receivers.links.push(Arc::clone(uplink));
+            return receivers;
+        }
+    }
+    let mut found = Vec::new();
+    Forwarder::route(&plane.table.load(), topic, from, &mut found);
+    let queues = plane.queues.read().unwrap_or_else(PoisonError::into_inner);
+    for destination in found {
+        match destination {
+            Destination::Local(id) => receivers.queues.extend(queues.get(&id).cloned()),
+            Destination::Session(session) => receivers.links.extend(plane.links.session(session)),
+            Destination::Member(node) => match plane.links.member(&node) {
+                Some(attached) => receivers.links.push(attached),
+                None => receivers.unlinked = receivers.unlinked.saturating_add(1),
+            },
+        }
+    }
+    receivers
+}

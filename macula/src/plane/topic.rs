@@ -1,0 +1,234 @@
+//! A topic that this process publishes on.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use macula_wire::batch::{BatchBuilder, BatchHead};
+use macula_wire::message::Priority;
+use macula_wire::{ContentType, ErrorCode, SealedBatch, Sequence, limit};
+use tokio::sync::Notify;
+
+use super::Plane;
+use super::counters::add;
+use super::egress::{Feed, Sent};
+use super::route::{Receivers, RouteCache};
+use crate::Error;
+use crate::event::Origin;
+
+/// How long a publisher waits for a link that takes nothing before its events are dropped for that link.
+const STALL_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// How many payload bytes a batch collects before its publisher waits.
+const MAX_BATCH_BYTES: usize = 64 << 10;
+
+/// What all events of one batch share besides their topic.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct BatchKey {
+    pub(crate) content: ContentType,
+    pub(crate) ttl_ms: Option<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    builder: BatchBuilder,
+    key: BatchKey,
+    /// The sequence of the next event.
+    next: Sequence,
+    /// Whether a task is on its way to send what waits.
+    sending: bool,
+}
+
+/// A declared topic: its sequence, and the events that wait for the next batch.
+#[derive(Debug)]
+pub(crate) struct OwnTopic {
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) feed: Feed,
+    waiting: Mutex<Waiting>,
+    route: RouteCache,
+    room: Notify,
+}
+
+/// Why an event was not taken.
+pub(crate) enum NotTaken {
+    /// What waits has to leave first.
+    NoRoom,
+    Refused(Error),
+}
+
+impl OwnTopic {
+    pub(crate) fn new(origin: Arc<Origin>, feed: Feed) -> Self {
+        Self {
+            origin,
+            feed,
+            waiting: Mutex::new(Waiting::default()),
+            route: RouteCache::default(),
+            room: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn priority(&self) -> Priority {
+        self.origin.priority
+    }
+
+    /// Takes an event into the next batch if there is room, and sees to it that the batch leaves.
+    pub(crate) fn try_take(
+        self: &Arc<Self>,
+        plane: &Arc<Plane>,
+        key: &BatchKey,
+        payload: &Bytes,
+    ) -> Result<(), NotTaken> {
+        if payload.len() > plane.max_payload_len {
+            return Err(NotTaken::Refused(too_large(
+                payload.len(),
+                plane.max_payload_len,
+            )));
+        }
+        let start = {
+            let mut waiting = self.lock();
+            let fits = waiting.builder.has_room(payload.len(), MAX_BATCH_BYTES)
+                && (waiting.key == *key || waiting.builder.is_empty());
+            if !fits {
+                return Err(NotTaken::NoRoom);
+            }
+            if waiting.builder.is_empty() && waiting.key != *key {
+                waiting.key = key.clone();
+            }
+            waiting.builder.push_bytes(payload.clone());
+            waiting.next = waiting.next.next();
+            !std::mem::replace(&mut waiting.sending, true)
+        };
+        if start {
+            let topic = Arc::clone(self);
+            let sender = Arc::clone(plane);
+            plane
+                .tasks
+                .spawn("events", async move { topic.send_waiting(&sender).await });
+        }
+        Ok(())
+    }
+
+    /// Takes an event, waiting for room. Cancel safe: dropped before it returns, the event was not taken.
+    pub(crate) async fn take(
+        self: &Arc<Self>,
+        plane: &Arc<Plane>,
+        key: &BatchKey,
+        payload: Bytes,
+    ) -> Result<(), Error> {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            match self.try_take(plane, key, &payload) {
+                Ok(()) => return Ok(()),
+                Err(NotTaken::Refused(error)) => return Err(error),
+                Err(NotTaken::NoRoom) => {}
+            }
+            room.as_mut().enable();
+            match self.try_take(plane, key, &payload) {
+                Ok(()) => return Ok(()),
+                Err(NotTaken::Refused(error)) => return Err(error),
+                Err(NotTaken::NoRoom) => room.await,
+            }
+        }
+    }
+
+    /// Waits until everything taken so far has been handed to the queues of links and subscribers.
+    pub(crate) async fn flushed(&self) {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            if !self.lock().sending {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    async fn send_waiting(self: Arc<Self>, plane: &Plane) {
+        loop {
+            let receivers =
+                self.route
+                    .resolve(plane, &self.origin.topic, macula_pubsub::Source::Own);
+            wait_for_room(&receivers, self.priority()).await;
+            let sealed = {
+                let mut waiting = self.lock();
+                let sealed = self.seal(&mut waiting);
+                if sealed.is_none() {
+                    waiting.sending = false;
+                }
+                sealed
+            };
+            self.room.notify_waiters();
+            match sealed {
+                Some(sealed) => self.send(plane, &receivers, sealed),
+                None => return,
+            }
+        }
+    }
+
+    fn seal(&self, waiting: &mut Waiting) -> Option<SealedBatch> {
+        let count = u64::try_from(waiting.builder.count()).unwrap_or(u64::MAX);
+        let head = BatchHead {
+            hops: limit::DEFAULT_HOPS,
+            publisher: self.origin.publisher,
+            epoch: self.origin.epoch,
+            alias: self.feed.alias,
+            base: Sequence::new(waiting.next.get().saturating_sub(count)),
+            ttl_ms: waiting.key.ttl_ms,
+            content: waiting.key.content.clone(),
+            signature: None,
+        };
+        // A frame beyond 16 MiB cannot be: a batch holds one payload over 64 KiB at most, and that one was checked.
+        waiting.builder.seal(&head).ok().flatten()
+    }
+
+    fn send(&self, plane: &Plane, receivers: &Receivers, sealed: SealedBatch) {
+        let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
+        add(&plane.counters.events_published, count);
+        if receivers.unlinked > 0 {
+            add(
+                &plane.counters.dropped_no_link,
+                count.saturating_mul(receivers.unlinked),
+            );
+        }
+        let base = sealed.base;
+        let frame = plane.prepare(&self.origin, sealed, receivers);
+        for attached in &receivers.links {
+            let egress = attached.egress(self.priority());
+            if egress.send(&attached.link, &self.feed, base, count, frame.clone()) == Sent::Dropped
+            {
+                add(&plane.counters.dropped_outbox, count);
+            }
+        }
+    }
+}
+
+/// Waits for each receiver that may still be waited for. One that takes nothing for 250 ms is given up on.
+pub(crate) async fn wait_for_room(receivers: &Receivers, priority: Priority) {
+    for queue in &receivers.queues {
+        queue.ready().await;
+    }
+    for attached in &receivers.links {
+        let egress = attached.egress(priority);
+        if egress.is_congested(&attached.link) {
+            let room = egress.outbox(&attached.link).room();
+            if tokio::time::timeout(STALL_TIMEOUT, room).await.is_err() {
+                egress.give_up();
+            }
+        }
+    }
+}
+
+pub(crate) fn too_large(length: usize, max: usize) -> Error {
+    Error::new(
+        ErrorCode::PAYLOAD_TOO_LARGE,
+        format!(
+            "the payload has {length} bytes and the limit is {max}: send less, or raise max_payload on every node"
+        ),
+    )
+}

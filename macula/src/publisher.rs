@@ -1,0 +1,122 @@
+//! A declared topic as its owner holds it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use macula_wire::message::Priority;
+use macula_wire::{ContentType, ErrorCode, Topic};
+
+use crate::Error;
+use crate::plane::Plane;
+use crate::plane::topic::{BatchKey, NotTaken, OwnTopic};
+
+/// How events are published.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PublishOptions {
+    /// What the payloads are; by default opaque bytes.
+    pub content: ContentType,
+    /// The class that the events travel in; by default [`Priority::Normal`]. One topic has one class on a node.
+    pub priority: Priority,
+    /// How long an event is worth delivering, in milliseconds; by default for ever.
+    pub ttl_ms: Option<u32>,
+}
+
+impl Default for PublishOptions {
+    fn default() -> Self {
+        Self {
+            content: ContentType::Bytes,
+            priority: Priority::Normal,
+            ttl_ms: None,
+        }
+    }
+}
+
+impl PublishOptions {
+    /// With payloads of this type.
+    #[must_use]
+    pub fn content(mut self, content: ContentType) -> Self {
+        self.content = content;
+        self
+    }
+
+    /// In this class.
+    #[must_use]
+    pub const fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+}
+
+/// Publishes on one topic. It keeps its route, so an event is a copy into the next batch. Cloning shares the topic.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    plane: Arc<Plane>,
+    topic: Arc<OwnTopic>,
+    key: BatchKey,
+}
+
+impl Publisher {
+    pub(crate) fn new(
+        plane: Arc<Plane>,
+        topic: &Topic,
+        options: PublishOptions,
+    ) -> Result<Self, Error> {
+        let own = plane.own_topic(topic, options.priority)?;
+        Ok(Self {
+            plane,
+            topic: own,
+            key: BatchKey {
+                content: options.content,
+                ttl_ms: options.ttl_ms,
+            },
+        })
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &Topic {
+        &self.topic.origin.topic
+    }
+
+    /// Publishes an event, at most once, in order with the others of this topic.
+    ///
+    /// It returns when the event stands in the next batch, and waits while the batch before is held up by a link or a
+    /// blocking subscriber that is full; a link that takes nothing for 250 ms is given up on until it has room again,
+    /// and its subscribers are told of a gap.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::PAYLOAD_TOO_LARGE`]; the event is not published and nothing else is affected.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it returns, the event was not published.
+    pub async fn publish(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
+        self.topic
+            .take(&self.plane, &self.key, payload.into())
+            .await
+    }
+
+    /// Publishes an event if that needs no waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::WOULD_BLOCK`] where [`publish`](Self::publish) would wait, and its errors. The event is not
+    /// published then.
+    pub fn try_publish(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
+        match self.topic.try_take(&self.plane, &self.key, &payload.into()) {
+            Ok(()) => Ok(()),
+            Err(NotTaken::Refused(error)) => Err(error),
+            Err(NotTaken::NoRoom) => Err(Error::new(
+                ErrorCode::WOULD_BLOCK,
+                "the batch before has not left yet: wait, or use publish",
+            )),
+        }
+    }
+
+    /// Waits until every event published so far was handed to the queues of links and subscribers.
+    pub async fn flush(&self) {
+        self.topic.flushed().await;
+    }
+}

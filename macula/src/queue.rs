@@ -1,0 +1,475 @@
+//! The bounded queue of one subscription.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use macula_wire::batch::EntriesIter;
+use macula_wire::{ContentType, Entries, Sequence};
+use tokio::sync::Notify;
+
+use crate::event::{Delivery, Event, Gap, GapCause, Origin};
+
+/// What happens when a subscription's queue is full.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The oldest events make room; a [`Gap`] tells which. The default.
+    #[default]
+    DropOldest,
+    /// The newest events are refused; a [`Gap`] tells which.
+    DropNewest,
+    /// Nothing is dropped here: the link that events come by waits, and in the end its sender. Events of other
+    /// subscriptions that come by the same link and class wait too, so this is for applications that keep up.
+    Block,
+}
+
+/// How a subscription queues.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct SubscribeOptions {
+    /// The most events that wait; at least 1, by default 1,024. With [`Overflow::Block`] one batch more.
+    pub max_events: usize,
+    /// The most payload bytes that wait, by default 8 MiB. One event always fits.
+    pub max_bytes: usize,
+    /// What happens beyond that; by default the oldest events make room.
+    pub overflow: Overflow,
+}
+
+impl Default for SubscribeOptions {
+    fn default() -> Self {
+        Self {
+            max_events: 1_024,
+            max_bytes: 8 << 20,
+            overflow: Overflow::DropOldest,
+        }
+    }
+}
+
+impl SubscribeOptions {
+    /// With this policy.
+    #[must_use]
+    pub const fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// With room for this many events.
+    #[must_use]
+    pub const fn max_events(mut self, max_events: usize) -> Self {
+        self.max_events = max_events;
+        self
+    }
+
+    /// With room for this many payload bytes.
+    #[must_use]
+    pub const fn max_bytes(mut self, max_bytes: usize) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+}
+
+/// Consecutive events of one origin.
+#[derive(Debug)]
+pub(crate) struct EventRun {
+    origin: Arc<Origin>,
+    content: ContentType,
+    next: Sequence,
+    left: u64,
+    bytes: usize,
+    entries: EntriesIter,
+}
+
+impl EventRun {
+    /// The events of `entries` from the one at `skip` on.
+    pub(crate) fn new(
+        origin: Arc<Origin>,
+        content: ContentType,
+        base: Sequence,
+        entries: &Entries,
+        skip: u64,
+    ) -> Self {
+        let count = u64::try_from(entries.count()).unwrap_or(u64::MAX);
+        let mut iter = entries.iter();
+        let mut bytes = entries.encoded().len();
+        for _ in 0..skip.min(count) {
+            if let Some(skipped) = iter.next() {
+                bytes = bytes.saturating_sub(skipped.len());
+            }
+        }
+        Self {
+            origin,
+            content,
+            next: base.plus(skip),
+            left: count.saturating_sub(skip),
+            bytes,
+            entries: iter,
+        }
+    }
+
+    fn pop(&mut self) -> Option<Event> {
+        let payload = self.entries.next()?;
+        let sequence = self.next;
+        self.next = sequence.next();
+        self.left = self.left.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(payload.len());
+        Some(Event {
+            origin: Arc::clone(&self.origin),
+            sequence,
+            content: self.content.clone(),
+            payload,
+        })
+    }
+}
+
+#[derive(Debug)]
+enum Item {
+    Run(EventRun),
+    Gap(Gap),
+}
+
+/// The most origins of which dropped ranges are remembered; beyond it ranges are counted and not told one by one.
+const MAX_PENDING_GAPS: usize = 1_024;
+
+type GapKey = (macula_wire::NodeId, macula_wire::Epoch, macula_wire::Topic);
+
+#[derive(Debug, Default)]
+struct State {
+    items: VecDeque<Item>,
+    /// Ranges that the policy dropped and that the subscriber was not told of yet, one per origin.
+    gaps: BTreeMap<GapKey, Gap>,
+    events: u64,
+    bytes: usize,
+    closed: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    options: SubscribeOptions,
+    state: Mutex<State>,
+    readable: Notify,
+    room: Notify,
+    delivered: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Queue {
+    pub(crate) fn new(options: SubscribeOptions) -> Self {
+        Self {
+            options,
+            state: Mutex::new(State::default()),
+            readable: Notify::new(),
+            room: Notify::new(),
+            delivered: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_full(&self, state: &State) -> bool {
+        let max = u64::try_from(self.options.max_events.max(1)).unwrap_or(u64::MAX);
+        state.events >= max || state.bytes >= self.options.max_bytes.max(1)
+    }
+
+    fn is_over(&self, state: &State) -> bool {
+        let max = u64::try_from(self.options.max_events.max(1)).unwrap_or(u64::MAX);
+        state.events > max || (state.bytes > self.options.max_bytes && state.events > 1)
+    }
+
+    /// Waits until a blocking queue takes more. Returns at once for the other policies and after the end.
+    pub(crate) async fn ready(&self) {
+        if self.options.overflow != Overflow::Block {
+            return;
+        }
+        loop {
+            let room = self.room.notified();
+            {
+                let state = self.lock();
+                if state.closed || !self.is_full(&state) {
+                    return;
+                }
+            }
+            room.await;
+        }
+    }
+
+    /// Adds events, dropping by policy. Returns how many were dropped.
+    pub(crate) fn push(&self, run: EventRun) -> u64 {
+        if run.left == 0 {
+            return 0;
+        }
+        let mut dropped = 0;
+        {
+            let mut state = self.lock();
+            if state.closed {
+                return 0;
+            }
+            if self.options.overflow == Overflow::DropNewest {
+                dropped = self.push_or_refuse(&mut state, run);
+            } else {
+                state.events = state.events.saturating_add(run.left);
+                state.bytes = state.bytes.saturating_add(run.bytes);
+                state.items.push_back(Item::Run(run));
+                if self.options.overflow == Overflow::DropOldest {
+                    while self.is_over(&state) && drop_oldest(&mut state) {
+                        dropped = u64::saturating_add(dropped, 1);
+                    }
+                }
+            }
+        }
+        self.readable.notify_one();
+        if dropped > 0 {
+            self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        }
+        dropped
+    }
+
+    fn push_or_refuse(&self, state: &mut State, mut run: EventRun) -> u64 {
+        let max = u64::try_from(self.options.max_events.max(1)).unwrap_or(u64::MAX);
+        let room = max.saturating_sub(state.events);
+        let taken =
+            if state.bytes.saturating_add(run.bytes) > self.options.max_bytes && state.events > 0 {
+                0
+            } else {
+                room.min(run.left)
+            };
+        let refused = run.left.saturating_sub(taken);
+        if taken > 0 {
+            let told = std::mem::take(&mut state.gaps);
+            state.items.extend(told.into_values().map(Item::Gap));
+        }
+        if refused > 0 {
+            let from = run.next.plus(taken);
+            let to = from.plus(refused);
+            remember(&mut state.gaps, &run.origin, from, to);
+        }
+        if taken > 0 {
+            run.left = taken;
+            state.events = state.events.saturating_add(taken);
+            state.bytes = state.bytes.saturating_add(run.bytes);
+            state.items.push_back(Item::Run(run));
+        }
+        refused
+    }
+
+    /// Adds a gap that was made before this queue.
+    pub(crate) fn push_gap(&self, gap: Gap) {
+        {
+            let mut state = self.lock();
+            let same =
+                |last: &Gap| Arc::ptr_eq(&last.origin, &gap.origin) && last.to == Some(gap.from);
+            let full = state.items.len() >= self.options.max_events.saturating_mul(2).max(64);
+            match state.items.back_mut() {
+                _ if full => {}
+                Some(Item::Gap(last)) if same(last) => last.to = gap.to,
+                _ => state.items.push_back(Item::Gap(gap)),
+            }
+        }
+        self.readable.notify_one();
+    }
+
+    /// Takes the next run or gap; `None` after the end. Cancel safe.
+    pub(crate) async fn next(&self, current: &mut Option<EventRun>) -> Option<Delivery> {
+        loop {
+            if let Some(event) = current.as_mut().and_then(EventRun::pop) {
+                return Some(Delivery::Event(event));
+            }
+            *current = None;
+            let readable = self.readable.notified();
+            {
+                let mut state = self.lock();
+                let due = self.options.overflow != Overflow::DropNewest || state.items.is_empty();
+                if due && let Some((_, gap)) = state.gaps.pop_first() {
+                    return Some(Delivery::Gap(gap));
+                }
+                match state.items.pop_front() {
+                    Some(Item::Gap(gap)) => return Some(Delivery::Gap(gap)),
+                    Some(Item::Run(run)) => {
+                        state.events = state.events.saturating_sub(run.left);
+                        state.bytes = state.bytes.saturating_sub(run.bytes);
+                        self.delivered.fetch_add(run.left, Ordering::Relaxed);
+                        *current = Some(run);
+                        drop(state);
+                        self.room.notify_waiters();
+                        continue;
+                    }
+                    None if state.closed => return None,
+                    None => {}
+                }
+            }
+            readable.await;
+        }
+    }
+
+    /// Ends the queue: what waits can still be taken.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.readable.notify_one();
+        self.room.notify_waiters();
+    }
+
+    /// How many events were handed to the application, and how many its policy dropped.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (
+            self.delivered.load(Ordering::Relaxed),
+            self.dropped.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// Drops the oldest event that waits. `false` if none does.
+fn drop_oldest(state: &mut State) -> bool {
+    let Some(at) = state
+        .items
+        .iter()
+        .position(|item| matches!(item, Item::Run(_)))
+    else {
+        return false;
+    };
+    let Some(Item::Run(run)) = state.items.get_mut(at) else {
+        return false;
+    };
+    let before = run.bytes;
+    let origin = Arc::clone(&run.origin);
+    let Some(event) = run.pop() else { return false };
+    let freed = before.saturating_sub(run.bytes);
+    let emptied = run.left == 0;
+    let rest = if emptied { run.bytes } else { 0 };
+    if emptied {
+        state.items.remove(at);
+    }
+    state.events = state.events.saturating_sub(1);
+    state.bytes = state.bytes.saturating_sub(freed).saturating_sub(rest);
+    remember(
+        &mut state.gaps,
+        &origin,
+        event.sequence,
+        event.sequence.next(),
+    );
+    true
+}
+
+fn remember(gaps: &mut BTreeMap<GapKey, Gap>, origin: &Arc<Origin>, from: Sequence, to: Sequence) {
+    let key = (origin.publisher, origin.epoch, origin.topic.clone());
+    let full = gaps.len() >= MAX_PENDING_GAPS;
+    match gaps.get_mut(&key) {
+        Some(gap) => gap.to = gap.to.max(Some(to)),
+        None if full => {}
+        None => {
+            let gap = Gap {
+                origin: Arc::clone(origin),
+                from,
+                to: Some(to),
+                cause: GapCause::Overflow,
+            };
+            gaps.insert(key, gap);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use macula_wire::message::Priority;
+    use macula_wire::{Epoch, NodeId, Topic};
+
+    use super::*;
+
+    fn origin() -> Arc<Origin> {
+        Arc::new(Origin {
+            publisher: NodeId::from_bytes([1; 32]),
+            epoch: Epoch::new(1),
+            topic: Topic::new("a.b").unwrap(),
+            priority: Priority::Normal,
+        })
+    }
+
+    fn run(origin: &Arc<Origin>, base: u64, count: u64) -> EventRun {
+        let payloads: Vec<Vec<u8>> = (0..count)
+            .map(|n| (base + n).to_le_bytes().to_vec())
+            .collect();
+        let entries = Entries::from_payloads(payloads.iter().map(Vec::as_slice)).unwrap();
+        EventRun::new(
+            Arc::clone(origin),
+            ContentType::Bytes,
+            Sequence::new(base),
+            &entries,
+            0,
+        )
+    }
+
+    async fn is_ready(queue: &Queue) -> bool {
+        tokio::select! {
+            biased;
+            () = queue.ready() => true,
+            () = std::future::ready(()) => false,
+        }
+    }
+
+    async fn drain(queue: &Queue) -> Vec<String> {
+        queue.close();
+        let mut current = None;
+        let mut found = Vec::new();
+        while let Some(delivery) = queue.next(&mut current).await {
+            found.push(match delivery {
+                Delivery::Event(event) => event.sequence().to_string(),
+                Delivery::Gap(gap) => format!("gap {}..{}", gap.from(), gap.to().unwrap()),
+            });
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn the_oldest_make_room_and_are_told() {
+        let queue = Queue::new(SubscribeOptions::default().max_events(3));
+        let origin = origin();
+        assert_eq!(queue.push(run(&origin, 0, 2)), 0);
+        assert_eq!(queue.push(run(&origin, 2, 3)), 2);
+        assert_eq!(drain(&queue).await, ["gap 0..2", "2", "3", "4"]);
+    }
+
+    #[tokio::test]
+    async fn the_newest_are_refused_and_told_in_their_place() {
+        let options = SubscribeOptions::default()
+            .max_events(3)
+            .overflow(Overflow::DropNewest);
+        let queue = Queue::new(options);
+        let origin = origin();
+        assert_eq!(queue.push(run(&origin, 0, 5)), 2);
+        let mut current = None;
+        for _ in 0..3 {
+            assert!(matches!(
+                queue.next(&mut current).await,
+                Some(Delivery::Event(_))
+            ));
+        }
+        assert_eq!(queue.push(run(&origin, 5, 1)), 0);
+        assert_eq!(drain(&queue).await, ["gap 3..5", "5"]);
+    }
+
+    #[tokio::test]
+    async fn a_blocking_queue_drops_nothing_and_says_when_it_is_full() {
+        let options = SubscribeOptions::default()
+            .max_events(2)
+            .overflow(Overflow::Block);
+        let queue = Queue::new(options);
+        assert!(is_ready(&queue).await);
+        assert_eq!(queue.push(run(&origin(), 0, 4)), 0);
+        assert!(!is_ready(&queue).await);
+        let mut current = None;
+        assert!(queue.next(&mut current).await.is_some());
+        assert!(is_ready(&queue).await);
+    }
+
+    #[tokio::test]
+    async fn bytes_are_bounded_as_well() {
+        let queue = Queue::new(SubscribeOptions::default().max_bytes(20));
+        let origin = origin();
+        assert_eq!(queue.push(run(&origin, 0, 2)), 0);
+        assert_eq!(queue.push(run(&origin, 2, 1)), 1);
+        assert_eq!(drain(&queue).await, ["gap 0..1", "1", "2"]);
+    }
+}

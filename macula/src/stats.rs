@@ -1,0 +1,157 @@
+//! What a node counts, in one picture.
+
+use std::sync::Arc;
+
+use macula_transport::{Endpoint, EndpointStats};
+use serde::Serialize;
+
+use crate::Error;
+use crate::node::control::Control;
+use crate::plane::Plane;
+use crate::plane::counters::Counts;
+
+/// What a node counts. Names and meanings are those of `/metrics`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct NodeStats {
+    /// Milliseconds since the node started.
+    pub uptime_ms: u64,
+    /// Events and calls.
+    pub counts: Counts,
+    /// Members by state.
+    pub members: MemberCounts,
+    /// Links to members that are up.
+    pub links_members: u64,
+    /// Sessions of clients.
+    pub links_clients: u64,
+    /// Connections and handshakes.
+    pub endpoint: EndpointCounts,
+    /// Subscriptions of applications and clients on this node.
+    pub subscriptions: u64,
+    /// Registrations of applications and clients on this node.
+    pub registrations: u64,
+    /// Distinct patterns that somebody in the realm wants, as this node knows it.
+    pub patterns: u64,
+    /// Bytes that wait in the queues of links.
+    pub queued_bytes: u64,
+    /// Resident memory of the process in bytes; 0 where the system does not tell.
+    pub process_resident_bytes: u64,
+    /// Open file descriptors of the process; 0 where the system does not tell.
+    pub process_open_fds: u64,
+    /// Tasks of the node that run.
+    pub tasks: u64,
+    /// Tasks that panicked; anything above 0 is a fault of Macula or of the application.
+    pub panics: u64,
+}
+
+/// Members by state.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct MemberCounts {
+    /// They take part, this node included.
+    pub alive: u64,
+    /// They do not answer at present.
+    pub suspect: u64,
+    /// They are taken for dead.
+    pub dead: u64,
+    /// They have left.
+    pub left: u64,
+}
+
+/// What the endpoint counts.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct EndpointCounts {
+    /// QUIC connections that are up.
+    pub connections: u64,
+    /// Handshakes under way.
+    pub handshakes_pending: u64,
+    /// Addresses that had to prove themselves by a retry packet.
+    pub retries_sent: u64,
+    /// Connections refused by a limit.
+    pub refused_by_limit: u64,
+    /// Peers whose identity was refused, by reason.
+    pub auth_failures: Vec<AuthFailures>,
+}
+
+/// Peers refused for one reason.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct AuthFailures {
+    /// The reason.
+    pub reason: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+pub(crate) async fn collect(
+    plane: &Arc<Plane>,
+    control: &Control,
+    endpoint: &Endpoint,
+) -> Result<NodeStats, Error> {
+    let mut stats = control
+        .run(|machine, _| {
+            let counts = machine.swim().counts();
+            NodeStats {
+                members: MemberCounts {
+                    alive: wide(counts.alive),
+                    suspect: wide(counts.suspect),
+                    dead: wide(counts.dead),
+                    left: wide(counts.left),
+                },
+                subscriptions: wide(machine.pubsub().subscriptions()),
+                patterns: wide(machine.pubsub().patterns()),
+                registrations: wide(machine.rpc().registrations()),
+                ..NodeStats::default()
+            }
+        })
+        .await?;
+    stats.uptime_ms = plane.clock.now().as_nanos() / 1_000_000;
+    stats.counts = plane.counters.read();
+    let links = plane.links.all();
+    stats.links_members = wide(plane.links.members().len());
+    stats.links_clients = wide(plane.links.sessions().len());
+    stats.queued_bytes = links
+        .iter()
+        .map(|attached| wide(attached.link.stats().outbox_bytes))
+        .sum();
+    stats.endpoint = endpoint_counts(endpoint.stats());
+    (stats.process_resident_bytes, stats.process_open_fds) = process();
+    stats.tasks = wide(plane.tasks.len());
+    stats.panics = plane.tasks.panics();
+    Ok(stats)
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn endpoint_counts(stats: EndpointStats) -> EndpointCounts {
+    EndpointCounts {
+        connections: wide(stats.connections),
+        handshakes_pending: wide(stats.handshakes_pending),
+        retries_sent: stats.retries_sent,
+        refused_by_limit: stats.refused_by_limit.values().sum(),
+        auth_failures: stats
+            .auth_failures
+            .into_iter()
+            .map(|(reason, count)| AuthFailures { reason, count })
+            .collect(),
+    }
+}
+
+/// Resident bytes and open descriptors of this process, from Linux' procfs; zeros elsewhere.
+#[must_use]
+pub fn process() -> (u64, u64) {
+    let resident = std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        });
+    let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    (
+        resident.unwrap_or(0).saturating_mul(1_024),
+        u64::try_from(descriptors).unwrap_or(u64::MAX),
+    )
+}

@@ -1,0 +1,70 @@
+//! A subscription as its owner holds it.
+
+use std::sync::Arc;
+
+use macula_wire::Pattern;
+
+use crate::event::Delivery;
+use crate::queue::{EventRun, Queue};
+
+/// What ends a subscription when its owner drops it.
+pub(crate) type Release = Box<dyn FnOnce() + Send + Sync>;
+
+/// Events of one pattern. Dropping it ends the subscription.
+pub struct Subscription {
+    pub(crate) pattern: Pattern,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) current: Option<EventRun>,
+    pub(crate) release: Option<Release>,
+}
+
+impl Subscription {
+    pub(crate) fn new(pattern: Pattern, queue: Arc<Queue>, release: Release) -> Self {
+        Self {
+            pattern,
+            queue,
+            current: None,
+            release: Some(release),
+        }
+    }
+
+    /// What is subscribed to.
+    #[must_use]
+    pub fn pattern(&self) -> &Pattern {
+        &self.pattern
+    }
+
+    /// The next event, or a gap where events are missing; `None` once the node has shut down.
+    ///
+    /// Events of one publisher and topic come in the order in which they were published, each at most once.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is taken from the queue before it is returned.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        self.queue.next(&mut self.current).await
+    }
+
+    /// How many events the application has been handed, and how many the queue dropped by its policy.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        self.queue.counts()
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(release) = self.release.take() {
+            release();
+        }
+    }
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription")
+            .field("pattern", &self.pattern)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,80 @@
+//! The reserved procedures `$sys.*`: what a member answers to its own clients about itself.
+
+use std::future::Future;
+
+use macula_wire::{ErrorCode, Procedure};
+use serde::Serialize;
+
+use crate::call::{CallFailure, Handler, Invocation, Reply};
+use crate::node::WeakNode;
+use crate::{Error, Node};
+
+/// The procedures, for `--help` and documents.
+pub const PROCEDURES: &[(&str, &str)] = &[
+    (
+        "$sys.members",
+        "the members of the realm as this node knows them",
+    ),
+    ("$sys.node", "this node: id, realm, address, version"),
+    ("$sys.peers", "the links of this node"),
+    ("$sys.stats", "the counters of this node"),
+];
+
+/// What `$sys.node` answers.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct NodeInfo {
+    /// The node's id, 64 hexadecimal digits.
+    pub node: String,
+    /// Its realm.
+    pub realm: String,
+    /// The UDP address it listens at.
+    pub listen: String,
+    /// Its run.
+    pub epoch: u64,
+    /// Its program and version.
+    pub agent: &'static str,
+}
+
+pub(crate) fn handler(node: WeakNode) -> Handler {
+    Handler::new(move |invocation: Invocation| {
+        let node = node.upgrade();
+        async move {
+            let node = node.ok_or_else(|| {
+                CallFailure::code(ErrorCode::SHUTTING_DOWN, "the node has stopped")
+            })?;
+            answer(&node, &invocation.procedure).await
+        }
+    })
+}
+
+fn answer(
+    node: &Node,
+    procedure: &Procedure,
+) -> impl Future<Output = Result<Reply, CallFailure>> + Send + use<> {
+    let node = node.clone();
+    let procedure = procedure.clone();
+    async move {
+        match procedure.as_str() {
+            "$sys.members" => json(&node.members().await.map_err(failure)?),
+            "$sys.node" => json(&node.info()),
+            "$sys.peers" => json(&node.peers()),
+            "$sys.stats" => json(&node.stats().await.map_err(failure)?),
+            _ => Err(CallFailure::code(
+                ErrorCode::NO_SUCH_PROCEDURE,
+                "no such question: see `macula status --help`",
+            )),
+        }
+    }
+}
+
+fn failure(error: Error) -> CallFailure {
+    CallFailure::code(error.code(), error.detail())
+}
+
+fn json(value: &impl Serialize) -> Result<Reply, CallFailure> {
+    match serde_json::to_string(value) {
+        Ok(text) => Ok(Reply::json(text)),
+        Err(error) => Err(CallFailure::code(ErrorCode::INTERNAL, &error.to_string())),
+    }
+}
