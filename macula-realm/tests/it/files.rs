@@ -218,6 +218,41 @@ fn damage_of_every_kind_is_named() {
 }
 
 #[test]
+fn a_file_has_at_most_a_mebibyte() {
+    for name in [
+        "realm/root.crt",
+        "realm/root.key",
+        "node/node.crt",
+        "node/node.key",
+    ] {
+        let place = Place::new();
+        let path = place.path(name);
+        // Text after the last section is allowed, as RFC 7468 asks.
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.resize(1 << 20, b'\n');
+        fs::write(&path, &bytes).unwrap();
+        place.load().unwrap();
+        bytes.push(b'\n');
+        fs::write(&path, &bytes).unwrap();
+        damaged(place.load(), &path);
+    }
+}
+
+#[test]
+fn a_certificate_can_be_read_without_its_key() {
+    let place = Place::new();
+    let directory = place.path("node");
+    fs::remove_file(place.path("node/node.key")).unwrap();
+    let certificate = NodeIdentity::load_certificate(&directory).unwrap();
+    assert_eq!(&certificate, place.node.certificate());
+
+    let root = fs::read(place.path("realm/root.crt")).unwrap();
+    fs::write(place.path("node/node.crt"), root).unwrap();
+    let loaded = NodeIdentity::load_certificate(&directory).map(|_certificate| ());
+    damaged(loaded, &place.path("node/node.crt"));
+}
+
+#[test]
 fn only_regular_files_are_read() {
     for name in FILES {
         let place = Place::new();

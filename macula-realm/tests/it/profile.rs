@@ -6,7 +6,7 @@ use macula_wire::message::Roles;
 use proptest::prelude::*;
 use rcgen::{
     CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
 
 use crate::forge::{Forge, HOUR, NOW, OTHER, OURS, ca, ed25519, node_of, standard, uri};
@@ -39,6 +39,7 @@ fn breaks_the_profile(change: Change) {
     let der = forge.forged(change);
     let error = forge.bundle.check(&[&der], NOW).unwrap_err();
     assert_eq!(error.reason(), "profile", "{error}");
+    assert_eq!(Certificate::from_der(&der), Err(error));
 }
 
 fn macula(attributes: &[u8]) -> CustomExtension {
@@ -264,8 +265,12 @@ fn an_unknown_extension_is_ignored_unless_it_is_critical() {
         let der = forge.forged(|params, _node| {
             params.custom_extensions = vec![strange(critical)];
         });
-        let checked = forge.bundle.check(&[&der], NOW);
-        assert_eq!(checked.err().map(|error| error.reason()), reason);
+        for checked in [
+            forge.bundle.check(&[&der], NOW),
+            Certificate::from_der(&der),
+        ] {
+            assert_eq!(checked.err().map(|error| error.reason()), reason);
+        }
     }
     breaks_the_profile(|params, _node| {
         let twice = CustomExtension::from_oid_content(&[2, 25, 1], vec![5, 0]);
@@ -303,6 +308,69 @@ fn only_the_bytes_of_one_certificate_are_one() {
     );
     assert_eq!(
         Certificate::from_der(b"-----BEGIN CERTIFICATE-----"),
+        Err(CertificateError::Malformed)
+    );
+}
+
+#[test]
+fn the_subject_alternative_name_ends_with_its_uri() {
+    let forge = Forge::new(OURS);
+    for (tail, expected) in [
+        (&b""[..], None),
+        (b"\x05\x00", Some(CertificateError::Malformed)),
+    ] {
+        let der = forge.forged(|params, node| {
+            let text = format!("macula://{OURS}/{node}");
+            let len = u8::try_from(text.len()).unwrap();
+            let value = [&[0x30, len + 2, 0x86, len], text.as_bytes(), tail].concat();
+            params.subject_alt_names.clear();
+            params.custom_extensions = vec![standard(17, false, &value)];
+        });
+        assert_eq!(forge.bundle.check(&[&der], NOW).err(), expected);
+    }
+}
+
+#[test]
+fn a_serial_number_has_at_most_twenty_bytes() {
+    for (len, reason) in [(1, None), (20, None), (21, Some("profile"))] {
+        let der = Forge::new(OURS).forged(|params, _node| {
+            params.serial_number = Some(SerialNumber::from_slice(&vec![1; len]));
+        });
+        let read = Certificate::from_der(&der);
+        assert_eq!(read.err().map(|error| error.reason()), reason);
+    }
+}
+
+#[test]
+fn only_version_3_of_at_most_8192_bytes_is_read() {
+    let padded = |len: usize| {
+        Forge::new(OURS).forged(|params, _node| {
+            let value = [
+                &[0x04, 0x82],
+                &u16::try_from(len).unwrap().to_be_bytes()[..],
+            ]
+            .concat();
+            let value = [value, vec![0; len]].concat();
+            let padding = CustomExtension::from_oid_content(&[2, 25, 1], value);
+            params.custom_extensions = vec![padding];
+        })
+    };
+    let around = padded(1_000).len() - 1_000;
+    let largest = padded(8_192 - around);
+    assert_eq!(largest.len(), 8_192);
+    assert!(Certificate::from_der(&largest).is_ok());
+    assert_eq!(
+        Certificate::from_der(&padded(8_193 - around)),
+        Err(CertificateError::ChainTooLong)
+    );
+
+    let mut der = Forge::new(OURS).forged(|_params, _node| {});
+    let version = [0xa0, 3, 2, 1, 2];
+    let at = der.windows(5).position(|bytes| bytes == version).unwrap();
+    assert!(Certificate::from_der(&der).is_ok());
+    der[at + 4] = 1;
+    assert_eq!(
+        Certificate::from_der(&der),
         Err(CertificateError::Malformed)
     );
 }
