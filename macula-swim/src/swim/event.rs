@@ -20,12 +20,12 @@ pub enum Input {
         /// The message.
         body: Body,
     },
-    /// A link to a member, or to a node that may become one, is there.
+    /// A link to a member, or to a node that may become one, is there; once for each peer, however many links it has.
     LinkUp {
         /// The node at its other end.
         peer: NodeId,
     },
-    /// The link to a peer is gone. This is no proof of death, and reason enough to look.
+    /// The last link to a peer is gone. This is no proof of death, and reason enough to look.
     LinkDown {
         /// The node that was at its other end.
         peer: NodeId,

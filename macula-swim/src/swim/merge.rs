@@ -77,6 +77,11 @@ impl Swim {
             return;
         }
         let (epoch, incarnation) = known.version();
+        if known.state == State::Left && record.epoch == epoch {
+            // A goodbye ends the run: who comes back has a later epoch.
+            self.stats.refused_records = self.stats.refused_records.saturating_add(1);
+            return;
+        }
         let jump = record.incarnation.since(incarnation);
         if record.epoch == epoch && jump > self.config.max_incarnation_jump
             || record.epoch > epoch && record.incarnation.get() > MAX_FIRST_INCARNATION

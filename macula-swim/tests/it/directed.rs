@@ -25,6 +25,12 @@ fn ack(probe: ProbeId, target: usize) -> SwimAck {
 }
 
 #[test]
+fn a_machine_may_move_between_threads() {
+    const fn assert_send<T: Send>() {}
+    const { assert_send::<Swim>() };
+}
+
+#[test]
 fn a_ping_is_answered_and_one_for_another_is_not() {
     let mut bench = Bench::new(1);
     let ping = |target| SwimPing {

@@ -175,6 +175,8 @@ fn a_replay_of_an_old_record_changes_nothing() {
     assert_eq!(bench.state(1), Some(State::Left));
     bench.news(2, vec![old.clone()]);
     assert_eq!(bench.state(1), Some(State::Left));
+    bench.news(1, vec![Update::Record(record(1, EPOCH, 5, false))]);
+    assert_eq!(bench.state(1), Some(State::Left), "a goodbye ends the run");
     bench.news(2, vec![Update::Record(record(1, EPOCH + 1, 0, false))]);
     assert_eq!(bench.state(1), Some(State::Alive), "the twin: a later run");
     bench.news(2, vec![old, bye]);

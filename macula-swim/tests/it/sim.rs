@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use macula_swim::{Output, State};
-use macula_testkit::{Chance, Conditions, Config, NodeIndex, each_seed, node_id};
+use macula_swim::{Offence, Output, State};
+use macula_testkit::{Chance, Class, Conditions, Config, NodeIndex, each_seed, node_id};
+use macula_wire::Incarnation;
+use macula_wire::message::{SignedRecord, SwimGossip, Update};
 
+use crate::bench::{dead, suspect};
 use crate::realm::{Mesh, add, all_believe, is_meshed, knows_all, mesh, restart, state};
 
 const fn seconds(count: u64) -> Duration {
@@ -258,6 +261,70 @@ fn the_realm_goes_on_without_its_seed() {
         })
         .unwrap();
     });
+}
+
+#[test]
+fn a_liar_in_the_realm_kills_nobody_and_hides_no_death() {
+    let liar = NodeIndex::new(4);
+    let victim = NodeIndex::new(1);
+    for seed in macula_testkit::seeds().take(10) {
+        let mut net = mesh(Config::default(), seed, 6);
+        net.host_mut().expected = vec![
+            Offence::TooManyAccusations,
+            Offence::IncarnationJump,
+            Offence::BadSignature,
+        ];
+        for round in 0..2_000_u64 {
+            let known = net.machine(victim).unwrap().own_record();
+            let mut claimed = SignedRecord::clone(known);
+            let here = claimed.record.incarnation.get();
+            let far = [here, here, here + 1, here + 1_000, 1 << 63, u64::MAX];
+            let at = usize::try_from(round).unwrap() % far.len();
+            claimed.record.incarnation = Incarnation::new(far[at]);
+            // Besides the accusations, a record of the victim that the liar has signed itself.
+            let updates = vec![
+                dead(&claimed, liar.get()),
+                suspect(&claimed, liar.get()),
+                Update::Record(claimed),
+            ];
+            let honest = round % 4 != 0;
+            let updates = updates
+                .into_iter()
+                .take(if honest { 2 } else { 3 })
+                .collect();
+            let body = SwimGossip { updates };
+            for to in net.nodes().filter(|to| *to != liar) {
+                net.inject(liar, to, Class::Reliable, body.clone());
+            }
+            net.run_for(Duration::from_millis(10)).unwrap();
+        }
+        assert_eq!(deaths(&net), 0, "{:?}", net.host().log.last());
+        let refuted = net.machine(victim).unwrap().stats().refutations;
+        assert!(refuted > 10, "{refuted}: the lies were heard");
+        net.wait(seconds(10), "the victim is believed", knows_all)
+            .unwrap();
+        net.kill(victim);
+        net.wait(seconds(10), "it can still die", |net| {
+            all_believe(net, victim, State::Dead)
+        })
+        .unwrap();
+        restart(&mut net, victim, NodeIndex::new(0));
+        net.wait(seconds(5), "and come back", knows_all).unwrap();
+    }
+}
+
+#[test]
+fn a_larger_realm_holds_together_as_well() {
+    let mut net = mesh(rough(), 1, 64);
+    net.run_for(seconds(60)).unwrap();
+    assert_eq!(deaths(&net), 0);
+    let victim = NodeIndex::new(17);
+    net.kill(victim);
+    let took = net.wait(seconds(20), "the victim is dead for all", |net| {
+        all_believe(net, victim, State::Dead)
+    });
+    assert!(took.unwrap() > seconds(3));
+    assert_eq!(deaths(&net), 63);
 }
 
 #[test]
