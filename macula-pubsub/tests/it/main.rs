@@ -1,1 +1,16 @@
-//! Integration tests of the machine and the forwarder.
+//! Integration tests of the machine, the tables and the forwarder.
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that goes wrong has to stop"
+)]
+
+mod auto_traits;
+mod common;
+mod laws;
+mod model;
+mod order;
+mod rules;
