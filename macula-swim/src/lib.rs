@@ -5,7 +5,7 @@
 //! DSN 2002). What a member says of itself is signed by that member; that somebody is dead is never believed on the
 //! word of one accuser alone.
 //!
-//! The machine does no cryptography on what comes in: whoever feeds it calls [`verify`] first.
+//! The machine does no cryptography on what comes in: whoever feeds it calls [`verify()`] first.
 //!
 //! # Examples
 //!

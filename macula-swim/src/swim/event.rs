@@ -13,7 +13,7 @@ use crate::Offence;
 #[non_exhaustive]
 #[expect(clippy::large_enum_variant, reason = "most inputs are messages")]
 pub enum Input {
-    /// A message came over the link to a peer, and [`verify`](crate::verify) has accepted it.
+    /// A message came over the link to a peer, and [`verify`](crate::verify()) has accepted it.
     Message {
         /// The peer.
         from: NodeId,
