@@ -1,0 +1,82 @@
+//! What several of these tests need.
+
+use macula_realm::{Action, Authority, DefaultRules, Principal, Verdict};
+use macula_rpc::{Config, Output, RegisterOptions, Registrant, RegistrationKey, Rpc, SessionKey};
+use macula_testkit::node_id;
+use macula_wire::message::{Offer, OfferedProcedure, Roles};
+use macula_wire::{Instant, Machine, NodeId, Procedure, Random, RegistrationId};
+
+/// The node on which the machine under test runs.
+pub(crate) fn own() -> NodeId {
+    node_id(0)
+}
+
+/// Somebody without a tenant.
+pub(crate) fn anybody() -> Principal {
+    Principal::new(own(), Roles::MEMBER)
+}
+
+pub(crate) const fn at(millis: u64) -> Instant {
+    Instant::from_millis(millis)
+}
+
+pub(crate) fn procedure(text: &str) -> Procedure {
+    Procedure::new(text).unwrap()
+}
+
+pub(crate) const fn local(number: u64) -> Registrant {
+    Registrant::Local(RegistrationKey::new(number))
+}
+
+pub(crate) const fn session(session: u64, registration: u64) -> Registrant {
+    Registrant::Session(SessionKey::new(session), RegistrationId::new(registration))
+}
+
+pub(crate) fn machine(config: Config) -> Rpc {
+    Rpc::new(config, own(), Random::new(1), at(0))
+}
+
+/// Everything that waits.
+pub(crate) fn drain(rpc: &mut Rpc) -> Vec<Output> {
+    std::iter::from_fn(|| rpc.poll_output()).collect()
+}
+
+/// Registers somebody without a tenant, by the default rules.
+pub(crate) fn register(rpc: &mut Rpc, now: Instant, registrant: Registrant, text: &str) {
+    let options = RegisterOptions::default();
+    let name = procedure(text);
+    let result = rpc.register(now, &DefaultRules, &anybody(), registrant, name, options);
+    assert_eq!(result, Ok(()), "{text}");
+}
+
+/// A full statement of these procedures, which have to ascend, with a weight of 1 each.
+pub(crate) fn full(version: u64, add: &[&str]) -> Offer {
+    Offer {
+        full: true,
+        ..change(version, add, &[])
+    }
+}
+
+pub(crate) fn change(version: u64, add: &[&str], remove: &[&str]) -> Offer {
+    let offered = |text: &&str| OfferedProcedure {
+        procedure: procedure(text),
+        weight: 1,
+    };
+    Offer {
+        version,
+        full: false,
+        lease_ms: 60_000,
+        add: add.iter().map(offered).collect(),
+        remove: remove.iter().map(|text| procedure(text)).collect(),
+    }
+}
+
+/// Gives one answer to everything.
+#[derive(Debug)]
+pub(crate) struct Always(pub(crate) Verdict);
+
+impl Authority for Always {
+    fn check(&self, _: &Principal, _: Action, _: &str) -> Verdict {
+        self.0
+    }
+}

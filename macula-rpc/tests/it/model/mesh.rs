@@ -1,0 +1,196 @@
+//! What carries offers, calls and answers between the nodes, and notes what ran and how calls ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use macula_rpc::{Audience, CallInput, CallOutput, Input, Output, Provider};
+use macula_testkit::{Class, Context, Host, LinkChange};
+use macula_wire::message::{CallCancel, CallError, CallResult, CancelMode, Failure, RpcCall};
+use macula_wire::{Body, CallId, ContentType, Instant, Machine, NodeId, Procedure, Random};
+
+use super::node::{Node, NodeOutput, Reply};
+
+/// How calls ended, and when.
+type Ends = BTreeMap<CallId, Vec<(Instant, Result<CallResult, Failure>)>>;
+
+/// Carries messages and keeps the record.
+#[derive(Debug)]
+pub(super) struct Mesh {
+    random: Random,
+    pub(super) members: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    pub(super) ends: Ends,
+    /// Where each call ran.
+    pub(super) ran: BTreeMap<CallId, Vec<NodeId>>,
+    /// How many calls arrived twice.
+    pub(super) repeated: u64,
+}
+
+impl Mesh {
+    pub(super) const fn new(random: Random) -> Self {
+        Self {
+            random,
+            members: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            ran: BTreeMap::new(),
+            repeated: 0,
+        }
+    }
+
+    fn is_linked(&self, from: NodeId, to: NodeId) -> bool {
+        let members = self.members.get(&from);
+        members.is_some_and(|members| members.contains(&to))
+    }
+
+    fn on_rpc(&self, context: &mut Context<'_>, output: Output) {
+        match output {
+            Output::Announce { to, offer } => {
+                let to: Vec<NodeId> = match to {
+                    Audience::AllMembers => {
+                        let members = self.members.get(&context.id());
+                        members.into_iter().flatten().copied().collect()
+                    }
+                    Audience::Member(member) => vec![member],
+                };
+                for member in to {
+                    context.send(member, Class::Reliable, offer.clone());
+                }
+            }
+            Output::Table(_) => {}
+            other => context.fail(format!("unexpected {other:?}")),
+        }
+    }
+
+    fn on_call(
+        &mut self,
+        context: &mut Context<'_>,
+        node: &mut Node,
+        call: CallId,
+        procedure: Procedure,
+        output: CallOutput,
+    ) {
+        let (now, own) = (context.now(), context.id());
+        match output {
+            CallOutput::Send {
+                to: Provider::Member(to),
+                deadline_ms,
+                ..
+            } => {
+                if !self.is_linked(own, to) {
+                    node.tell(now, call, CallInput::NotSent);
+                    return;
+                }
+                let message = RpcCall {
+                    call,
+                    hops: 1,
+                    caller: own,
+                    procedure,
+                    deadline_ms,
+                    idempotency: None,
+                    content: ContentType::Bytes,
+                    headers: Vec::new(),
+                    payload: Bytes::new(),
+                };
+                context.send(to, Class::Reliable, message.clone());
+                if self.random.below(4) == 0 {
+                    self.repeated += 1;
+                    context.send(to, Class::Reliable, message);
+                }
+            }
+            CallOutput::Send { deadline_ms, .. } => {
+                self.serve(context, node, own, call, &procedure, deadline_ms);
+            }
+            CallOutput::Abandon {
+                mode: CancelMode::Skip,
+                ..
+            } => {}
+            CallOutput::Abandon {
+                to: Provider::Member(to),
+                mode,
+            } => context.send(to, Class::Reliable, CallCancel { call, mode }),
+            CallOutput::Abandon { .. } => node.stop(own, call),
+            CallOutput::Done(end) => self.ends.entry(call).or_default().push((now, end)),
+        }
+    }
+
+    fn serve(
+        &mut self,
+        context: &Context<'_>,
+        node: &mut Node,
+        caller: NodeId,
+        call: CallId,
+        procedure: &Procedure,
+        deadline_ms: u32,
+    ) {
+        if node.serve(context.now(), caller, call, procedure, deadline_ms) {
+            self.ran.entry(call).or_default().push(context.id());
+        }
+    }
+}
+
+fn on_reply(context: &mut Context<'_>, node: &mut Node, reply: Reply) {
+    let Reply { to, call, answer } = reply;
+    if to == context.id() {
+        node.answered(context.now(), Provider::Member(to), call, answer);
+        return;
+    }
+    let body: Body = match answer {
+        Ok(result) => result.into(),
+        Err(failure) => CallError { call, failure }.into(),
+    };
+    context.send(to, Class::Reliable, body);
+}
+
+impl Host for Mesh {
+    type Machine = Node;
+
+    fn on_output(&mut self, context: &mut Context<'_>, node: &mut Node, output: NodeOutput) {
+        match output {
+            NodeOutput::Rpc(output) => self.on_rpc(context, output),
+            NodeOutput::Call(id, name, output) => self.on_call(context, node, id, name, output),
+            NodeOutput::Reply(reply) => on_reply(context, node, reply),
+        }
+    }
+
+    fn on_message(
+        &mut self,
+        context: &mut Context<'_>,
+        node: &mut Node,
+        from: NodeId,
+        _: Class,
+        body: Body,
+    ) {
+        let (now, provider) = (context.now(), Provider::Member(from));
+        match body {
+            Body::Offer(message) => node.handle_input(now, Input::Offer { from, message }),
+            Body::RpcCall(call) => {
+                let (id, deadline_ms) = (call.call, call.deadline_ms);
+                self.serve(context, node, call.caller, id, &call.procedure, deadline_ms);
+            }
+            Body::RpcResult(result) => node.answered(now, provider, result.call, Ok(result)),
+            Body::RpcError(error) => node.answered(now, provider, error.call, Err(error.failure)),
+            Body::RpcCancel(cancel) => node.stop(from, cancel.call),
+            other => context.fail(format!("unexpected {other:?}")),
+        }
+    }
+
+    fn on_link(
+        &mut self,
+        context: &mut Context<'_>,
+        node: &mut Node,
+        peer: NodeId,
+        change: LinkChange,
+    ) {
+        let now = context.now();
+        let members = self.members.entry(context.id()).or_default();
+        match change {
+            LinkChange::Up => {
+                members.insert(peer);
+                node.handle_input(now, Input::MemberUp { node: peer });
+            }
+            LinkChange::Down => {
+                members.remove(&peer);
+                node.lost(now, peer);
+            }
+        }
+    }
+}
