@@ -154,11 +154,12 @@ impl LinkReceiver {
                 }
                 Err(error) => Some(error),
             },
-            Ok(None) if self.draining.is_some() => None,
-            Ok(None) => Some(DecodeError::UnexpectedEnd),
             Err(LinkError::Protocol(error)) => Some(error),
-            Err(LinkError::Reset { .. }) => Some(DecodeError::UnexpectedEnd),
-            Err(_) => None,
+            // Nothing comes after CLOSE, whoever sent it.
+            Ok(None) | Err(LinkError::Reset { .. }) if !self.shared.is_ending() => {
+                Some(DecodeError::UnexpectedEnd)
+            }
+            Ok(None) | Err(_) => None,
         };
         self.control = None;
         if let Some(offence) = offence {
@@ -315,7 +316,7 @@ fn open(shared: Arc<Shared>, stream: Accepted) -> Opening {
         };
         match (kind, sender) {
             (Ok(StreamKind::Events(priority)), None) => Some(LinkEvent::Events(priority, receiver)),
-            (Ok(StreamKind::Events(_)), Some(_)) | (Ok(_), None) => {
+            (Ok(StreamKind::Events(_) | StreamKind::Offered), Some(_)) | (Ok(_), None) => {
                 shared.fail(hello::out_of_place(Kind::Stream));
                 None
             }

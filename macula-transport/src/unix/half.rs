@@ -22,6 +22,8 @@ use crate::task::TaskSet;
 
 /// How much is read at once at most.
 const READ_LEN: usize = 64 << 10;
+/// With less room than this, a new buffer is begun. A small message pins the buffer that it was read into.
+const MIN_ROOM: usize = 4 << 10;
 /// How many pieces one write takes.
 const SLICES: usize = 64;
 /// How long the end of a stream may wait for a reader that does not read.
@@ -453,7 +455,10 @@ impl UnixReader {
         loop {
             let failed = match self.socket.stream.readable().await {
                 Ok(()) => {
-                    self.buffer.reserve(READ_LEN);
+                    let room = self.buffer.capacity().saturating_sub(self.buffer.len());
+                    if room < MIN_ROOM {
+                        self.buffer.reserve(READ_LEN);
+                    }
                     match self.socket.stream.try_read_buf(&mut self.buffer) {
                         Ok(0) => return Ok(None),
                         Ok(_) => return Ok(Some(self.buffer.split().freeze())),

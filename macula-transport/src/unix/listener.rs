@@ -29,7 +29,10 @@ use crate::task::TaskSet;
 /// How long to wait when the system has no more descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The links that clients of the same machine make. Dropping it stops listening; links that are up stay up.
+/// The links that clients of the same machine make.
+///
+/// Dropping it stops listening and removes the file. Links that are up keep the streams that they have; because each
+/// stream is a connection, no further ones come about. So close the links first.
 #[derive(Debug)]
 pub struct UnixIncoming {
     links: mpsc::Receiver<(Link, LinkReceiver)>,

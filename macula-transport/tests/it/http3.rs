@@ -183,20 +183,7 @@ struct Raw {
 
 impl Raw {
     async fn new(face: &Face) -> Self {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(face.certificate.clone().into()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"h3".to_vec()];
-        let tls = QuicClientConfig::try_from(tls).unwrap();
-        let config = quinn::ClientConfig::new(Arc::new(tls));
-        let endpoint = quinn::Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let connecting = endpoint.connect_with(config, face.address(), "localhost");
-        let connection = within(connecting.unwrap()).await.unwrap();
+        let (endpoint, connection) = by_hand(face).await;
         let quic = h3_quinn::Connection::new(connection);
         let (mut driver, requests) = within(h3::client::new(quic)).await.unwrap();
         let mut tasks = tokio::task::JoinSet::new();
@@ -301,6 +288,73 @@ async fn a_header_section_over_its_limit_is_refused_and_a_large_one_is_not() {
     // The client of the tests keeps to what the server announces, so it sends nothing.
     assert!(raw.send(Method::GET, &header(17_000), &[]).await.is_none());
     assert_eq!(face.asked().len(), 1);
+}
+
+fn client_config(face: &Face) -> quinn::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(face.certificate.clone().into()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"h3".to_vec()];
+    let tls = QuicClientConfig::try_from(tls).unwrap();
+    quinn::ClientConfig::new(Arc::new(tls))
+}
+
+/// A connection on which everything is written by hand.
+async fn by_hand(face: &Face) -> (quinn::Endpoint, quinn::Connection) {
+    let endpoint = quinn::Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let connecting = endpoint.connect_with(client_config(face), face.address(), "localhost");
+    let connection = within(connecting.unwrap()).await.unwrap();
+    (endpoint, connection)
+}
+
+/// A HEADERS frame: GET of `/` with a field of `length` bytes, by the static table of RFC 9204.
+fn headers(length: u16) -> Vec<u8> {
+    let mut fields = vec![0, 0, 0xd1, 0xd7, 0xc1, 0x50, 9];
+    fields.extend_from_slice(b"localhost");
+    fields.extend_from_slice(&[0x21, b'x', 0x7f]);
+    // An integer with a prefix of 7 bits: what is over 127, in groups of 7 bits.
+    let rest = length - 127;
+    let group = |shift: u16| u8::try_from(rest >> shift & 0x7f).unwrap();
+    fields.extend_from_slice(&[group(0) | 0x80, group(7) | 0x80, group(14)]);
+    fields.resize(fields.len() + usize::from(length), b'a');
+    let mut frame = vec![1];
+    frame.extend_from_slice(&(0x8000_0000 | u32::try_from(fields.len()).unwrap()).to_be_bytes());
+    frame.extend_from_slice(&fields);
+    frame
+}
+
+#[tokio::test]
+async fn a_client_that_ignores_the_limit_of_headers_is_answered_without_the_handler() {
+    let face = Face::new();
+    let (_endpoint, connection) = by_hand(&face).await;
+    for (length, asked) in [(17_000, 0), (15_000, 1), (17_000, 0)] {
+        let (mut to, mut from) = within(connection.open_bi()).await.unwrap();
+        to.write_all(&headers(length)).await.unwrap();
+        to.finish().unwrap();
+        let answer = within(from.read_to_end(1 << 20)).await.unwrap();
+        assert_eq!(answer.first(), Some(&1), "an answer begins with HEADERS");
+        assert_eq!(face.asked().len(), asked, "a field of {length} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_frame_is_not_gathered_without_a_bound() {
+    let face = Face::new();
+    let (_endpoint, connection) = by_hand(&face).await;
+    let (mut to, _from) = within(connection.open_bi()).await.unwrap();
+    // HEADERS of 16 MiB.
+    let mut frame = vec![1];
+    frame.extend_from_slice(&(0x8000_0000_u32 | 16 << 20).to_be_bytes());
+    frame.resize(1 << 20, 0);
+    let writing = async { while to.write_all(&frame).await.is_ok() {} };
+    within(writing).await;
+    within(connection.closed()).await;
+    assert_eq!(face.get("/healthz", None).await.unwrap().status, 200);
 }
 
 #[tokio::test]

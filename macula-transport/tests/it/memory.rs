@@ -371,6 +371,24 @@ async fn a_peer_has_no_more_streams_than_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_offer_is_no_stream_where_there_are_streams() {
+    let mut pair = Pair::new(Network::new(5)).await;
+    for kind in [StreamKind::Lookup, StreamKind::Offered] {
+        let (mut sender, _answers) = pair.near.open(kind).await.unwrap();
+        sender.send(numbered(0, 8)).await.unwrap();
+        match (kind, pair.far_events.next().await) {
+            (StreamKind::Lookup, LinkEvent::Stream(StreamKind::Lookup, ..))
+            | (StreamKind::Offered, LinkEvent::Misbehaved(_)) => {}
+            (kind, event) => panic!("{kind:?} became {event:?}"),
+        }
+    }
+    let LinkEvent::Closed(reason) = pair.far_events.next().await else {
+        panic!("not closed");
+    };
+    assert_eq!(reason.code, ErrorCode::PROTOCOL_VIOLATION);
+}
+
+#[tokio::test(start_paused = true)]
 async fn resets_and_stops_carry_their_codes() {
     let network = Network::new(9);
     network.set_delay(delays(1, 3));
