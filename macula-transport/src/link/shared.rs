@@ -192,6 +192,11 @@ impl Shared {
         first
     }
 
+    /// Whether one of the sides has begun to end the link.
+    pub(super) fn is_ending(&self) -> bool {
+        self.lock().reason.is_some()
+    }
+
     /// Why the link ended, where the carrier says `last`.
     pub(super) fn settle(&self, last: CloseReason) -> CloseReason {
         self.lock().reason.get_or_insert(last).clone()
