@@ -85,7 +85,8 @@ fn section<'a>(
         if line == end {
             return Ok(out);
         }
-        if last || line.is_empty() || line.len() > LINE_LEN {
+        let padded_inside = line.trim_end_matches('=').contains('=');
+        if last || padded_inside || line.is_empty() || line.len() > LINE_LEN {
             return Err("a section is not base64 in lines of 64");
         }
         last = line.len() < LINE_LEN || line.ends_with('=');
@@ -169,6 +170,21 @@ mod tests {
             good.repeat(2),
         ] {
             assert!(decode("X", &bad, 1).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_bits_behind_the_last_byte_are_zero() {
+        let read = |text: &str| {
+            let whole = format!("-----BEGIN X-----\n{text}\n-----END X-----\n");
+            decode("X", &whole, 1).map(|all| all[0].to_vec())
+        };
+        assert_eq!(read("Zg=="), Ok(b"f".to_vec()));
+        assert_eq!(read("Zm8="), Ok(b"fo".to_vec()));
+        for bad in [
+            "Zh==", "Zm9=", "Z===", "====", "Zg=v", "Zg", "Zm9vZ", "Zm8=Zm8=",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 
