@@ -265,7 +265,7 @@ fn terms<'a>(hello: &'a Hello, config: &Config, credentials: &'a dyn Credentials
     }
 }
 
-fn bind(listen: SocketAddr) -> Result<(UdpSocket, SocketAddr), BindError> {
+pub(crate) fn bind(listen: SocketAddr) -> Result<(UdpSocket, SocketAddr), BindError> {
     let failed = |source| failed(listen, source);
     let socket = UdpSocket::bind(listen).map_err(failed)?;
     let local = socket.local_addr().map_err(failed)?;

@@ -20,6 +20,7 @@ mod half;
 mod listener;
 mod place;
 mod session;
+mod socket;
 
 pub(crate) use half::{UnixReader, UnixWriter};
 pub use listener::{UnixIncoming, listen};

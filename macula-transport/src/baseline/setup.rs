@@ -1,6 +1,6 @@
 //! Sockets and TLS of the baseline: the cost of a link's, without its checks of who the peer is.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -28,7 +28,10 @@ pub(super) fn endpoint(
     server: Option<quinn::ServerConfig>,
     config: &Config,
 ) -> Result<quinn::Endpoint, BaselineError> {
-    let socket = UdpSocket::bind(address).map_err(|error| bind_error(address, &error))?;
+    let (socket, _) = crate::endpoint::bind(address).map_err(|error| BaselineError::Bind {
+        address,
+        detail: error.to_string(),
+    })?;
     quinn::Endpoint::new(
         crate::endpoint::endpoint_config(config),
         server,

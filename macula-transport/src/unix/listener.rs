@@ -14,9 +14,10 @@ use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::half::{LinkEnd, Socket, UnixReader, UnixWriter, Use};
+use super::half::{UnixReader, UnixWriter};
 use super::place::{self, Place};
 use super::session::{Session, UnixSession, first_message, reader};
+use super::socket::{LinkEnd, Socket, Use};
 use crate::config::{Config, Hello};
 use crate::credentials::PeerIdentity;
 use crate::error::{BindError, LinkError};

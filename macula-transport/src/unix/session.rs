@@ -13,7 +13,8 @@ use tokio::net::UnixStream;
 use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 
-use super::half::{LinkEnd, Socket, UnixReader, UnixWriter, Use};
+use super::half::{UnixReader, UnixWriter};
+use super::socket::{LinkEnd, Socket, Use};
 use crate::config::{Config, Hello};
 use crate::credentials::PeerIdentity;
 use crate::error::{CloseReason, LinkError};
