@@ -13,9 +13,10 @@ use crate::{InvocationConfig, Slots};
 
 /// Admits incoming calls: the data plane of a callee. Clones share the state.
 ///
-/// A call id of a caller runs at most once. Ids are remembered while they run and for [`InvocationConfig::window`]
-/// after they came in, as long as there is room; behind that, a repeated id is taken for a new call. The state is cut
-/// into shards by caller, each behind a lock that is held for one lookup.
+/// A call id of a caller is answered once, and runs at most once. Ids are remembered while they run and for
+/// [`InvocationConfig::window`] after they came in, as long as there is room; behind that, a repeated id is taken for a
+/// new call. An id that was refused is spent too: its caller may have gone on to another provider by then, and must not
+/// be run here as well. The state is cut into shards by caller, each behind a lock that is held for one lookup.
 #[derive(Clone, Debug)]
 pub struct Invocations {
     shared: Arc<Shared>,
@@ -70,7 +71,7 @@ impl Invocations {
     /// # Errors
     ///
     /// `DEADLINE_EXCEEDED` past the deadline; `CALL_GONE` if the id came before; `BUSY` without a free slot of the
-    /// registration or the node. The call must not run then. After `BUSY` the same id may come again.
+    /// registration or the node. The call must not run then, nor may its id come again.
     pub fn admit(
         &self,
         now: Instant,
@@ -90,10 +91,10 @@ impl Invocations {
         if shard.running.contains(&key) || shard.recent.contains(&key) {
             return Err(shared.refuse(&shared.repeated, ErrorCode::CALL_GONE, REPEATED));
         }
+        shard.remember((now + shared.window).max(deadline), key, shared.max_ids);
         let node = shared.running.take().ok_or_else(busy)?;
         let registration = slots.take().ok_or_else(busy)?;
-        let until = (now + shared.window).max(deadline);
-        shard.remember(until, key, shared.max_ids);
+        shard.running.insert(key);
         drop(shard);
         shared.admitted.fetch_add(1, Ordering::Relaxed);
         Ok(Admission {
@@ -102,6 +103,19 @@ impl Invocations {
             deadline,
             _slots: [node, registration],
         })
+    }
+
+    /// Spends the id of a call that is refused without asking for admission, because nobody serves the procedure or the
+    /// node takes nothing new.
+    pub fn refuse(&self, now: Instant, caller: NodeId, call: CallId, deadline: Instant) {
+        let key = (caller, call);
+        let until = (now + self.shared.window).max(deadline);
+        if let Some(mut shard) = self.shared.shard(&caller) {
+            shard.expire(now);
+            if !shard.recent.contains(&key) {
+                shard.remember(until, key, self.shared.max_ids);
+            }
+        }
     }
 
     /// How many calls run and came, at this moment.
@@ -154,7 +168,6 @@ impl Shard {
         }
         self.order.push_back((until, key));
         self.recent.insert(key);
-        self.running.insert(key);
     }
 }
 

@@ -102,8 +102,12 @@ fn a_registration_takes_as_many_calls_as_it_said() {
     // Another registration has slots of its own.
     assert!(admit(&invocations, &Slots::new(1), 0, 3).is_ok());
     drop(first);
-    // A call that was refused for want of a slot may come again under its id.
-    assert!(admit(&invocations, &slots, 1, 2).is_ok());
+    // A call that was refused may have gone elsewhere, so its id is spent; a new one finds the slot.
+    assert_eq!(
+        admit(&invocations, &slots, 1, 2).unwrap_err(),
+        ErrorCode::CALL_GONE
+    );
+    assert!(admit(&invocations, &slots, 1, 4).is_ok());
     assert_eq!(slots.used(), 0);
     let stats = invocations.stats();
     assert_eq!((stats.running, stats.admitted, stats.busy), (0, 3, 1));
@@ -122,7 +126,23 @@ fn the_node_takes_no_more_calls_than_its_limit() {
     );
     assert_eq!(slots.used(), 2);
     drop(first);
-    assert!(admit(&invocations, &slots, 0, 3).is_ok());
+    assert!(admit(&invocations, &slots, 0, 4).is_ok());
+}
+
+#[test]
+fn a_call_that_was_refused_elsewhere_does_not_run_later() {
+    let (invocations, slots) = (invocations(), Slots::new(10));
+    invocations.refuse(at(0), node_id(1), call(1), at(5_000));
+    assert_eq!(
+        admit(&invocations, &slots, 1, 1).unwrap_err(),
+        ErrorCode::CALL_GONE
+    );
+    assert!(admit(&invocations, &slots, 1, 2).is_ok());
+    // A call that runs is not ended by it.
+    let running = admit(&invocations, &slots, 2, 3).unwrap();
+    invocations.refuse(at(3), node_id(1), call(3), at(5_000));
+    assert_eq!((invocations.stats().running, slots.used()), (1, 1));
+    drop(running);
 }
 
 #[test]
@@ -146,7 +166,7 @@ fn no_call_runs_twice_and_no_slot_is_lost() {
         let (invocations, slots) = (Invocations::new(&config), [Slots::new(2), Slots::new(5)]);
         let mut random = Random::new(seed);
         let mut running: Vec<(usize, Admission)> = Vec::new();
-        let mut ran: BTreeMap<(usize, u8), Instant> = BTreeMap::new();
+        let mut came: BTreeMap<(usize, u8), Instant> = BTreeMap::new();
         let mut now = at(0);
         for _ in 0..500 {
             now = now + Duration::from_millis(random.below(4_000));
@@ -162,7 +182,7 @@ fn no_call_runs_twice_and_no_slot_is_lost() {
                 .iter()
                 .any(|(_, held)| held.caller() == node_id(caller) && held.call() == call(number));
             let window = Duration::from_secs(300);
-            let is_recent = ran
+            let is_recent = came
                 .get(&(caller, number))
                 .is_some_and(|then| *then + window > now);
             let limit = usize::try_from(slots[which].limit()).unwrap();
@@ -178,10 +198,15 @@ fn no_call_runs_twice_and_no_slot_is_lost() {
             match invocations.admit(now, id, call(number), &slots[which], deadline) {
                 Ok(admission) => {
                     assert_eq!(expected, None);
-                    ran.insert((caller, number), now);
+                    came.insert((caller, number), now);
                     running.push((which, admission));
                 }
-                Err(failure) => assert_eq!(Some(failure.code), expected),
+                Err(failure) => {
+                    assert_eq!(Some(failure.code), expected);
+                    if failure.code == ErrorCode::BUSY {
+                        came.insert((caller, number), now);
+                    }
+                }
             }
         }
         drop(running);

@@ -131,15 +131,16 @@ impl Node {
         deadline_ms: u32,
     ) -> bool {
         self.now = now;
+        let deadline = now + Duration::from_millis(u64::from(deadline_ms));
         let table = self.rpc.table();
         let here = table.candidates_here(name);
         let Some(candidate) = here.get(self.random.index(here.len())) else {
+            self.invocations.refuse(now, caller, id, deadline);
             let failure = Failure::new(ErrorCode::NO_SUCH_PROCEDURE, "no such procedure here");
             self.reply(caller, id, Err(failure));
             return false;
         };
         let slots = table.slots(candidate.provider).unwrap().clone();
-        let deadline = now + Duration::from_millis(u64::from(deadline_ms));
         let admission = match self.invocations.admit(now, caller, id, &slots, deadline) {
             Ok(admission) => admission,
             // The repeated call is on a stream of its own, which nobody reads.
