@@ -12,6 +12,10 @@ use crate::credentials::TlsIdentity;
 #[cfg(feature = "http3")]
 use crate::http3::HttpHandler;
 
+/// The largest MTU with which packets are handed to the kernel in groups. If a group is over the limit of a datagram,
+/// all of it fails, which quinn takes for a path that swallows large packets.
+pub(crate) const MAX_OFFLOADED_MTU: u16 = 6_550;
+
 /// The limits and times of an endpoint and of its links.
 ///
 /// The defaults suit a node with up to some hundred peers. A link is given the values that held when its endpoint was
@@ -66,7 +70,11 @@ pub struct Config {
     pub datagram_send_buffer: usize,
     /// How many bytes of datagrams may wait to be read on a link; 64 KiB by default. The oldest are dropped beyond.
     pub datagram_receive_buffer: usize,
-    /// The largest UDP payload that the search for the path's MTU tries, in bytes: 1,200 to 65,527.
+    /// The largest UDP payload that the search for the path's MTU tries, in bytes: 1,200 to 65,527; 6,550 by default.
+    ///
+    /// That is the most with which the kernel still takes ten packets at once (segmentation offload), because those have
+    /// to fit one IPv4 datagram of 65,507 bytes. A larger value turns that off: it pays on loopback and on jumbo frames
+    /// only, and costs much on common Ethernet.
     pub mtu_upper_bound: u16,
     /// The key behind stateless resets. Kept over restarts, it lets a restarted node end links of its former run at
     /// once. `None`, the default, draws a new one.
@@ -117,7 +125,7 @@ impl Default for Config {
             control_outbox_bytes: 1 << 20,
             datagram_send_buffer: 64 << 10,
             datagram_receive_buffer: 64 << 10,
-            mtu_upper_bound: 65_527,
+            mtu_upper_bound: MAX_OFFLOADED_MTU,
             reset_key: None,
             web_identity: None,
             #[cfg(feature = "http3")]

@@ -1,6 +1,7 @@
 //! The QUIC endpoint of a node: one UDP port for links that are dialled and links that are accepted.
 
 mod accept;
+mod congestion;
 mod connection;
 mod dial;
 mod limit;

@@ -207,6 +207,24 @@ impl Outbox {
         }
     }
 
+    /// Resolves when nothing waits: everything pushed so far was taken over by the transport, or the link has closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn idle(&self) {
+        loop {
+            let changed = self.shared.changed.notified();
+            {
+                let state = self.shared.lock();
+                if state.phase != Phase::Open || state.queued == 0 {
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
     /// Whether a frame would be accepted.
     #[must_use]
     pub fn has_room(&self) -> bool {

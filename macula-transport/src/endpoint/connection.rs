@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use macula_wire::ErrorCode;
 
+use super::congestion;
 use crate::config::Config;
 use crate::error::{CloseReason, DatagramError, LinkError};
 use crate::link::{Accepted, Path};
@@ -20,8 +21,10 @@ impl QuicConnection {
         Self(connection)
     }
 
-    /// Allows the streams of a peer that has said who it is.
+    /// Allows a peer that has said who it is its streams and its window.
     pub(super) fn raise_limits(&self, config: &Config) {
+        let window = quinn::VarInt::from_u32(config.connection_receive_window);
+        self.0.set_receive_window(window);
         // The control stream is one of them.
         let streams = config.max_call_streams.saturating_add(1);
         self.0
@@ -75,6 +78,7 @@ impl QuicConnection {
     }
 
     pub(crate) fn close(&self, code: ErrorCode, detail: &str) {
+        congestion::open_window(&self.0);
         self.0.close(number(code), detail.as_bytes());
     }
 

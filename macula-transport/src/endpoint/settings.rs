@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use macula_wire::limit::{FORMAT_MAX_FRAME_LEN, MIN_MAX_FRAME_LEN};
-use quinn::congestion::CubicConfig;
 use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
-use crate::config::Config;
+use super::congestion::Congestion;
+use crate::config::{Config, MAX_OFFLOADED_MTU};
 use crate::error::BindError;
 
 /// How many bidirectional streams a peer may open before it has said who it is.
@@ -17,24 +17,31 @@ const INCOMING_BYTES: u64 = 16 << 10;
 const INCOMING_BYTES_TOTAL: u64 = 1 << 20;
 /// A smaller gain of the path's MTU is not searched for, in bytes.
 const MTU_STEP: u16 = 32;
+/// How many bytes a peer may send ahead of all readers before it has said who it is.
+const WINDOW_BEFORE_HELLO: u32 = 256 << 10;
 /// What every path has to carry (RFC 9000, section 14).
 const MIN_MTU: u16 = 1_200;
 
-/// The settings of every connection of an endpoint.
+/// The settings of connections whose peer is known from the start.
 pub(crate) fn transport_config(config: &Config) -> Arc<TransportConfig> {
+    transport(config, config.connection_receive_window)
+}
+
+fn transport(config: &Config, receive_window: u32) -> Arc<TransportConfig> {
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_BEFORE_HELLO))
         .max_concurrent_uni_streams(VarInt::from_u32(config.max_event_streams))
         .stream_receive_window(VarInt::from_u32(config.stream_receive_window))
-        .receive_window(VarInt::from_u32(config.connection_receive_window))
+        .receive_window(VarInt::from_u32(receive_window))
         .send_window(config.send_window)
         .keep_alive_interval(Some(config.keep_alive))
         .max_idle_timeout(IdleTimeout::try_from(config.idle_timeout).ok())
         .datagram_receive_buffer_size(Some(config.datagram_receive_buffer))
         .datagram_send_buffer_size(config.datagram_send_buffer)
         .mtu_discovery_config(Some(mtu_discovery(config)))
-        .congestion_controller_factory(Arc::new(CubicConfig::default()));
+        .enable_segmentation_offload(config.mtu_upper_bound <= MAX_OFFLOADED_MTU)
+        .congestion_controller_factory(Arc::new(Congestion::default()));
     Arc::new(transport)
 }
 
@@ -61,8 +68,9 @@ pub(crate) fn server_config(
     tls: quinn::crypto::rustls::QuicServerConfig,
 ) -> quinn::ServerConfig {
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
+    let window = config.connection_receive_window.min(WINDOW_BEFORE_HELLO);
     server
-        .transport_config(transport_config(config))
+        .transport_config(transport(config, window))
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(INCOMING_BYTES)
         .incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
