@@ -3,7 +3,7 @@
 mod builder;
 mod entries;
 
-pub use builder::{BatchBuilder, BatchHead, SealedBatch};
+pub use builder::{BY_REFERENCE, BatchBuilder, BatchHead, SealedBatch};
 pub use entries::{Entries, EntriesIter};
 
 use crate::field::record;

@@ -5,9 +5,9 @@ use macula_realm::{Certificate, NodeIdentity, TrustBundle};
 use macula_transport::{Credentials, PeerIdentity, PeerRefused, TlsIdentity};
 use macula_wire::{NodeId, RealmName};
 
-/// A node's certificate and key, and whom it trusts.
+/// A node's certificate and key, and whom it trusts: what the transport's own functions ask for.
 #[derive(Debug)]
-pub(crate) struct RealmCredentials {
+pub struct RealmCredentials {
     own: Certificate,
     trust: TrustBundle,
     label: String,
@@ -15,7 +15,9 @@ pub(crate) struct RealmCredentials {
 }
 
 impl RealmCredentials {
-    pub(crate) fn new(identity: &NodeIdentity, trust: TrustBundle) -> Self {
+    /// Credentials with the key of `identity`, for peers that end in a root of `trust`.
+    #[must_use]
+    pub fn new(identity: &NodeIdentity, trust: TrustBundle) -> Self {
         Self {
             own: identity.certificate().clone(),
             label: trust.label(),

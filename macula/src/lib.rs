@@ -56,6 +56,7 @@ mod time;
 pub use builder::{DEFAULT_PORT, NodeBuilder};
 pub use call::{CallFailure, CallOptions, Invocation, Reply};
 pub use client::{Client, ClientBuilder};
+pub use credentials::RealmCredentials;
 pub use directory::{ConfigError, DirectoryError, LimitsConfig, NodeConfig, NodeDirectory};
 pub use error::Error;
 pub use event::{Delivery, Event, Gap, GapCause};

@@ -98,6 +98,20 @@ impl Publisher {
             .await
     }
 
+    /// Publishes an event whose payload is copied: for small payloads that are made in a buffer of the caller's, this
+    /// needs no allocation. Otherwise as [`publish`](Self::publish).
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it returns, the event was not published.
+    pub async fn publish_copy(&self, payload: &[u8]) -> Result<(), Error> {
+        self.topic.take(&self.plane, &self.key, payload).await
+    }
+
     /// Publishes an event if that needs no waiting.
     ///
     /// # Errors

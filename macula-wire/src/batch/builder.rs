@@ -13,7 +13,7 @@ use crate::varint::MAX_VARINT_LEN;
 use crate::{ContentType, EncodeError, Epoch, NodeId, Sequence, Signature, TopicAlias, varint};
 
 /// Payloads from this length on are sent from where they lie instead of being copied into the batch.
-const BY_REFERENCE: usize = 4_096;
+pub const BY_REFERENCE: usize = 4_096;
 
 /// Events that wait to leave in one batch.
 ///

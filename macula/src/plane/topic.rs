@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use macula_wire::batch::{BatchBuilder, BatchHead};
+use futures::future::select_all;
+use macula_wire::batch::{BY_REFERENCE, BatchBuilder, BatchHead};
 use macula_wire::message::Priority;
 use macula_wire::{ContentType, ErrorCode, SealedBatch, Sequence, limit};
 use tokio::sync::Notify;
@@ -12,6 +13,7 @@ use tokio::sync::Notify;
 use super::Plane;
 use super::counters::add;
 use super::egress::{Feed, Sent};
+use super::links::Attached;
 use super::route::{Receivers, RouteCache};
 use crate::Error;
 use crate::event::Origin;
@@ -46,7 +48,43 @@ pub(crate) struct OwnTopic {
     pub(crate) feed: Feed,
     waiting: Mutex<Waiting>,
     route: RouteCache,
+    /// Told when the batch was taken, so that there is room for more events.
     room: Notify,
+    /// Told when a publisher finds no room, so that the batch need not wait for company.
+    full: Notify,
+}
+
+/// A payload on its way into a batch.
+pub(crate) trait Payload {
+    /// Its length in bytes.
+    fn len(&self) -> usize;
+
+    /// Adds it to a batch.
+    fn push(&self, batch: &mut BatchBuilder);
+}
+
+impl Payload for Bytes {
+    fn len(&self) -> usize {
+        Self::len(self)
+    }
+
+    fn push(&self, batch: &mut BatchBuilder) {
+        if self.len() < BY_REFERENCE {
+            batch.push(self);
+        } else {
+            batch.push_bytes(self.clone());
+        }
+    }
+}
+
+impl Payload for &[u8] {
+    fn len(&self) -> usize {
+        <[u8]>::len(self)
+    }
+
+    fn push(&self, batch: &mut BatchBuilder) {
+        batch.push(self);
+    }
 }
 
 /// Why an event was not taken.
@@ -64,6 +102,7 @@ impl OwnTopic {
             waiting: Mutex::new(Waiting::default()),
             route: RouteCache::default(),
             room: Notify::new(),
+            full: Notify::new(),
         }
     }
 
@@ -80,7 +119,7 @@ impl OwnTopic {
         self: &Arc<Self>,
         plane: &Arc<Plane>,
         key: &BatchKey,
-        payload: &Bytes,
+        payload: &impl Payload,
     ) -> Result<(), NotTaken> {
         if payload.len() > plane.max_payload_len {
             return Err(NotTaken::Refused(too_large(
@@ -93,12 +132,13 @@ impl OwnTopic {
             let fits = waiting.builder.has_room(payload.len(), MAX_BATCH_BYTES)
                 && (waiting.key == *key || waiting.builder.is_empty());
             if !fits {
+                self.full.notify_one();
                 return Err(NotTaken::NoRoom);
             }
             if waiting.builder.is_empty() && waiting.key != *key {
                 waiting.key = key.clone();
             }
-            waiting.builder.push_bytes(payload.clone());
+            payload.push(&mut waiting.builder);
             waiting.next = waiting.next.next();
             !std::mem::replace(&mut waiting.sending, true)
         };
@@ -117,16 +157,16 @@ impl OwnTopic {
         self: &Arc<Self>,
         plane: &Arc<Plane>,
         key: &BatchKey,
-        payload: Bytes,
+        payload: impl Payload,
     ) -> Result<(), Error> {
+        match self.try_take(plane, key, &payload) {
+            Ok(()) => return Ok(()),
+            Err(NotTaken::Refused(error)) => return Err(error),
+            Err(NotTaken::NoRoom) => {}
+        }
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
-            match self.try_take(plane, key, &payload) {
-                Ok(()) => return Ok(()),
-                Err(NotTaken::Refused(error)) => return Err(error),
-                Err(NotTaken::NoRoom) => {}
-            }
             room.as_mut().enable();
             match self.try_take(plane, key, &payload) {
                 Ok(()) => return Ok(()),
@@ -154,6 +194,7 @@ impl OwnTopic {
             let receivers =
                 self.route
                     .resolve(plane, &self.origin.topic, macula_pubsub::Source::Own);
+            self.gather(&receivers).await;
             wait_for_room(&receivers, self.priority()).await;
             let sealed = {
                 let mut waiting = self.lock();
@@ -167,6 +208,34 @@ impl OwnTopic {
             match sealed {
                 Some(sealed) => self.send(plane, &receivers, sealed),
                 None => return,
+            }
+        }
+    }
+
+    /// Lets events come together while every link still has something to write: a batch leaves as soon as one link has
+    /// nothing left, or when it is full. A quiet topic therefore sends at once, and a busy one sends full batches.
+    async fn gather(&self, receivers: &Receivers) {
+        let idle = |attached: &Arc<Attached>| {
+            let outbox = attached
+                .egress(self.priority())
+                .outbox(&attached.link)
+                .clone();
+            Box::pin(async move { outbox.idle().await })
+        };
+        match receivers.links.as_slice() {
+            [] => {}
+            [only] => {
+                let outbox = only.egress(self.priority()).outbox(&only.link);
+                tokio::select! {
+                    () = outbox.idle() => {}
+                    () = self.full.notified() => {}
+                }
+            }
+            several => {
+                tokio::select! {
+                    _ = select_all(several.iter().map(idle)) => {}
+                    () = self.full.notified() => {}
+                }
             }
         }
     }

@@ -1,0 +1,293 @@
+//! The work on Macula: two nodes of one realm, through the public library.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use macula::{
+    CallOptions, Delivery, Node, Overflow, PublishOptions, Publisher, RegisterOptions, Reply,
+    SubscribeOptions,
+};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use super::contestant::{Contestant, pair};
+use super::figures::Figures;
+use super::measure::{Meter, mtu_settled, percentile_us, wall_nanos};
+use super::peer::complete;
+use super::process::{Order, Peer, PeerReport, Ready};
+use super::{System, Task, Workload, failed};
+use crate::cli::exit::Failed;
+use crate::cli::output::Output;
+
+const TOPIC: &str = "bench.events";
+const PROCEDURE: &str = "bench.echo";
+/// The sequence that ends a stream of events.
+const LAST: u64 = u64::MAX;
+/// Calls in flight in the second half of a measurement of calls.
+const IN_FLIGHT: usize = 64;
+/// Events a second in a measurement of latency.
+const RATE: u64 = 1_000;
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Payloads below this length are copied into their batch from one buffer, longer ones handed over.
+const COPIED: usize = 4_096;
+
+async fn node(side: &Contestant, task: &Task) -> Result<Node, Failed> {
+    let builder = Node::builder()
+        .identity(side.identity()?)
+        .trust(side.trust()?)
+        .listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .transport(task.transport())
+        .http(false);
+    Ok(builder.start().await?)
+}
+
+/// The first process: publishes or calls.
+pub(super) async fn measure(task: &Task) -> Result<Figures, Failed> {
+    let (own, other) = pair()?;
+    let own = node(&own, task).await?;
+    let order = Order {
+        task: *task,
+        side: other,
+        dial: Some(own.local_addr()),
+    };
+    let (mut peer, _) = Peer::start(&order).await?;
+    let figures = match task.workload {
+        Workload::Events => events(task, &own, &mut peer).await,
+        Workload::Latency => latency(task, &own, &mut peer).await,
+        Workload::Calls => calls(task, &own, &mut peer).await,
+    };
+    peer.end().await;
+    own.shutdown().await;
+    figures
+}
+
+async fn publisher(own: &Node) -> Result<Publisher, Failed> {
+    tokio::time::timeout(PATIENCE, own.wait_for_subscribers(TOPIC))
+        .await
+        .map_err(|_| failed("events", "the subscriber did not come"))??;
+    mtu_settled(|| mtu(own)).await;
+    Ok(own.publisher(TOPIC, PublishOptions::default())?)
+}
+
+fn mtu(own: &Node) -> u16 {
+    let largest = own.peers().iter().map(|peer| peer.mtu).max();
+    largest.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(0)
+}
+
+/// A payload that begins with its sequence and the time.
+fn payload(size: usize, sequence: u64, nanos: u64) -> BytesMut {
+    let mut bytes = BytesMut::zeroed(size);
+    stamp(&mut bytes, 0, sequence);
+    stamp(&mut bytes, 8, nanos);
+    bytes
+}
+
+fn stamp(bytes: &mut BytesMut, at: usize, value: u64) {
+    if let Some(place) = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+        *place = value.to_be_bytes();
+    }
+}
+
+fn number(payload: &[u8], at: usize) -> u64 {
+    let bytes = payload
+        .get(at..)
+        .and_then(|rest| rest.first_chunk().copied());
+    bytes.map_or(0, u64::from_be_bytes)
+}
+
+async fn events(task: &Task, own: &Node, peer: &mut Peer) -> Result<Figures, Failed> {
+    let publisher = publisher(own).await?;
+    let meter = Meter::start();
+    let until = wall_nanos().saturating_add(task.millis.saturating_mul(1_000_000));
+    let mut sent = 0_u64;
+    let mut buffer = payload(task.size, 0, 0);
+    loop {
+        // The clock is read once for many events, as the bare program does.
+        for _ in 0..64 {
+            stamp(&mut buffer, 0, sent);
+            if task.size < COPIED {
+                publisher.publish_copy(&buffer).await?;
+            } else {
+                publisher.publish(buffer.clone().freeze()).await?;
+            }
+            sent = sent.saturating_add(1);
+        }
+        if wall_nanos() >= until {
+            break;
+        }
+    }
+    publisher.publish(payload(task.size, LAST, 0)).await?;
+    let report = peer.report().await?;
+    let seconds = meter.seconds();
+    let mut figures = meter.figures(seconds, report.received, report.received, mtu(own), &report);
+    figures.lost = sent.saturating_sub(report.received);
+    figures.out_of_order = report.out_of_order;
+    Ok(figures)
+}
+
+async fn latency(task: &Task, own: &Node, peer: &mut Peer) -> Result<Figures, Failed> {
+    let publisher = publisher(own).await?;
+    let meter = Meter::start();
+    let total = RATE.saturating_mul(task.millis) / 1_000;
+    let mut ticks = tokio::time::interval(Duration::from_micros(1_000_000 / RATE));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for sequence in 0..total {
+        ticks.tick().await;
+        publisher
+            .publish(payload(task.size, sequence, wall_nanos()))
+            .await?;
+    }
+    publisher.publish(payload(task.size, LAST, 0)).await?;
+    let report = peer.report().await?;
+    let seconds = meter.seconds();
+    let mut figures = meter.figures(seconds, report.received, report.received, mtu(own), &report);
+    figures.lost = total.saturating_sub(report.received);
+    figures.out_of_order = report.out_of_order;
+    figures.p50_us = report.p50_us;
+    figures.p99_us = report.p99_us;
+    Ok(figures)
+}
+
+async fn calls(task: &Task, own: &Node, peer: &mut Peer) -> Result<Figures, Failed> {
+    let arguments = payload(task.size, 0, 0).freeze();
+    let served = async {
+        // The offer of the other node arrives a moment after its link.
+        while own
+            .call(PROCEDURE, arguments.clone(), CallOptions::default())
+            .await
+            .is_err()
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, served)
+        .await
+        .map_err(|_| failed("calls", "the procedure was not offered"))?;
+    mtu_settled(|| mtu(own)).await;
+    let meter = Meter::start();
+    let half = task.duration() / 2;
+    let mut nanos = one_by_one(own, &arguments, half).await?;
+    nanos.sort_unstable();
+    let (answered, seconds) = in_flight(own, &arguments, half).await?;
+    let cpu = meter.cpu();
+    peer.finish_work();
+    let report = peer.report().await?;
+    let total = answered.saturating_add(u64::try_from(nanos.len()).unwrap_or(u64::MAX));
+    let mut figures = meter.figures(seconds, answered, total, mtu(own), &report);
+    figures.cpu_s_per_million = super::measure::float(cpu.saturating_add(report.cpu_nanos))
+        / 1e3
+        / super::measure::float(total.max(1));
+    figures.p50_us = percentile_us(&nanos, 0.5);
+    figures.p99_us = percentile_us(&nanos, 0.99);
+    Ok(figures)
+}
+
+async fn one_by_one(own: &Node, arguments: &Bytes, time: Duration) -> Result<Vec<u64>, Failed> {
+    let mut nanos = Vec::new();
+    let until = wall_nanos().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    let mut now = wall_nanos();
+    while now < until {
+        let reply = own
+            .call(PROCEDURE, arguments.clone(), CallOptions::default())
+            .await?;
+        if reply.payload != *arguments {
+            return Err(failed("calls", "another answer than was asked for"));
+        }
+        let after = wall_nanos();
+        nanos.push(after.saturating_sub(now));
+        now = after;
+    }
+    Ok(nanos)
+}
+
+async fn in_flight(own: &Node, arguments: &Bytes, time: Duration) -> Result<(u64, f64), Failed> {
+    let meter = Meter::start();
+    let until = wall_nanos().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    let mut callers = JoinSet::new();
+    for _ in 0..IN_FLIGHT {
+        let (own, arguments) = (own.clone(), arguments.clone());
+        callers.spawn(async move {
+            let mut answered = 0_u64;
+            while wall_nanos() < until {
+                own.call(PROCEDURE, arguments.clone(), CallOptions::default())
+                    .await?;
+                answered = answered.saturating_add(1);
+            }
+            Ok::<u64, macula::Error>(answered)
+        });
+    }
+    let mut answered = 0_u64;
+    while let Some(caller) = callers.join_next().await {
+        let count = caller.map_err(|error| failed("calls", error))??;
+        answered = answered.saturating_add(count);
+    }
+    Ok((answered, meter.seconds()))
+}
+
+/// The second process: subscribes or serves.
+pub(super) async fn serve(
+    order: &Order,
+    output: Output,
+    done: impl Future<Output = ()>,
+) -> Result<(), Failed> {
+    debug_assert_eq!(order.task.system, System::Macula);
+    let own = node(&order.side, &order.task).await?;
+    let meter = Meter::start();
+    let dial = order
+        .dial
+        .ok_or_else(|| failed("the order", "no address"))?;
+    if order.task.workload == Workload::Calls {
+        let echo =
+            |invocation: macula::Invocation| async move { Ok(Reply::bytes(invocation.payload)) };
+        let served = own
+            .register(PROCEDURE, RegisterOptions::default(), echo)
+            .await?;
+        own.connect(dial).await?;
+        output.object(&Ready { listen: None })?;
+        done.await;
+        output.object(&complete(PeerReport::default(), meter.cpu()))?;
+        drop(served);
+    } else {
+        // Nothing may be dropped here: what is lost is to be lost on the way.
+        let options = SubscribeOptions::default()
+            .overflow(Overflow::Block)
+            .max_events(16_384)
+            .max_bytes(16 << 20);
+        let mut subscription = own.subscribe(TOPIC, options).await?;
+        own.connect(dial).await?;
+        output.object(&Ready { listen: None })?;
+        let report = receive(&mut subscription, order.task.workload).await;
+        output.object(&complete(report, meter.cpu()))?;
+        done.await;
+    }
+    own.shutdown().await;
+    Ok(())
+}
+
+async fn receive(subscription: &mut macula::Subscription, workload: Workload) -> PeerReport {
+    let mut report = PeerReport::default();
+    let mut next = 0_u64;
+    let mut nanos = Vec::new();
+    while let Some(delivery) = subscription.next().await {
+        let Delivery::Event(event) = delivery else {
+            continue;
+        };
+        let sequence = number(event.payload(), 0);
+        if sequence == LAST {
+            break;
+        }
+        if sequence != next {
+            report.out_of_order = report.out_of_order.saturating_add(1);
+        }
+        next = sequence.saturating_add(1);
+        report.received = report.received.saturating_add(1);
+        if workload == Workload::Latency {
+            nanos.push(wall_nanos().saturating_sub(number(event.payload(), 8)));
+        }
+    }
+    nanos.sort_unstable();
+    report.p50_us = percentile_us(&nanos, 0.5);
+    report.p99_us = percentile_us(&nanos, 0.99);
+    report
+}
