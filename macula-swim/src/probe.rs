@@ -148,6 +148,19 @@ mod tests {
     }
 
     #[test]
+    fn each_round_has_an_order_of_its_own() {
+        let mut random = Random::new(3);
+        let mut probes = Probes::new(&mut random);
+        let nodes: Vec<_> = (0..20).map(node_id).collect();
+        let mut round = || {
+            probes.begin_round(nodes.iter().copied(), &mut random);
+            std::iter::from_fn(|| probes.turn()).collect::<Vec<_>>()
+        };
+        let (first, second) = (round(), round());
+        assert!(first != nodes && second != nodes && first != second);
+    }
+
+    #[test]
     fn a_newcomer_behind_a_finished_round_is_kept() {
         let mut random = Random::new(2);
         let mut probes = Probes::new(&mut random);

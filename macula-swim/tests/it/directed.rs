@@ -212,21 +212,63 @@ fn the_dead_are_told_and_may_come_back() {
 #[test]
 fn a_lost_link_is_looked_into_and_is_no_death() {
     let mut bench = Bench::new(4);
-    bench.unlink(1);
+    // The lower of two ids asks for the link at once.
+    let lost = (1..5).find(|n| node_id(*n) > node_id(0)).unwrap();
+    bench.unlink(lost);
     let asked = bench.requests();
     assert_eq!(asked.len(), 3, "others are asked at once");
-    assert_eq!(bench.state(1), Some(State::Alive));
-    let probe = asked[0].1.probe;
-    bench.hear(2, ack(probe, 1));
-    bench.pass(millis(900), |_| true);
-    assert_eq!(bench.state(1), Some(State::Alive));
-    bench.pass(millis(12_000), |_| true);
+    assert_eq!(bench.state(lost), Some(State::Alive));
+    let (helper, probe) = (asked[0].0, asked[0].1.probe);
+    let helper = (1..5).find(|n| node_id(*n) == helper).unwrap();
+    bench.pass(millis(200), |_| true);
+    let node = node_id(lost);
     let connects =
-        |output: &&Output| matches!(output, Output::Connect { node, .. } if *node == node_id(1));
-    assert!(
-        bench.log.iter().filter(connects).count() >= 1,
-        "the link is wanted back"
-    );
+        |output: &Output| matches!(output, Output::Connect { node: to, .. } if *to == node);
+    assert!(bench.log.iter().any(connects), "the link is wanted back");
+    bench.hear(helper, ack(probe, lost));
+    bench.pass(millis(900), |_| true);
+    assert_eq!(bench.state(lost), Some(State::Alive));
+}
+
+#[test]
+fn a_probe_that_is_late_is_tried_on_the_way_on_which_nothing_is_lost() {
+    let mut bench = Bench::new(3);
+    let reliable = |bench: &Bench| {
+        let to = node_id(1);
+        let ping = |output: &&Output| matches!(output, Output::Send { to: peer, class: Class::Reliable, body: Body::SwimPing(_) } if *peer == to);
+        bench.log.iter().filter(ping).count()
+    };
+    bench.pinged(1);
+    bench.pass(millis(480), |other| other != 1);
+    assert_eq!(reliable(&bench), 0);
+    bench.pass(millis(20), |other| other != 1);
+    assert_eq!(reliable(&bench), 1);
+}
+
+#[test]
+fn an_accusation_is_checked_before_its_time_is_up() {
+    // Among forty, it is nobody's turn so soon.
+    let mut bench = Bench::new(40);
+    bench.news(2, vec![suspect(&record(1, EPOCH, 0, false), 2)]);
+    bench.pass(millis(2_900), |other| other != 1);
+    assert_eq!(bench.state(1), Some(State::Suspect));
+    bench.pass(millis(1_000), |other| other != 1);
+    assert_eq!(bench.state(1), Some(State::Dead));
+}
+
+#[test]
+fn the_membership_is_compared_now_and_then() {
+    let mut bench = Bench::new(3);
+    let asked = |bench: &Bench| {
+        let bodies = (1..4).flat_map(|number| bench.sent_to(number));
+        bodies
+            .filter(|body| matches!(body, Body::SwimJoin(_)))
+            .count()
+    };
+    bench.pass(millis(29_000), |_| true);
+    assert_eq!(asked(&bench), 0);
+    bench.pass(millis(32_000), |_| true);
+    assert!(asked(&bench) > 0);
 }
 
 #[test]

@@ -257,6 +257,14 @@ fn only_members_accuse() {
     let subject = record(1, EPOCH, 0, false);
     bench.news(2, vec![suspect(&subject, 9), suspect(&subject, 1)]);
     assert_eq!(bench.state(1), Some(State::Alive));
+    let gone = record(3, EPOCH, 1, true);
+    bench.news(2, vec![Update::Record(record(3, EPOCH, 0, false))]);
+    bench.news(2, vec![Update::Record(gone), suspect(&subject, 3)]);
+    assert_eq!(
+        bench.state(1),
+        Some(State::Alive),
+        "who is gone accuses nobody"
+    );
     bench.news(2, vec![suspect(&subject, 2)]);
     assert_eq!(bench.state(1), Some(State::Suspect));
 }
