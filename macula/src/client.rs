@@ -30,6 +30,9 @@ use crate::queue::{Queue, SubscribeOptions};
 use crate::subscription::Subscription;
 use crate::{Error, PeerInfo};
 
+/// How long a machine may let a change wait for others, at most.
+const SETTLE_AT_MOST: std::time::Duration = std::time::Duration::from_millis(5);
+
 /// A link to a member, and what this process does through it. Cloning shares the link.
 ///
 /// Dropping the last handle closes the link; [`close`](Self::close) waits for what was published to leave first.
@@ -351,9 +354,24 @@ impl Client {
 
     /// Puts the tables of the local machines in place. What they announce is said to the member by requests.
     fn settle(&self, machines: &mut Machines) {
+        self.take_tables(machines);
+        // Nobody drives these machines by a timer: a change that waits for others to come takes effect here.
+        let soon = self.0.plane.clock.now() + SETTLE_AT_MOST;
+        let is_soon = |at: &macula_wire::Instant| *at <= soon;
+        if let Some(at) = machines.pubsub.poll_timeout().filter(is_soon) {
+            machines.pubsub.handle_timeout(at);
+        }
+        if let Some(at) = machines.rpc.poll_timeout().filter(is_soon) {
+            machines.rpc.handle_timeout(at);
+        }
+        self.take_tables(machines);
+        self.0.plane.changed();
+    }
+
+    fn take_tables(&self, machines: &mut Machines) {
         while let Some(output) = machines.pubsub.poll_output() {
             if let macula_pubsub::Output::Table(table) = output {
-                self.0.plane.table.store(table);
+                self.0.plane.replace_table(table);
             }
         }
         while let Some(output) = machines.rpc.poll_output() {
@@ -361,7 +379,6 @@ impl Client {
                 self.0.plane.providers.store(table);
             }
         }
-        self.0.plane.changed();
     }
 
     async fn request(&self, body: impl FnOnce(RequestId) -> Body) -> Result<(), Error> {

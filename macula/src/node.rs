@@ -42,8 +42,8 @@ use crate::{Error, NodeStats};
 
 /// How long a shutdown waits for what was published to leave, at most.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a node that leaves stays to let others hear of it.
-const LEAVE_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long a node that leaves keeps its links, so that its goodbye arrives.
+const LEAVE_DELAY: Duration = Duration::from_millis(300);
 
 /// A member of a realm, running in this process. Cloning shares the node.
 ///
@@ -486,7 +486,7 @@ impl Node {
             .run(|machine, now| machine.swim_mut().leave(now))
             .await;
         if left.is_ok() {
-            tokio::time::sleep(LEAVE_TIMEOUT.min(Duration::from_millis(300))).await;
+            tokio::time::sleep(LEAVE_DELAY).await;
         }
         self.0
             .endpoint

@@ -138,6 +138,14 @@ impl Plane {
         self.tables_changed.notify_waiters();
     }
 
+    /// Forwards by `table` from here on. What nobody here is owed any more is not followed either, so that a later
+    /// subscriber is not told of gaps from before its time.
+    pub(crate) fn replace_table(&self, table: Arc<Table>) {
+        self.forwarder.retain(&table);
+        self.table.store(table);
+        self.changed();
+    }
+
     /// Waits until somebody is owed `topic`.
     pub(crate) async fn wait_for_subscribers(&self, topic: &Topic) {
         let route = RouteCache::default();

@@ -18,8 +18,6 @@ pub struct PublishOptions {
     pub content: ContentType,
     /// The class that the events travel in; by default [`Priority::Normal`]. One topic has one class on a node.
     pub priority: Priority,
-    /// How long an event is worth delivering, in milliseconds; by default for ever.
-    pub ttl_ms: Option<u32>,
 }
 
 impl Default for PublishOptions {
@@ -27,7 +25,6 @@ impl Default for PublishOptions {
         Self {
             content: ContentType::Bytes,
             priority: Priority::Normal,
-            ttl_ms: None,
         }
     }
 }
@@ -68,7 +65,7 @@ impl Publisher {
             topic: own,
             key: BatchKey {
                 content: options.content,
-                ttl_ms: options.ttl_ms,
+                ttl_ms: None,
             },
         })
     }

@@ -1,4 +1,8 @@
 //! `macula bench`: how fast events and calls are between two processes, beside bare quinn in the same run.
+#![expect(
+    clippy::doc_paragraphs_missing_punctuation,
+    reason = "help texts of options end without one"
+)]
 
 mod contestant;
 mod figures;
@@ -43,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = value_parser!(u32).range(1..=9))]
     rounds: u32,
     /// The largest UDP payload that path MTU discovery tries, the same for both
-    #[arg(long, default_value_t = 65_527, value_name = "BYTES", value_parser = value_parser!(u16).range(1_200..=65_527))]
+    #[arg(long, default_value_t = 6_550, value_name = "BYTES", value_parser = value_parser!(u16).range(1_200..=65_527))]
     mtu: u16,
 }
 
@@ -84,8 +88,13 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) const fn duration(&self) -> Duration {
+    const fn duration(&self) -> Duration {
         Duration::from_millis(self.millis)
+    }
+
+    /// Half of it, for a measurement of two parts.
+    const fn half(&self) -> Duration {
+        Duration::from_millis(self.millis / 2)
     }
 
     /// The transport's settings, the same for both systems.

@@ -92,22 +92,25 @@ impl Sink<NodeOutput> for Outputs {
             NodeOutput::Send { to, class, body } => self.send(to, class, body),
             NodeOutput::Connect { node, addresses } => self.connect(node, addresses),
             NodeOutput::Table(table) => {
-                self.plane.table.store(table);
-                self.plane.changed();
+                self.plane.replace_table(table);
             }
             NodeOutput::Providers(table) => self.plane.providers.store(table),
             NodeOutput::Member(event) => self.member(event),
-            NodeOutput::Disconnect(node) => {
+            NodeOutput::Disconnect { node, code, detail } => {
                 if let Some(attached) = self.plane.links.member(&node) {
-                    attached
-                        .link
-                        .close(ErrorCode::UNREACHABLE, "taken for dead");
+                    attached.link.close(code, detail);
                 }
             }
             NodeOutput::Lost(node) => self.plane.publisher_lost(node),
             NodeOutput::Misbehaved { peer, offence } => {
                 add(&self.plane.counters.misbehaved, 1);
                 tracing::warn!(peer = %peer.short(), offence, "a peer broke a rule");
+            }
+            NodeOutput::Superseded { epoch } => {
+                tracing::error!(
+                    %epoch,
+                    "a later run of this node is known: the clock was set back, or its key is in use elsewhere"
+                );
             }
         }
     }

@@ -39,60 +39,76 @@ impl LinkRunner {
 
     async fn run_member(&self, attached: Arc<Attached>, mut receiver: LinkReceiver) {
         let peer = attached.link.peer().node;
-        match self.plane.links.admit_member(self.plane.node(), &attached) {
-            Admission::Surplus => {
-                return attached
-                    .link
-                    .close(ErrorCode::OK, "another link to this node is up");
-            }
-            Admission::Admitted { replaced } => {
-                if let Some(old) = replaced {
-                    old.link.close(ErrorCode::OK, "replaced by another link");
-                }
-            }
+        if !self.admit(&attached).await {
+            return;
         }
-        self.plane.changed();
-        tracing::info!(peer = %peer.short(), path = %attached.link.path(), "link up");
-        let now = self.plane.clock.now();
-        self.control
-            .input(
-                now,
-                NodeInput::LinkUp {
-                    peer,
-                    epoch: attached.link.epoch(),
-                },
-            )
-            .await;
-        let joining = self.control.clone();
-        joining.run_later(move |machine, now| {
+        self.control.run_later(move |machine, now| {
             if let Err(error) = machine.swim_mut().join(now, peer) {
                 tracing::debug!(%error, "not joining by this peer");
             }
         });
-        loop {
-            match receiver.next().await {
-                LinkEvent::Control(message) => self.member_message(peer, message.body).await,
-                LinkEvent::Datagram(frame) => match Message::decode(&frame) {
-                    Ok(message) => self.member_message(peer, message.body).await,
-                    Err(error) => self.misbehaved(peer, &error.to_string()),
-                },
-                LinkEvent::Events(priority, stream) => self.events(&attached, priority, stream),
-                LinkEvent::Stream(kind, sender, stream) => {
-                    self.stream(&attached, kind, sender, stream);
-                }
-                LinkEvent::Misbehaved(error) => self.misbehaved(peer, &error.to_string()),
-                LinkEvent::Closed(reason) => {
-                    tracing::info!(peer = %peer.short(), %reason, "link closed");
-                    break;
-                }
-                _ => {}
+        while self.member_event(&attached, receiver.next().await).await {}
+        self.dismiss(&attached).await;
+    }
+
+    /// Makes the link that of its member, unless the member has a better one. Whether it did.
+    async fn admit(&self, attached: &Arc<Attached>) -> bool {
+        let peer = attached.link.peer().node;
+        let turn = self.plane.links.turn().await;
+        let own = self.plane.node();
+        match self.plane.links.admit_member(&turn, own, attached) {
+            Admission::Surplus => {
+                let detail = "another link to this node is up";
+                attached.link.close(ErrorCode::OK, detail);
+                return false;
             }
+            Admission::Admitted { replaced: None } => {}
+            Admission::Admitted {
+                replaced: Some(old),
+            } => old.link.close(ErrorCode::OK, "replaced by another link"),
         }
-        if self.plane.links.remove_member(&peer, attached.link.id()) {
+        self.plane.changed();
+        tracing::info!(peer = %peer.short(), path = %attached.link.path(), "link up");
+        let now = self.plane.clock.now();
+        let epoch = attached.link.epoch();
+        let up = NodeInput::LinkUp { peer, epoch };
+        self.control.input(now, up).await;
+        true
+    }
+
+    /// The link has closed.
+    async fn dismiss(&self, attached: &Attached) {
+        let peer = attached.link.peer().node;
+        let turn = self.plane.links.turn().await;
+        let id = attached.link.id();
+        if self.plane.links.remove_member(&turn, &peer, id) {
             self.plane.changed();
             let now = self.plane.clock.now();
             self.control.input(now, NodeInput::LinkDown(peer)).await;
         }
+    }
+
+    /// Takes in what comes by the link of a member. Whether more may come.
+    async fn member_event(&self, attached: &Arc<Attached>, event: LinkEvent) -> bool {
+        let peer = attached.link.peer().node;
+        match event {
+            LinkEvent::Control(message) => self.member_message(peer, message.body).await,
+            LinkEvent::Datagram(frame) => match Message::decode(&frame) {
+                Ok(message) => self.member_message(peer, message.body).await,
+                Err(error) => self.misbehaved(peer, &error.to_string()),
+            },
+            LinkEvent::Events(priority, stream) => self.events(attached, priority, stream),
+            LinkEvent::Stream(kind, sender, stream) => {
+                self.stream(attached, kind, sender, stream);
+            }
+            LinkEvent::Misbehaved(error) => self.misbehaved(peer, &error.to_string()),
+            LinkEvent::Closed(reason) => {
+                tracing::info!(peer = %peer.short(), %reason, "link closed");
+                return false;
+            }
+            _ => {}
+        }
+        true
     }
 
     /// Signatures are checked here, before the machine sees the message.

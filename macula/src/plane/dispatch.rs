@@ -47,7 +47,7 @@ pub(crate) async fn serve(
     let call = request.call;
     let answer = tokio::select! {
         answer = answer(&plane, &attached, request) => answer,
-        () = cancelled(&mut receiver) => return sender.reset(ErrorCode::CANCELED),
+        () = cancelled(&mut receiver, &mut sender) => return sender.reset(ErrorCode::CANCELED),
     };
     let body = match answer {
         Ok(mut result) => {
@@ -75,8 +75,9 @@ async fn first(receiver: &mut FrameReceiver) -> Option<RpcCall> {
     }
 }
 
-/// Waits until the caller takes the call back: by RPC_CANCEL, by a reset, or by ending its side.
-async fn cancelled(receiver: &mut FrameReceiver) {
+/// Waits until the caller takes the call back: by RPC_CANCEL, by a reset of its side, or by wanting no answer. That it
+/// has nothing more to send is no cancellation.
+async fn cancelled(receiver: &mut FrameReceiver, sender: &mut FrameSender) {
     loop {
         match receiver.next().await {
             Ok(Some(frame)) => {
@@ -85,7 +86,11 @@ async fn cancelled(receiver: &mut FrameReceiver) {
                     return;
                 }
             }
-            Ok(None) | Err(_) => return,
+            Ok(None) => {
+                sender.stopped().await;
+                return;
+            }
+            Err(_) => return,
         }
     }
 }

@@ -1,13 +1,21 @@
 //! Sending events by one link: what was announced on it, and what was dropped.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use macula_transport::{Link, OutFrame, Outbox, OutboxError};
 use macula_wire::message::{Alias, Message, Priority};
-use macula_wire::{Epoch, NodeId, Sequence, Topic, TopicAlias};
+use macula_wire::{Epoch, Instant, NodeId, Sequence, Topic, TopicAlias};
+
+/// How long a publisher waits for a link that takes nothing before its events are dropped for that link.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// The same for a link that was given up on not long ago.
+const SHORT_PATIENCE: Duration = Duration::from_millis(5);
+/// How long "not long ago" is, in milliseconds.
+const PROBATION_MS: u64 = 10_000;
 
 /// What a receiver has to know before it can read the batches of a publisher and topic.
 #[derive(Debug)]
@@ -43,6 +51,8 @@ pub(crate) struct Egress {
     progress: Mutex<BTreeMap<Key, Progress>>,
     owes_notice: AtomicBool,
     lagging: AtomicBool,
+    /// When the link was last given up on, in milliseconds of the plane's clock; 0 for never.
+    given_up_ms: AtomicU64,
 }
 
 /// What became of a batch.
@@ -59,6 +69,7 @@ impl Egress {
             progress: Mutex::new(BTreeMap::new()),
             owes_notice: AtomicBool::new(false),
             lagging: AtomicBool::new(false),
+            given_up_ms: AtomicU64::new(0),
         }
     }
 
@@ -66,18 +77,31 @@ impl Egress {
         link.events(self.priority)
     }
 
-    /// Whether publishers should wait for this link: it has no room and was not given up on.
-    pub(crate) fn is_congested(&self, link: &Link) -> bool {
+    /// Waits for room, as long as the link deserves it: 250 ms, or 5 ms if it was given up on within the last ten
+    /// seconds, and not at all while it is. A link that takes nothing in that time is given up on: its events are
+    /// dropped until its outbox has drained to half, and nobody waits for it.
+    pub(crate) async fn wait_for_room(&self, link: &Link, now: Instant) {
         let outbox = self.outbox(link);
-        if outbox.has_room() {
-            return false;
+        if outbox.has_room() || self.lagging.load(Ordering::Relaxed) {
+            return;
         }
-        !self.lagging.load(Ordering::Relaxed)
+        let now_ms = now.as_nanos() / 1_000_000;
+        let given_up = self.given_up_ms.load(Ordering::Relaxed);
+        let on_probation = given_up != 0 && now_ms.saturating_sub(given_up) < PROBATION_MS;
+        let patience = if on_probation {
+            SHORT_PATIENCE
+        } else {
+            PATIENCE
+        };
+        if tokio::time::timeout(patience, outbox.room()).await.is_err() {
+            self.given_up_ms.store(now_ms.max(1), Ordering::Relaxed);
+            self.lagging.store(true, Ordering::Relaxed);
+        }
     }
 
-    /// Gives the link up until its outbox has drained to half: its events are dropped and nobody waits for it.
-    pub(crate) fn give_up(&self) {
-        self.lagging.store(true, Ordering::Relaxed);
+    /// Whether a link that was given up on has caught up.
+    fn has_recovered(outbox: &Outbox) -> bool {
+        outbox.queued_bytes() <= outbox.max_bytes() / 2
     }
 
     /// Sends `count` events from `base` on, whose encoding is `frame`.
@@ -96,7 +120,7 @@ impl Egress {
             .or_insert_with(|| Progress::new(feed, base));
         progress.next = base.plus(count);
         let recovering = self.lagging.load(Ordering::Relaxed);
-        if recovering && !outbox.has_room() {
+        if recovering && !Self::has_recovered(outbox) {
             self.owes_notice.store(true, Ordering::Relaxed);
             return Sent::Dropped;
         }
@@ -128,7 +152,7 @@ impl Egress {
             }
         }
         self.owes_notice.store(false, Ordering::Relaxed);
-        if outbox.has_room() {
+        if Self::has_recovered(outbox) {
             self.lagging.store(false, Ordering::Relaxed);
         }
     }

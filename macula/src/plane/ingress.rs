@@ -47,6 +47,8 @@ pub(crate) struct Ingress {
     source: Source,
     priority: Priority,
     announced: BTreeMap<(NodeId, Epoch, TopicAlias), Arc<Announced>>,
+    /// The latest run of each publisher; numbers of earlier ones are forgotten.
+    epochs: BTreeMap<NodeId, Epoch>,
 }
 
 impl Ingress {
@@ -61,6 +63,7 @@ impl Ingress {
             source,
             priority,
             announced: BTreeMap::new(),
+            epochs: BTreeMap::new(),
         }
     }
 
@@ -119,9 +122,7 @@ impl Ingress {
                 });
             }
             None => {
-                self.announced.retain(|(publisher, epoch, _), _| {
-                    *publisher != alias.publisher || *epoch >= alias.epoch
-                });
+                self.forget_earlier_runs(&alias);
                 self.announced
                     .insert(key, Arc::new(self.announce(&alias, proof)));
             }
@@ -146,6 +147,16 @@ impl Ingress {
             }
         }
         Ok(())
+    }
+
+    fn forget_earlier_runs(&mut self, alias: &Alias) {
+        let latest = self.epochs.entry(alias.publisher).or_insert(alias.epoch);
+        if *latest < alias.epoch {
+            *latest = alias.epoch;
+            self.announced.retain(|(publisher, epoch, _), _| {
+                *publisher != alias.publisher || *epoch >= alias.epoch
+            });
+        }
     }
 
     fn announce(&self, alias: &Alias, proof: Proof) -> Announced {
@@ -224,7 +235,7 @@ impl Ingress {
         let Some(skip) = self.accept(&announced, &batch, count) else {
             return Ok(());
         };
-        wait_for_room(&receivers, self.priority).await;
+        wait_for_room(&self.plane, &receivers, self.priority).await;
         self.plane
             .deliver(&announced.origin, &batch, skip, &receivers);
         self.forward(&announced, &batch, frame, count, &receivers);

@@ -1,12 +1,13 @@
 //! The links that are up, for everybody who sends.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use macula_pubsub::SessionId;
 use macula_transport::{Link, LinkId, Side};
 use macula_wire::NodeId;
 use macula_wire::message::{Priority, Role};
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::egress::Egress;
 
@@ -67,7 +68,16 @@ pub(crate) enum Admission {
 pub(crate) struct Links {
     members: RwLock<BTreeMap<NodeId, Arc<Attached>>>,
     sessions: RwLock<BTreeMap<SessionId, Arc<Attached>>>,
-    admitting: Mutex<()>,
+    turns: Mutex<()>,
+}
+
+/// The right to say which link of a member is the present one.
+///
+/// Whoever has it tells the machine before giving it up, so that the machine hears of links in the order in which they
+/// came and went.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    _guard: MutexGuard<'a, ()>,
 }
 
 impl Links {
@@ -97,6 +107,13 @@ impl Links {
         all
     }
 
+    /// Waits for the turn to change the links of members. Cancel safe.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        Turn {
+            _guard: self.turns.lock().await,
+        }
+    }
+
     /// Adds a client's link.
     pub(crate) fn admit_session(&self, session: SessionId, attached: Arc<Attached>) {
         let mut sessions = self
@@ -111,11 +128,12 @@ impl Links {
     /// A newer run of the peer wins. Within one run, two nodes that dialled each other at the same time have to drop
     /// the same link: the one dialled by the smaller id stays. A second link from the same dialler replaces the
     /// first, which it has given up.
-    pub(crate) fn admit_member(&self, own: NodeId, attached: &Arc<Attached>) -> Admission {
-        let _turn = self
-            .admitting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn admit_member(
+        &self,
+        _: &Turn<'_>,
+        own: NodeId,
+        attached: &Arc<Attached>,
+    ) -> Admission {
         let peer = attached.link.peer().node;
         let present = self
             .member(&peer)
@@ -140,7 +158,7 @@ impl Links {
     }
 
     /// Removes a member's link, if it is still this one. Whether it was.
-    pub(crate) fn remove_member(&self, node: &NodeId, link: LinkId) -> bool {
+    pub(crate) fn remove_member(&self, _: &Turn<'_>, node: &NodeId, link: LinkId) -> bool {
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
         let present = members
             .get(node)

@@ -1,7 +1,6 @@
 //! A topic that this process publishes on.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::select_all;
@@ -17,9 +16,6 @@ use super::links::Attached;
 use super::route::{Receivers, RouteCache};
 use crate::Error;
 use crate::event::Origin;
-
-/// How long a publisher waits for a link that takes nothing before its events are dropped for that link.
-const STALL_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How many payload bytes a batch collects before its publisher waits.
 const MAX_BATCH_BYTES: usize = 64 << 10;
@@ -195,7 +191,7 @@ impl OwnTopic {
                 self.route
                     .resolve(plane, &self.origin.topic, macula_pubsub::Source::Own);
             self.gather(&receivers).await;
-            wait_for_room(&receivers, self.priority()).await;
+            wait_for_room(plane, &receivers, self.priority()).await;
             let sealed = {
                 let mut waiting = self.lock();
                 let sealed = self.seal(&mut waiting);
@@ -277,19 +273,16 @@ impl OwnTopic {
     }
 }
 
-/// Waits for each receiver that may still be waited for. One that takes nothing for 250 ms is given up on.
-pub(crate) async fn wait_for_room(receivers: &Receivers, priority: Priority) {
+/// Waits for each receiver that may still be waited for; see [`Egress::wait_for_room`](super::egress::Egress::wait_for_room).
+pub(crate) async fn wait_for_room(plane: &Plane, receivers: &Receivers, priority: Priority) {
     for queue in &receivers.queues {
         queue.ready().await;
     }
     for attached in &receivers.links {
         let egress = attached.egress(priority);
-        if egress.is_congested(&attached.link) {
-            let room = egress.outbox(&attached.link).room();
-            if tokio::time::timeout(STALL_TIMEOUT, room).await.is_err() {
-                egress.give_up();
-            }
-        }
+        egress
+            .wait_for_room(&attached.link, plane.clock.now())
+            .await;
     }
 }
 

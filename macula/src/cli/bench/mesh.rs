@@ -166,7 +166,7 @@ async fn calls(task: &Task, own: &Node, peer: &mut Peer) -> Result<Figures, Fail
         .map_err(|_| failed("calls", "the procedure was not offered"))?;
     mtu_settled(|| mtu(own)).await;
     let meter = Meter::start();
-    let half = task.duration() / 2;
+    let half = task.half();
     let mut nanos = one_by_one(own, &arguments, half).await?;
     nanos.sort_unstable();
     let (answered, seconds) = in_flight(own, &arguments, half).await?;

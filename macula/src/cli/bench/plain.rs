@@ -94,7 +94,7 @@ async fn calls(task: &Task, client: &Arc<Client>, peer: &mut Peer) -> Result<Fig
     let arguments = Bytes::from(vec![0; task.size]);
     client.call(arguments.clone()).await.map_err(broken)?;
     let meter = Meter::start();
-    let half = task.duration() / 2;
+    let half = task.half();
     let mut nanos = Vec::new();
     let until = end(half);
     let mut now = wall_nanos();
