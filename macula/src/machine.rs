@@ -11,7 +11,7 @@ use macula_pubsub::{PubSub, Table};
 use macula_rpc::{ProviderTable, Rpc};
 use macula_swim::{Class, Swim};
 use macula_wire::message::{Body, SignedRecord};
-use macula_wire::{Epoch, Instant, Machine, NodeId};
+use macula_wire::{Epoch, ErrorCode, Instant, Machine, NodeId};
 
 /// What happens to a member, as the application hears of it.
 #[derive(Clone, Debug)]
@@ -79,8 +79,15 @@ pub enum NodeOutput {
     Providers(Arc<ProviderTable>),
     /// Something happened to a member.
     Member(MemberEvent),
-    /// Close the link to a member that is taken for dead.
-    Disconnect(NodeId),
+    /// Close the link to a member.
+    Disconnect {
+        /// Which.
+        node: NodeId,
+        /// What the member is told.
+        code: ErrorCode,
+        /// The cause, for people.
+        detail: &'static str,
+    },
     /// A member is gone, and with it what it published.
     Lost(NodeId),
     /// A peer broke a rule.
@@ -90,11 +97,18 @@ pub enum NodeOutput {
         /// What it did, for the log.
         offence: String,
     },
+    /// A later run of this very node is known, so the others ignore this one.
+    Superseded {
+        /// The later run.
+        epoch: Epoch,
+    },
 }
 
 /// The machines of one node, and the rules by which the outputs of each become inputs of the others.
 #[derive(Debug)]
 pub struct NodeMachine {
+    /// The latest time that any of the machines was told; an earlier one counts as this.
+    now: Instant,
     swim: Swim,
     pubsub: PubSub,
     rpc: Rpc,
@@ -108,6 +122,7 @@ impl NodeMachine {
     #[must_use]
     pub const fn new(swim: Swim, pubsub: PubSub, rpc: Rpc) -> Self {
         Self {
+            now: Instant::ZERO,
             swim,
             pubsub,
             rpc,
@@ -152,6 +167,7 @@ impl NodeMachine {
     /// Moves what one machine put out to the others, until nothing moves. Outputs only go from membership to
     /// messaging and from there outwards, so this ends.
     pub fn settle(&mut self, now: Instant) {
+        let now = self.advance(now);
         while let Some(output) = self.swim.poll_output() {
             self.route_swim(now, output);
         }
@@ -161,6 +177,11 @@ impl NodeMachine {
         while let Some(output) = self.rpc.poll_output() {
             self.route_rpc(output);
         }
+    }
+
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
     }
 
     fn route_swim(&mut self, now: Instant, output: macula_swim::Output) {
@@ -180,11 +201,17 @@ impl NodeMachine {
                 self.member(MemberEvent::Down(node));
             }
             Output::Left { node } => {
-                self.on_down(now, node, Epoch::new(u64::MAX));
+                // The record of a member that has left is its goodbye, so it tells which run has ended.
+                let left = self.swim.member(&node);
+                let epoch = left.map_or(Epoch::new(u64::MAX), |member| member.record().epoch);
+                self.on_down(now, node, epoch);
                 self.member(MemberEvent::Left(node));
             }
             Output::Changed { record, .. } => self.member(MemberEvent::Changed(record)),
             Output::Misbehaved { peer, offence } => self.misbehaved(peer, offence.to_string()),
+            Output::Superseded { epoch } => {
+                self.outputs.push_back(NodeOutput::Superseded { epoch });
+            }
             _ => {}
         }
     }
@@ -193,7 +220,7 @@ impl NodeMachine {
     fn on_down(&mut self, now: Instant, node: NodeId, epoch: Epoch) {
         match self.links.get(&node) {
             Some(linked) if *linked > epoch => {}
-            Some(_) => self.outputs.push_back(NodeOutput::Disconnect(node)),
+            Some(_) => self.disconnect(node, ErrorCode::UNREACHABLE, "taken for dead"),
             None => self.forget(now, node),
         }
     }
@@ -216,6 +243,18 @@ impl NodeMachine {
             .push_back(NodeOutput::Misbehaved { peer, offence });
     }
 
+    fn disconnect(&mut self, node: NodeId, code: ErrorCode, detail: &'static str) {
+        self.outputs
+            .push_back(NodeOutput::Disconnect { node, code, detail });
+    }
+
+    /// What the peer announces and what is known of it differ from here on. A new link begins with everything.
+    fn misannounced(&mut self, peer: NodeId, offence: String) {
+        self.misbehaved(peer, offence);
+        let code = ErrorCode::PROTOCOL_VIOLATION;
+        self.disconnect(peer, code, "an announcement broke the rules");
+    }
+
     /// In a small realm an announcement goes to every member, so a watch needs no message: its answer is what all
     /// members announce anyway.
     fn route_pubsub(&mut self, output: macula_pubsub::Output) {
@@ -229,7 +268,7 @@ impl NodeMachine {
                 self.announce(to, &Body::from(interest));
             }
             Output::Table(table) => self.outputs.push_back(NodeOutput::Table(table)),
-            Output::Misbehaved { peer, offence } => self.misbehaved(peer, offence.to_string()),
+            Output::Misbehaved { peer, offence } => self.misannounced(peer, offence.to_string()),
             _ => {}
         }
     }
@@ -245,7 +284,7 @@ impl NodeMachine {
                 self.announce(to, &Body::from(offer));
             }
             Output::Table(table) => self.outputs.push_back(NodeOutput::Providers(table)),
-            Output::Misbehaved { peer, offence } => self.misbehaved(peer, offence.to_string()),
+            Output::Misbehaved { peer, offence } => self.misannounced(peer, offence.to_string()),
             _ => {}
         }
     }
@@ -270,6 +309,7 @@ impl Machine for NodeMachine {
     type Output = NodeOutput;
 
     fn handle_input(&mut self, now: Instant, input: NodeInput) {
+        let now = self.advance(now);
         match input {
             NodeInput::LinkUp { peer, epoch } => {
                 self.links.insert(peer, epoch);
@@ -307,6 +347,7 @@ impl Machine for NodeMachine {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
         self.swim.handle_timeout(now);
         self.pubsub.handle_timeout(now);
         self.rpc.handle_timeout(now);
@@ -319,7 +360,7 @@ impl Machine for NodeMachine {
 
     fn poll_timeout(&self) -> Option<Instant> {
         if !self.outputs.is_empty() {
-            return Some(Instant::ZERO);
+            return Some(self.now);
         }
         [
             self.swim.poll_timeout(),
