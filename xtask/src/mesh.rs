@@ -1,12 +1,275 @@
 //! `test-mesh`: scenarios with real node processes.
 
-use crate::failure::Failure;
+mod binary;
+mod child;
+mod counts;
+mod history;
+mod kill_one;
+mod line;
+mod node;
+mod quickstart;
+mod restart;
+mod slow_reader;
+mod subscriber;
+mod until;
+mod world;
+mod wrong_realm;
 
-/// Runs the scenarios that `arguments` name.
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::clock::{Watch, human};
+use crate::failure::Failure;
+use crate::options::{Accepts, Names, Options};
+use counts::Counts;
+use world::World;
+
+const ACCEPTS: Accepts = Accepts {
+    flags: &["--list", "--json"],
+    numbers: &["--times"],
+    names: Names::Many,
+};
+
+/// A story that processes have to play out.
+#[derive(Clone, Copy, Debug)]
+struct Scenario {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&World) -> Result<Counts, Failure>,
+}
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "quickstart",
+        about: "three nodes pass real readings, answer calls and leave",
+        run: quickstart::run,
+    },
+    Scenario {
+        name: "kill-one",
+        about: "a node is killed; the others notice, tell, and go on",
+        run: kill_one::run,
+    },
+    Scenario {
+        name: "restart",
+        about: "a node is killed and started again, at once and after its death was seen",
+        run: restart::run,
+    },
+    Scenario {
+        name: "wrong-realm",
+        about: "nodes and clients of other realms are refused, those of the right one are not",
+        run: wrong_realm::run,
+    },
+    Scenario {
+        name: "slow-reader",
+        about: "subscribers that do not keep up are told what they miss and disturb nobody",
+        run: slow_reader::run,
+    },
+];
+
+/// All runs of one scenario.
+#[derive(Debug)]
+struct Row {
+    name: &'static str,
+    passed: u64,
+    failed: u64,
+    slowest: Duration,
+    /// The greatest of each number over all runs.
+    counts: Counts,
+}
+
+/// Runs the scenarios that `arguments` name, or all, one after the other.
 ///
 /// # Errors
 ///
-/// Always: there are no scenarios.
-pub(crate) fn run(_arguments: &[String]) -> Result<(), Failure> {
-    Err(Failure::usage("no scenarios"))
+/// When one of them fails, when the command cannot be built, and for a name that is not known.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    let options = Options::read(ACCEPTS, arguments)?;
+    if options.has("--list") {
+        for scenario in SCENARIOS {
+            println!("{:12} {}", scenario.name, scenario.about);
+        }
+        return Ok(());
+    }
+    let chosen = choose(options.names())?;
+    let times = options.number("--times").unwrap_or(1);
+    if times == 0 {
+        return Err(Failure::usage("--times takes a number from 1 on"));
+    }
+    let binary = binary::find()?;
+    let mut rows: Vec<Row> = chosen
+        .iter()
+        .map(|scenario| Row::new(scenario.name))
+        .collect();
+    for round in 1..=times {
+        for (scenario, row) in chosen.iter().zip(&mut rows) {
+            if times > 1 {
+                eprintln!("== {} ({round} of {times})", scenario.name);
+            } else {
+                eprintln!("== {}: {}", scenario.name, scenario.about);
+            }
+            play(scenario, &binary, row, options.has("--json"));
+        }
+    }
+    if !options.has("--json") {
+        print!("\n{}", table(&rows));
+    }
+    let failed: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.failed > 0)
+        .map(|row| row.name)
+        .collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("failed: {}", failed.join(", "))))
+}
+
+fn choose(names: &[String]) -> Result<Vec<Scenario>, Failure> {
+    let unknown = |name: &&String| !SCENARIOS.iter().any(|known| known.name == name.as_str());
+    if let Some(name) = names.iter().find(unknown) {
+        return Err(Failure::usage(format!(
+            "no scenario `{name}`; --list shows all"
+        )));
+    }
+    let wanted =
+        |known: &&Scenario| names.is_empty() || names.iter().any(|name| name == known.name);
+    Ok(SCENARIOS.iter().filter(wanted).copied().collect())
+}
+
+/// Plays one scenario once, and tells how it went.
+fn play(scenario: &Scenario, binary: &Path, row: &mut Row, as_json: bool) {
+    let watch = Watch::start();
+    let result = in_a_world(scenario, binary);
+    let took = watch.elapsed();
+    row.slowest = row.slowest.max(took);
+    match &result {
+        Ok(counts) => {
+            row.passed = row.passed.saturating_add(1);
+            row.counts.keep_greatest(counts);
+            eprintln!(
+                "== {} passed after {}: {counts}",
+                scenario.name,
+                human(took)
+            );
+        }
+        Err(failure) => {
+            row.failed = row.failed.saturating_add(1);
+            eprintln!(
+                "== {} FAILED after {}: {failure}",
+                scenario.name,
+                human(took)
+            );
+        }
+    }
+    if as_json {
+        let line = json!({
+            "scenario": scenario.name,
+            "ok": result.is_ok(),
+            "seconds": counts::seconds(took),
+            "counted": result.as_ref().map(Counts::object).unwrap_or_default(),
+            "failure": result.as_ref().err().map(ToString::to_string),
+        });
+        println!("{line}");
+    }
+}
+
+/// A scenario that panics has failed; whatever happens, its processes end here.
+fn in_a_world(scenario: &Scenario, binary: &Path) -> Result<Counts, Failure> {
+    let world = World::new(scenario.name, binary)?;
+    let result = catch_unwind(AssertUnwindSafe(|| (scenario.run)(&world)))
+        .unwrap_or_else(|_panic| Err(Failure::failed("the scenario panicked")));
+    if result.is_err() {
+        world.report();
+    }
+    result
+}
+
+impl Row {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            passed: 0,
+            failed: 0,
+            slowest: Duration::ZERO,
+            counts: Counts::default(),
+        }
+    }
+
+    fn result(&self) -> String {
+        match (self.passed, self.failed) {
+            (1, 0) => "passed".to_owned(),
+            (0, 1) => "FAILED".to_owned(),
+            (passed, 0) => format!("passed {passed} times"),
+            (passed, failed) => {
+                format!("FAILED {failed} of {}", passed.saturating_add(failed))
+            }
+        }
+    }
+}
+
+/// One line a scenario: result, seconds of the slowest run, what was counted.
+fn table(rows: &[Row]) -> String {
+    let mut text = format!(
+        "{:12}  {:16}  {:>7}  counted\n",
+        "scenario", "result", "seconds"
+    );
+    for row in rows {
+        text.push_str(&format!(
+            "{:12}  {:16}  {:>7.1}  {}\n",
+            row.name,
+            row.result(),
+            row.slowest.as_secs_f64(),
+            row.counts
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn scenarios_are_chosen_by_name_in_the_order_of_the_table() {
+        let all = choose(&[]).unwrap();
+        assert_eq!(all.len(), SCENARIOS.len());
+        let two = choose(&names(&["restart", "quickstart"])).unwrap();
+        let found: Vec<&str> = two.iter().map(|scenario| scenario.name).collect();
+        assert_eq!(found, ["quickstart", "restart"]);
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_before_anything_is_built() {
+        assert!(matches!(
+            run(&names(&["quickstar"])),
+            Err(Failure::Usage(_))
+        ));
+        assert!(matches!(
+            run(&names(&["--times", "0"])),
+            Err(Failure::Usage(_))
+        ));
+        assert!(matches!(run(&names(&["--fast"])), Err(Failure::Usage(_))));
+        assert!(run(&names(&["--list"])).is_ok());
+    }
+
+    #[test]
+    fn the_table_tells_what_failed_and_how_often() {
+        let mut row = Row::new("restart");
+        row.passed = 1;
+        assert_eq!(row.result(), "passed");
+        row.passed = 19;
+        assert_eq!(row.result(), "passed 19 times");
+        row.failed = 1;
+        row.counts = Counts::default().with("events", 7);
+        let table = table(&[row]);
+        assert!(table.contains("FAILED 1 of 20"), "{table}");
+        assert!(table.contains("events=7"), "{table}");
+    }
 }
