@@ -96,6 +96,15 @@ impl TaskSet {
         self.len() == 0
     }
 
+    /// Counts a panic that was caught within a task, as one that ended its task is counted.
+    pub fn caught_panic(&self, name: &'static str) {
+        {
+            let mut state = self.shared.lock();
+            state.panics = state.panics.saturating_add(1);
+        }
+        tracing::error!(task = name, "a task panicked");
+    }
+
     /// How many tasks ended by a panic.
     #[must_use]
     pub fn panics(&self) -> u64 {

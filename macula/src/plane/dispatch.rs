@@ -1,16 +1,16 @@
 //! Serving calls that come from elsewhere.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use macula_realm::{Action, Authority, DefaultRules, Principal, Tenant, Verdict, Zone};
 use macula_rpc::{Candidate, Provider, RegistrationKey};
 use macula_transport::{FrameReceiver, FrameSender, PeerIdentity};
 use macula_wire::message::{Body, CallError, CallResult, Failure, Message, Role, RpcCall};
 use macula_wire::{ErrorCode, NodeId};
-
-use tokio::sync::oneshot;
 
 use super::Plane;
 use super::counters::add;
@@ -232,11 +232,11 @@ pub(crate) async fn run_local(
     let _admission = plane
         .invocations
         .admit(now, request.caller, call, &slots, now + left)?;
-    // A task of its own: a panic of the application ends this call and nothing else.
-    let (give, take) = oneshot::channel();
-    let answer = registration.0.run(invocation(request, via, left));
-    plane.tasks.spawn("call", run_until_unwanted(answer, give));
-    let answered = tokio::time::timeout(left, take).await;
+    let invocation = invocation(request, via, left);
+    // A panic of the application ends this call and nothing else. What the function shares with others is its own to
+    // keep sound.
+    let run = AssertUnwindSafe(async move { registration.0.run(invocation).await });
+    let answered = tokio::time::timeout(left, run.catch_unwind()).await;
     match answered {
         Ok(Ok(Ok(reply))) if reply.payload.len() > plane.max_payload_len => Err(Failure::new(
             ErrorCode::PAYLOAD_TOO_LARGE,
@@ -248,24 +248,18 @@ pub(crate) async fn run_local(
             payload: reply.payload,
         }),
         Ok(Ok(Err(failure))) => Err(failure.into()),
-        Ok(Err(_)) => Err(Failure::new(
-            ErrorCode::INTERNAL,
-            "the function that serves the procedure panicked",
-        )),
+        Ok(Err(_)) => {
+            plane.tasks.caught_panic("call");
+            Err(Failure::new(
+                ErrorCode::INTERNAL,
+                "the function that serves the procedure panicked",
+            ))
+        }
         Err(_) => Err(Failure::new(
             ErrorCode::DEADLINE_EXCEEDED,
             "the provider did not finish in time",
         )),
     }
-}
-
-/// Runs the application's function until it is done or nobody waits for it any more.
-async fn run_until_unwanted<T>(answer: impl Future<Output = T>, mut give: oneshot::Sender<T>) {
-    let answer = tokio::select! {
-        answer = answer => answer,
-        () = give.closed() => return,
-    };
-    drop(give.send(answer));
 }
 
 impl Plane {

@@ -170,11 +170,11 @@ async fn calls(task: &Task, own: &Node, peer: &mut Peer) -> Result<Figures, Fail
     let mut nanos = one_by_one(own, &arguments, half).await?;
     nanos.sort_unstable();
     let (answered, seconds) = in_flight(own, &arguments, half).await?;
-    let cpu = meter.cpu();
+    let (cpu, reached) = (meter.cpu(), mtu(own));
     peer.finish_work();
     let report = peer.report().await?;
     let total = answered.saturating_add(u64::try_from(nanos.len()).unwrap_or(u64::MAX));
-    let mut figures = meter.figures(seconds, answered, total, mtu(own), &report);
+    let mut figures = meter.figures(seconds, answered, total, reached, &report);
     figures.cpu_s_per_million = super::measure::float(cpu.saturating_add(report.cpu_nanos))
         / 1e3
         / super::measure::float(total.max(1));
