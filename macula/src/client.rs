@@ -30,6 +30,8 @@ use crate::queue::{Queue, SubscribeOptions};
 use crate::subscription::Subscription;
 use crate::{Error, PeerInfo};
 
+/// How long closing waits for what has to leave, at most.
+const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 /// How long a machine may let a change wait for others, at most.
 const SETTLE_AT_MOST: std::time::Duration = std::time::Duration::from_millis(5);
 
@@ -395,23 +397,16 @@ impl Client {
         self.0.uplink.link.closed().await
     }
 
-    /// Hands over what was published and closes the link.
+    /// Hands over what was published and what was answered, and closes the link.
     ///
     /// It waits, at most two seconds, until the member has everything.
     pub async fn close(&self) {
-        let flush = async {
-            for topic in self.0.plane.own_topics() {
-                topic.flushed().await;
-            }
-        };
-        if tokio::time::timeout(std::time::Duration::from_secs(2), flush)
-            .await
-            .is_err()
-        {
-            tracing::warn!("some events could not leave before the client closed");
+        if !self.0.plane.drained(CLOSE_TIMEOUT).await {
+            tracing::warn!("some events or answers could not leave before the client closed");
         }
         self.0.uplink.link.close(ErrorCode::OK, "");
         self.0.uplink.link.closed().await;
+        self.0.plane.serving.shutdown().await;
         self.0.plane.tasks.shutdown().await;
     }
 }

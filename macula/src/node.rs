@@ -472,13 +472,8 @@ impl Node {
     /// It takes about a second and at most ten. A second call waits for nothing and returns.
     pub async fn shutdown(&self) {
         let plane = &self.0.plane;
-        let flush = async {
-            for topic in plane.own_topics() {
-                topic.flushed().await;
-            }
-        };
-        if tokio::time::timeout(FLUSH_TIMEOUT, flush).await.is_err() {
-            tracing::warn!("some events could not leave before the node stopped");
+        if !plane.drained(FLUSH_TIMEOUT).await {
+            tracing::warn!("some events or answers could not leave before the node stopped");
         }
         let left = self
             .0
@@ -497,6 +492,7 @@ impl Node {
                 .link
                 .close(ErrorCode::SHUTTING_DOWN, "the node is shutting down");
         }
+        plane.serving.shutdown().await;
         plane.tasks.shutdown().await;
         self.queues(|queues| queues.values().for_each(|queue| queue.close()));
     }

@@ -16,6 +16,7 @@ pub(crate) mod topic;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use macula_pubsub::{Destination, Forwarder, ForwarderConfig, LocalId, Source, Table};
@@ -52,6 +53,8 @@ pub(crate) struct Plane {
     pub(crate) max_payload_len: usize,
     pub(crate) clock: Clock,
     pub(crate) tasks: TaskSet,
+    /// Calls that are being served or passed on: whoever stops lets them end first.
+    pub(crate) serving: TaskSet,
     pub(crate) counters: Counters,
     /// Moves whenever the receivers of a topic may have changed.
     pub(crate) version: AtomicU64,
@@ -105,6 +108,7 @@ impl Plane {
             max_payload_len,
             clock,
             tasks: TaskSet::new(),
+            serving: TaskSet::new(),
             counters: Counters::default(),
             version: AtomicU64::new(0),
             tables_changed: Notify::new(),
@@ -207,6 +211,18 @@ impl Plane {
     pub(crate) fn own_topics(&self) -> Vec<Arc<OwnTopic>> {
         let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         topics.by_name.values().cloned().collect()
+    }
+
+    /// Waits until everything published was handed to links and every call that was taken has ended. `false` if that
+    /// took longer than `patience`.
+    pub(crate) async fn drained(&self, patience: Duration) -> bool {
+        let all = async {
+            for topic in self.own_topics() {
+                topic.flushed().await;
+            }
+            self.serving.idle().await;
+        };
+        tokio::time::timeout(patience, all).await.is_ok()
     }
 
     /// Delivers a sealed batch to the local receivers and makes it ready for links.

@@ -117,8 +117,8 @@ pub(crate) async fn collect(
         .sum();
     stats.endpoint = endpoint_counts(endpoint.stats());
     (stats.process_resident_bytes, stats.process_open_fds) = process();
-    stats.tasks = wide(plane.tasks.len());
-    stats.panics = plane.tasks.panics();
+    stats.tasks = wide(plane.tasks.len()).saturating_add(wide(plane.serving.len()));
+    stats.panics = plane.tasks.panics().saturating_add(plane.serving.panics());
     Ok(stats)
 }
 

@@ -218,7 +218,7 @@ async fn run(
             LinkEvent::Stream(StreamKind::Call, sender, stream) => {
                 let serving =
                     dispatch::serve(Arc::clone(&plane), Arc::clone(&uplink), sender, stream);
-                plane.tasks.spawn("serve", serving);
+                plane.serving.spawn("serve", serving);
             }
             LinkEvent::Stream(_, mut sender, _) => sender.reset(ErrorCode::UNSUPPORTED_FEATURE),
             LinkEvent::Closed(reason) => break reason,

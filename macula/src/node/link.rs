@@ -189,7 +189,7 @@ impl LinkRunner {
                 sender,
                 stream,
             );
-            self.plane.tasks.spawn("serve", serving);
+            self.plane.serving.spawn("serve", serving);
         } else {
             sender.reset(ErrorCode::UNSUPPORTED_FEATURE);
         }
