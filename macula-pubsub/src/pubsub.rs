@@ -1,5 +1,9 @@
 //! The machine: subscriptions of this node, interest of the others, and the tables made of both.
 
+mod boundary;
+
+pub use boundary::{Audience, Input, Output};
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -358,75 +362,4 @@ impl Machine for PubSub {
         let timers = self.interests.next_timeout();
         timers.into_iter().chain(self.pace.due()).min()
     }
-}
-
-/// What happened outside.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "whoever feeds the machine constructs them"
-)]
-pub enum Input {
-    /// A member can be reached. Given anew for each new link to it, because what was said on the old one may be lost: it
-    /// is told everything again.
-    MemberUp {
-        /// The member.
-        node: NodeId,
-    },
-    /// A member is gone: dead, left, or without a link. What it wanted is forgotten.
-    MemberDown {
-        /// The member.
-        node: NodeId,
-    },
-    /// A member says what it wants, on a stream that keeps the order of messages. It may come before
-    /// [`MemberUp`](Self::MemberUp), because its sender may learn of this node first.
-    Interest {
-        /// The member at the other end of the link.
-        from: NodeId,
-        /// What it says.
-        message: Interest,
-    },
-}
-
-/// What the caller has to do.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Output {
-    /// Send `interest` on control streams.
-    Announce {
-        /// To whom.
-        to: Audience,
-        /// What.
-        interest: Interest,
-    },
-    /// A peer broke the rules: close the link, so that both sides start again.
-    Misbehaved {
-        /// Who.
-        peer: NodeId,
-        /// How.
-        offence: Offence,
-    },
-    /// Forward by this table from here on.
-    Table(Arc<Table>),
-    /// Nobody publishes under a topic of this key any more: stop looking for interest under it.
-    Unwatch {
-        /// The key.
-        key: WatchKey,
-    },
-    /// Find out who announces interest under this key, now and later. In a small realm every member announces to all,
-    /// so there is nothing to do.
-    Watch {
-        /// The key.
-        key: WatchKey,
-    },
-}
-
-/// To whom an announcement goes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "whoever sends has to act on each")]
-pub enum Audience {
-    /// Everybody for whom [`Input::MemberUp`] was given and no [`Input::MemberDown`] since.
-    AllMembers,
-    /// One member.
-    Member(NodeId),
 }

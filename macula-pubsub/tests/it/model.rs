@@ -1,187 +1,23 @@
 //! Whole meshes against a naive model: who subscribed, and what was published, as plain lists.
 
+mod mesh;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use macula_pubsub::{
-    Acceptance, Audience, Config, Destination, Forwarder, ForwarderConfig, Input, Output, PubSub,
-    SessionId, Source, Subscriber, Table,
-};
+use macula_pubsub::{Config, Destination, PubSub, SessionId, Subscriber};
 use macula_realm::DefaultRules;
-use macula_testkit::{Class, Context, Host, LinkChange, Net, NodeIndex, each_seed};
-use macula_wire::message::Event;
-use macula_wire::{
-    Body, ContentType, Epoch, Instant, Machine, NodeId, Pattern, Random, Sequence, Topic,
-};
+use macula_testkit::{Class, Net, NodeIndex, each_seed};
+use macula_wire::{Instant, NodeId, Pattern, Random, Topic};
 
 use crate::common::{anybody, local, pattern, session, topic};
+use mesh::{Id, Mesh, id};
 
 const NODES: usize = 5;
 const PATTERNS: [&str; 9] = [
     "**", "*", "a.**", "a.*", "a.b", "a.*.c", "*.b", "b", "b.c.**",
 ];
 const TOPICS: [&str; 7] = ["a", "a.b", "a.b.c", "b", "b.c", "b.c.d", "c"];
-
-/// The data plane of one node.
-#[derive(Debug)]
-struct Plane {
-    table: Arc<Table>,
-    forwarder: Forwarder,
-    next: BTreeMap<Topic, u64>,
-    epoch: Epoch,
-}
-
-/// An event, as everybody can tell it apart.
-type Id = (NodeId, Epoch, Topic, u64);
-
-/// Carries announcements and events between the nodes, and notes deliveries.
-#[derive(Debug, Default)]
-struct Mesh {
-    members: BTreeMap<NodeId, BTreeSet<NodeId>>,
-    planes: BTreeMap<NodeId, Plane>,
-    deliveries: Vec<(Id, NodeId, Destination)>,
-    /// How many events were missing by the sequences.
-    gaps: u64,
-    announcements: u64,
-}
-
-impl Mesh {
-    fn start(&mut self, node: NodeId, epoch: u64) {
-        let plane = Plane {
-            table: Arc::default(),
-            forwarder: Forwarder::new(&ForwarderConfig::default()),
-            next: BTreeMap::new(),
-            epoch: Epoch::new(epoch),
-        };
-        self.planes.insert(node, plane);
-    }
-
-    /// Publishes at `node`: delivers here, and says to whom it goes over links.
-    fn publish(&mut self, node: NodeId, topic: &Topic) -> (Event, Vec<NodeId>) {
-        let plane = self.planes.get_mut(&node).unwrap();
-        let next = plane.next.entry(topic.clone()).or_insert(0);
-        let sequence = *next;
-        *next += 1;
-        let mut owed = Vec::new();
-        Forwarder::route(&plane.table, topic, Source::Own, &mut owed);
-        let event = Event {
-            hops: 8,
-            publisher: node,
-            epoch: plane.epoch,
-            topic: topic.clone(),
-            sequence: Sequence::new(sequence),
-            ttl_ms: None,
-            content: ContentType::Bytes,
-            headers: Vec::new(),
-            signature: None,
-            payload: Bytes::new(),
-        };
-        let mut remote = Vec::new();
-        for to in owed {
-            match to {
-                Destination::Member(member) => remote.push(member),
-                Destination::Local(_) | Destination::Session(_) => {
-                    self.deliveries.push((id(&event), node, to));
-                }
-            }
-        }
-        (event, remote)
-    }
-
-    fn on_event(&mut self, now: Instant, node: NodeId, from: NodeId, event: &Event) {
-        let plane = self.planes.get_mut(&node).unwrap();
-        let mut owed = Vec::new();
-        Forwarder::route(&plane.table, &event.topic, Source::Member(from), &mut owed);
-        if owed.is_empty() {
-            return;
-        }
-        let answer = plane.forwarder.accept(
-            now,
-            event.publisher,
-            event.epoch,
-            &event.topic,
-            event.sequence,
-            1,
-        );
-        if let Acceptance::Accepted { gap, .. } = answer {
-            self.gaps += gap.map_or(0, |gap| gap.count());
-            for to in owed {
-                self.deliveries.push((id(event), node, to));
-            }
-        }
-    }
-}
-
-fn id(event: &Event) -> Id {
-    let sequence = event.sequence.get();
-    (event.publisher, event.epoch, event.topic.clone(), sequence)
-}
-
-impl Host for Mesh {
-    type Machine = PubSub;
-
-    fn on_output(&mut self, context: &mut Context<'_>, _: &mut PubSub, output: Output) {
-        match output {
-            Output::Announce { to, interest } => {
-                let all = self.members.entry(context.id()).or_default();
-                let to: Vec<NodeId> = match to {
-                    Audience::AllMembers => all.iter().copied().collect(),
-                    Audience::Member(member) => vec![member],
-                };
-                for member in to {
-                    self.announcements += 1;
-                    context.send(member, Class::Reliable, interest.clone());
-                }
-            }
-            Output::Table(table) => {
-                let plane = self.planes.get_mut(&context.id()).unwrap();
-                plane.forwarder.retain(&table);
-                plane.table = table;
-            }
-            other => context.fail(format!("unexpected {other:?}")),
-        }
-    }
-
-    fn on_message(
-        &mut self,
-        context: &mut Context<'_>,
-        machine: &mut PubSub,
-        from: NodeId,
-        _: Class,
-        body: Body,
-    ) {
-        match body {
-            Body::Interest(message) => {
-                machine.handle_input(context.now(), Input::Interest { from, message });
-            }
-            Body::Event(event) => self.on_event(context.now(), context.id(), from, &event),
-            other => context.fail(format!("unexpected {other:?}")),
-        }
-    }
-
-    fn on_link(
-        &mut self,
-        context: &mut Context<'_>,
-        machine: &mut PubSub,
-        node: NodeId,
-        change: LinkChange,
-    ) {
-        let members = self.members.entry(context.id()).or_default();
-        let input = match change {
-            LinkChange::Up => {
-                members.insert(node);
-                Input::MemberUp { node }
-            }
-            LinkChange::Down => {
-                members.remove(&node);
-                Input::MemberDown { node }
-            }
-        };
-        machine.handle_input(context.now(), input);
-    }
-}
 
 /// A mesh under test, beside the plain lists.
 struct Trial {

@@ -396,3 +396,20 @@ fn a_pattern_that_matches_is_announced_under_a_key_that_is_watched() {
         }
     }
 }
+
+#[test]
+fn nothing_is_renewed_while_nobody_listens() {
+    let mut pubsub = machine(Config::default());
+    for number in 1..3 {
+        up(&mut pubsub, 0, node_id(number));
+    }
+    drain(&mut pubsub);
+    for (number, is_heard) in [(1, true), (2, false)] {
+        let node = node_id(number);
+        pubsub.handle_input(at(1), Input::MemberDown { node });
+        assert_eq!(pubsub.poll_timeout().is_some(), is_heard);
+    }
+    up(&mut pubsub, 2, node_id(1));
+    drain(&mut pubsub);
+    assert!(pubsub.poll_timeout().is_some());
+}

@@ -376,3 +376,20 @@ fn a_caller_watches_what_it_calls() {
     assert_eq!(unwatch("a"), (Ok(()), 1));
     assert_eq!(unwatch("a"), (Err(UnwatchError::Unknown), 0));
 }
+
+#[test]
+fn nothing_is_renewed_while_nobody_listens() {
+    let mut rpc = machine(Config::default());
+    for number in 1..3 {
+        up(&mut rpc, 0, node_id(number));
+    }
+    drain(&mut rpc);
+    for (number, is_heard) in [(1, true), (2, false)] {
+        let node = node_id(number);
+        rpc.handle_input(at(1), Input::MemberDown { node });
+        assert_eq!(rpc.poll_timeout().is_some(), is_heard);
+    }
+    up(&mut rpc, 2, node_id(1));
+    drain(&mut rpc);
+    assert!(rpc.poll_timeout().is_some());
+}
