@@ -1,0 +1,135 @@
+//! `macula members` and `macula peers`: who is there.
+
+use serde::{Deserialize, Serialize};
+
+use super::attach::{self, Attach};
+use super::duration::micros;
+use super::exit::{Exit, Failed};
+use super::output::Output;
+use super::table::{Table, grouped};
+
+/// List the members of the realm, as a node knows them.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  macula members --node mesh/node")]
+pub(crate) struct MembersArgs {
+    #[command(flatten)]
+    attach: Attach,
+}
+
+/// List the links of a node.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  macula peers --node mesh/node")]
+pub(crate) struct PeersArgs {
+    #[command(flatten)]
+    attach: Attach,
+}
+
+/// One line of the list, as programs read it.
+#[derive(Serialize)]
+struct Line<'a, T> {
+    event: &'static str,
+    #[serde(flatten)]
+    value: &'a T,
+}
+
+/// A member, as a node tells of it.
+#[derive(Debug, Deserialize, Serialize)]
+struct Member {
+    node: String,
+    state: String,
+    epoch: u64,
+    incarnation: u64,
+    addresses: Vec<String>,
+    roles: Vec<String>,
+    zone: Option<String>,
+    agent: String,
+    since_ms: u64,
+    linked: bool,
+}
+
+/// A link, as a node tells of it.
+#[derive(Debug, Deserialize, Serialize)]
+struct Peer {
+    node: String,
+    role: String,
+    path: String,
+    rtt_us: u64,
+    mtu: u64,
+    sent_bytes: u64,
+    received_bytes: u64,
+    lost_packets: u64,
+    queued_bytes: u64,
+}
+
+pub(crate) async fn members(args: MembersArgs, output: Output) -> Result<Exit, Failed> {
+    let client = args.attach.client().await?;
+    let members: Vec<Member> = attach::ask(&client, "$sys.members").await?;
+    client.close().await;
+    if output.is_json() {
+        for member in &members {
+            output.object(&Line {
+                event: "member",
+                value: member,
+            })?;
+        }
+        return Ok(Exit::Ok);
+    }
+    let mut table = Table::new(&["node", "state", "for", "linked", "address", "zone", "agent"]);
+    for member in members {
+        table.row([
+            short(&member.node),
+            member.state,
+            micros(member.since_ms.saturating_mul(1_000)),
+            if member.linked { "yes" } else { "no" }.to_owned(),
+            member.addresses.first().cloned().unwrap_or_default(),
+            member.zone.unwrap_or_else(|| "none".to_owned()),
+            super::output::escaped(&member.agent),
+        ]);
+    }
+    print(&table, output)
+}
+
+pub(crate) async fn peers(args: PeersArgs, output: Output) -> Result<Exit, Failed> {
+    let client = args.attach.client().await?;
+    let peers: Vec<Peer> = attach::ask(&client, "$sys.peers").await?;
+    client.close().await;
+    if output.is_json() {
+        for peer in &peers {
+            output.object(&Line {
+                event: "peer",
+                value: peer,
+            })?;
+        }
+        return Ok(Exit::Ok);
+    }
+    let heading = [
+        "node", "role", "path", "rtt", "mtu", "sent", "received", "lost", "queued",
+    ];
+    let mut table = Table::new(&heading);
+    for peer in peers {
+        table.row([
+            short(&peer.node),
+            peer.role,
+            peer.path,
+            micros(peer.rtt_us),
+            peer.mtu.to_string(),
+            grouped(peer.sent_bytes),
+            grouped(peer.received_bytes),
+            grouped(peer.lost_packets),
+            grouped(peer.queued_bytes),
+        ]);
+    }
+    print(&table, output)
+}
+
+fn print(table: &Table, output: Output) -> Result<Exit, Failed> {
+    for line in table.lines() {
+        output.line(&line)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Enough of an id to tell nodes apart at a glance.
+fn short(node: &str) -> String {
+    node.get(..16).unwrap_or(node).to_owned()
+}
