@@ -7,7 +7,6 @@
     reason = "a test that cannot go on has failed"
 )]
 
-mod calls;
 #[cfg(feature = "command")]
 mod command;
 #[cfg(feature = "command")]
@@ -22,5 +21,3 @@ mod command_events;
 mod command_files;
 #[cfg(feature = "command")]
 mod command_node;
-mod events;
-mod mesh;
