@@ -110,6 +110,9 @@ fn a_session_has_a_limit_of_its_own() {
     assert_eq!(try_as(local(1), "c"), Ok(()));
     pubsub.unsubscribe(at(0), session(1, 1)).unwrap();
     subscribe(&mut pubsub, at(0), session(1, 3), "c");
+    // What a client held no longer counts once it is gone.
+    pubsub.drop_session(at(0), SessionId::new(1));
+    subscribe(&mut pubsub, at(0), session(1, 4), "a");
 }
 
 #[test]

@@ -127,6 +127,9 @@ fn sessions_procedures_and_the_node_have_limits() {
     assert_eq!(try_as(local(3), "b"), Err(refused));
     rpc.unregister(at(0), session(1, 1)).unwrap();
     register(&mut rpc, at(0), session(1, 2), "a");
+    // What a client held no longer counts once it is gone.
+    rpc.drop_session(at(0), SessionKey::new(1));
+    register(&mut rpc, at(0), session(1, 3), "a");
 }
 
 #[test]
