@@ -2,11 +2,15 @@
 
 mod announce;
 mod call;
+mod configuration;
 mod frame;
+mod laws;
 mod machine;
 mod name;
 mod pubsub;
 mod realm;
+mod rpc;
+mod swim;
 mod value;
 
 use macula_wire::Kind;
@@ -28,6 +32,7 @@ const TABLE: &[(&str, fn(&[u8]))] = &[
     ("name_realm", name::realm),
     ("name_topic", name::topic),
     ("negotiate", value::negotiate),
+    ("node_config", configuration::node),
     ("pubsub_forwarder", pubsub::forwarder),
     ("pubsub_machine", machine::pubsub),
     ("pubsub_table", pubsub::table),
@@ -37,6 +42,10 @@ const TABLE: &[(&str, fn(&[u8]))] = &[
     ("realm_rules", realm::rules),
     ("realm_trust_bundle", realm::trust_bundle),
     ("rpc_call", call::call),
+    ("rpc_invocations", rpc::invocations),
+    ("rpc_machine", rpc::machine),
+    ("swim_machine", swim::machine),
+    ("swim_verify", swim::verification),
     ("varint", value::varint),
 ];
 

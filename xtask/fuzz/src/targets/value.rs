@@ -1,6 +1,7 @@
 //! Parts of messages, and what is computed from them.
 
 use bytes::Bytes;
+use macula_wire::batch::MAX_BATCH_EVENTS;
 use macula_wire::limit::DEFAULT_MAX_FRAME_LEN;
 use macula_wire::{
     BatchBuilder, BatchHead, Body, ContentType, Entries, Epoch, FrameDecoder, Message, NodeId,
@@ -43,7 +44,7 @@ pub fn batch_entries(data: &[u8]) {
     }
 }
 
-/// What a builder seals is one BATCH with the payloads that were put in.
+/// What a builder seals is one BATCH with the payloads that were put in; nothing and too much are not sealed.
 ///
 /// Input: pairs of a length (2 bytes) and as many bytes, as far as they go.
 pub fn batch_builder(data: &[u8]) {
@@ -71,10 +72,14 @@ pub fn batch_builder(data: &[u8]) {
         }
         payloads.push(payload);
     }
-    let Ok(Some(sealed)) = builder.seal(&head) else {
-        assert!(payloads.is_empty());
+    let sealed = builder.seal(&head);
+    assert!(builder.is_empty());
+    let Ok(Some(sealed)) = sealed else {
+        let allowed = payloads.is_empty() || payloads.len() > MAX_BATCH_EVENTS;
+        assert!(allowed, "{sealed:?} of {} events", payloads.len());
         return;
     };
+    assert!(payloads.len() <= MAX_BATCH_EVENTS);
     let mut decoder = FrameDecoder::new(DEFAULT_MAX_FRAME_LEN);
     let length = sealed.pieces.iter().map(Bytes::len).sum::<usize>();
     assert_eq!(sealed.encoded_len(), length);

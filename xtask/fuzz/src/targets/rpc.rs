@@ -1,0 +1,425 @@
+//! Calls: who serves what, and which of them may run.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use macula_realm::{DefaultRules, Principal};
+use macula_rpc::{
+    Admission, Candidate, Config, Input, InvocationConfig, Invocations, Output, Provider,
+    RegisterOptions, Registrant, RegistrationKey, Rpc, SessionKey, Slots,
+};
+use macula_wire::message::{Offer, OfferedProcedure, Roles};
+use macula_wire::{
+    Body, CallId, ErrorCode, Instant, Kind, Machine, NodeId, Procedure, Random, RegistrationId,
+};
+
+use super::frame;
+use super::laws::{self, Digest, MAX_STEPS, START, Subject, Timed};
+
+const PROCEDURES: [&str; 5] = ["a", "a.b", "c", "c.d.e", "$sys.a"];
+
+/// Whatever members offer and applications register, the machine keeps the six laws, and the table that is in force
+/// once all has settled is what a naive reading of both gives.
+///
+/// Input: steps of a kind, a pause and an argument (1 byte each); a message is a length (1 byte) and the body of an
+/// OFFER.
+pub fn machine(data: &[u8]) {
+    let mut steps = Vec::new();
+    let mut rest = data;
+    while let [kind, pause, argument, after @ ..] = rest
+        && steps.len() < MAX_STEPS
+    {
+        rest = after;
+        let step = match kind % 10 {
+            9 => {
+                let Some((length, after)) = rest.split_first() else {
+                    break;
+                };
+                let (body, after) = after.split_at(usize::from(*length).min(after.len()));
+                rest = after;
+                match frame::body(Kind::Offer, body) {
+                    Some(Body::Offer(offer)) => Step::Offer(member(*argument), offer),
+                    _ => Step::MemberDown(member(*argument)),
+                }
+            }
+            kind => step(kind, *argument),
+        };
+        steps.push(Timed {
+            after: laws::pause(*pause),
+            step,
+        });
+    }
+    let sequence = steps;
+    laws::hold(&Node, &sequence);
+    settles(&sequence);
+}
+
+enum Step {
+    MemberUp(NodeId),
+    MemberDown(NodeId),
+    Offer(NodeId, Offer),
+    Register(Registrant, usize, RegisterOptions),
+    Unregister(Registrant),
+    DropSession(SessionKey),
+    Watch(usize),
+    Unwatch(usize),
+}
+
+fn step(kind: u8, argument: u8) -> Step {
+    let low = argument & 7;
+    let high = usize::from(argument >> 3);
+    match kind {
+        0 => Step::MemberUp(member(argument)),
+        1 => Step::MemberDown(member(argument)),
+        2 | 3 => {
+            let mut options = RegisterOptions::default();
+            options.weight = u32::from(argument >> 6);
+            options.concurrency = u32::from(low);
+            Step::Register(registrant(low), high % PROCEDURES.len(), options)
+        }
+        4 => Step::Unregister(registrant(low)),
+        5 => Step::DropSession(SessionKey::new(u64::from(low & 1))),
+        6 => Step::Watch(high % PROCEDURES.len()),
+        7 => Step::Unwatch(high % PROCEDURES.len()),
+        // A whole OFFER, so that not every one has to be found byte by byte.
+        _ => {
+            let add = PROCEDURES.iter().enumerate();
+            let add = add.filter(|(number, _)| argument >> number & 1 == 1);
+            let mut add: Vec<OfferedProcedure> = add
+                .map(|(_, name)| OfferedProcedure {
+                    procedure: Procedure::new(name).expect("a procedure"),
+                    weight: u32::from(low),
+                })
+                .collect();
+            add.sort_by(|one, other| one.procedure.cmp(&other.procedure));
+            let offer = Offer {
+                version: u64::from(low),
+                full: argument & 0x20 == 0,
+                lease_ms: 3_000,
+                add,
+                remove: Vec::new(),
+            };
+            Step::Offer(member(argument >> 6), offer)
+        }
+    }
+}
+
+fn registrant(number: u8) -> Registrant {
+    match number {
+        0..4 => Registrant::Local(RegistrationKey::new(number.into())),
+        _ => Registrant::Session(
+            SessionKey::new(u64::from(number & 1)),
+            RegistrationId::new(number.into()),
+        ),
+    }
+}
+
+fn member(number: u8) -> NodeId {
+    NodeId::from_bytes([number & 3; 32])
+}
+
+const OWN: NodeId = NodeId::from_bytes([9; 32]);
+
+struct Node;
+
+impl Subject for Node {
+    type Machine = Rpc;
+    type Step = Step;
+
+    fn create(&self) -> Rpc {
+        let mut config = Config::default();
+        config.max_members = 3;
+        config.max_procedures = 4;
+        config.max_registrations = 6;
+        config.max_session_registrations = 2;
+        config.max_watched = 3;
+        Rpc::new(config, OWN, Random::new(1), START)
+    }
+
+    fn apply(&self, machine: &mut Rpc, now: Instant, step: &Step) {
+        let procedure = |number: &usize| Procedure::new(PROCEDURES[*number]).expect("a procedure");
+        let who = Principal::new(OWN, Roles::CLIENT);
+        match step {
+            Step::MemberUp(node) => machine.handle_input(now, Input::MemberUp { node: *node }),
+            Step::MemberDown(node) => machine.handle_input(now, Input::MemberDown { node: *node }),
+            Step::Offer(from, message) => {
+                let (from, message) = (*from, message.clone());
+                machine.handle_input(now, Input::Offer { from, message });
+            }
+            Step::Register(registrant, name, options) => {
+                let (registrant, procedure) = (*registrant, procedure(name));
+                let before = machine.registrations();
+                let done =
+                    machine.register(now, &DefaultRules, &who, registrant, procedure, *options);
+                assert_eq!(machine.registrations(), before + usize::from(done.is_ok()));
+            }
+            Step::Unregister(registrant) => {
+                let before = machine.registrations();
+                let done = machine.unregister(now, *registrant);
+                assert_eq!(machine.registrations() + usize::from(done.is_ok()), before);
+            }
+            Step::DropSession(session) => {
+                let before = machine.registrations();
+                let gone = machine.drop_session(now, *session);
+                assert_eq!(machine.registrations() + gone, before);
+            }
+            // Whether a watch is granted does not matter here; the laws compare what comes of it.
+            Step::Watch(name) => {
+                let _granted = machine.watch(now, &DefaultRules, &who, &procedure(name));
+            }
+            Step::Unwatch(name) => {
+                let _ended = machine.unwatch(now, &procedure(name));
+            }
+        }
+    }
+
+    fn max_outputs(&self) -> usize {
+        64
+    }
+
+    fn observe(&self, machine: &Rpc, out: &mut Digest) -> fmt::Result {
+        let table = machine.table();
+        for procedure in table.procedures() {
+            write!(out, "{procedure}{:?}", table.candidates(procedure))?;
+        }
+        write!(out, "{}", machine.registrations())
+    }
+
+    fn inspect(&self, machine: &Rpc) {
+        assert!(machine.registrations() <= 6);
+        assert!(machine.table().len() <= PROCEDURES.len() + 3 * 4);
+    }
+}
+
+/// Compares the table in force after each step with what was registered and offered.
+fn settles(steps: &[Timed<Step>]) {
+    let mut machine = Node.create();
+    let mut now = START;
+    let mut model = BTreeMap::new();
+    let mut watched = BTreeMap::new();
+    for timed in steps {
+        now = now + timed.after;
+        let known = |registrant: &Registrant, model: &BTreeMap<Registrant, _>| {
+            model.contains_key(registrant)
+        };
+        let before = machine.registrations();
+        Node.apply(&mut machine, now, &timed.step);
+        match &timed.step {
+            Step::Register(registrant, name, options) if machine.registrations() > before => {
+                assert!(!known(registrant, &model), "{registrant:?} twice");
+                model.insert(*registrant, (PROCEDURES[*name], options.weight));
+            }
+            Step::Register(registrant, name, _) => {
+                let full = model.len() >= 6
+                    || known(registrant, &model)
+                    || PROCEDURES[*name].starts_with('$')
+                    || matches!(registrant, Registrant::Session(session, _)
+                        if of_session(&model, *session) >= 2)
+                    || {
+                        let mut names: Vec<&str> = model.values().map(|(name, _)| *name).collect();
+                        names.sort_unstable();
+                        names.dedup();
+                        names.len() >= 4 && !names.contains(&PROCEDURES[*name])
+                    };
+                assert!(full, "{registrant:?} was refused {}", PROCEDURES[*name]);
+            }
+            Step::Unregister(registrant) => {
+                let had = model.remove(registrant).is_some();
+                assert_eq!(had, machine.registrations() < before);
+            }
+            Step::DropSession(session) => model.retain(
+                |registrant, _| !matches!(registrant, Registrant::Session(of, _) if of == session),
+            ),
+            _ => {}
+        }
+        assert_eq!(machine.registrations(), model.len());
+        // Longer than the pause between two tables.
+        now = now + Duration::from_millis(5);
+        machine.handle_timeout(now);
+        drain(&mut machine, &mut watched);
+        for name in PROCEDURES {
+            agree(&machine, &model, name);
+        }
+    }
+}
+
+fn of_session(model: &BTreeMap<Registrant, (&str, u32)>, session: SessionKey) -> usize {
+    let of = |registrant: &&Registrant| matches!(registrant, Registrant::Session(of, _) if *of == session);
+    model.keys().filter(of).count()
+}
+
+/// Takes all output; each procedure is watched and no longer watched by turns.
+fn drain(machine: &mut Rpc, watched: &mut BTreeMap<Procedure, bool>) {
+    while let Some(output) = machine.poll_output() {
+        match output {
+            Output::Watch { procedure } => {
+                assert_ne!(watched.insert(procedure, true), Some(true));
+            }
+            Output::Unwatch { procedure } => {
+                assert_eq!(watched.insert(procedure, false), Some(true));
+            }
+            Output::Table(table) => assert!(table.version() <= machine.version()),
+            Output::Announce { .. } | Output::Misbehaved { .. } => {}
+            other => panic!("{other:?} is new here"),
+        }
+    }
+    let now = watched.values().filter(|watched| **watched).count();
+    assert!(now <= 3, "{now} procedures are watched");
+}
+
+fn agree(machine: &Rpc, model: &BTreeMap<Registrant, (&str, u32)>, name: &str) {
+    let procedure = Procedure::new(name).expect("a procedure");
+    let own = model.iter().filter(|(_, (of, _))| *of == name);
+    let mut expected: Vec<Candidate> = own
+        .map(|(registrant, (_, weight))| Candidate {
+            provider: Provider::from(*registrant),
+            weight: *weight,
+        })
+        .collect();
+    let here = expected.len();
+    for number in 0..4 {
+        let node = member(number);
+        let offers = machine.offers_of(&node);
+        expected.extend(
+            offers
+                .filter(|(of, _)| **of == procedure)
+                .map(|(_, weight)| Candidate {
+                    provider: Provider::Member(node),
+                    weight: *weight,
+                }),
+        );
+    }
+    expected.sort_by_key(|candidate| candidate.provider);
+    let table = machine.table();
+    assert_eq!(table.candidates(&procedure), expected, "{name}");
+    assert_eq!(table.candidates_here(&procedure), &expected[..here]);
+    for candidate in expected {
+        let slots = table.slots(candidate.provider);
+        assert_eq!(slots.is_some(), candidate.provider.is_here());
+        assert!(slots.is_none_or(|slots| slots.limit() > 0));
+    }
+}
+
+/// How many ids are remembered beside those that run.
+const MAX_IDS: usize = 6;
+/// How many calls run at a time.
+const MAX_RUNNING: u32 = 4;
+/// How long an id is remembered at least.
+const WINDOW: Duration = Duration::from_millis(100);
+
+/// No call id runs twice while it has to be remembered, no bound is exceeded, and nothing else is refused.
+///
+/// Input: steps of a kind, an id and a time (1 byte each).
+pub fn invocations(data: &[u8]) {
+    let mut config = InvocationConfig::default();
+    config.max_ids = MAX_IDS;
+    config.max_running = MAX_RUNNING;
+    config.shards = 1;
+    config.window = WINDOW;
+    let mut callee = Callee {
+        invocations: Invocations::new(&config),
+        slots: [Slots::new(1), Slots::new(3)],
+        now: START,
+        running: Vec::new(),
+        spent: Vec::new(),
+        admitted: 0,
+    };
+    for [kind, id, time] in data.as_chunks::<3>().0 {
+        callee.step(*kind, *id, u64::from(*time));
+    }
+    callee.running.clear();
+    assert_eq!(callee.invocations.stats().running, 0);
+    assert_eq!([0, 1].map(|which| callee.slots[which].used()), [0, 0]);
+}
+
+/// The subject, and what a correct one does.
+struct Callee {
+    invocations: Invocations,
+    slots: [Slots; 2],
+    now: Instant,
+    running: Vec<(usize, Admission)>,
+    /// Every id that was used and may have been noted, in that order, with the time until which it counts.
+    spent: Vec<((NodeId, CallId), Instant)>,
+    admitted: u64,
+}
+
+impl Callee {
+    fn step(&mut self, kind: u8, id: u8, time: u64) {
+        let caller = member(id);
+        let call = CallId::from_bytes([id >> 2; 16]);
+        // Three of four deadlines lie in the future, some of them behind the window.
+        let deadline = match time % 4 {
+            0 => self.now - Duration::from_millis(time),
+            1 => self.now + Duration::from_millis(time * 2),
+            _ => self.now + Duration::from_millis(1 + time / 4),
+        };
+        match kind % 8 {
+            0 => self.now = self.now + Duration::from_millis(time),
+            1 | 2 if !self.running.is_empty() => {
+                let at = usize::from(id) % self.running.len();
+                let (_, admission) = self.running.swap_remove(at);
+                assert!(admission.deadline() > START);
+                admission.finish();
+            }
+            3 => {
+                self.invocations.refuse(self.now, caller, call, deadline);
+                self.note((caller, call), deadline);
+            }
+            _ => self.admit(caller, call, deadline, usize::from(kind >> 7)),
+        }
+        let stats = self.invocations.stats();
+        assert_eq!(stats.running as usize, self.running.len());
+        assert_eq!(stats.admitted, self.admitted);
+        for (which, slots) in self.slots.iter().enumerate() {
+            let used = self.running.iter().filter(|(of, _)| *of == which).count();
+            assert_eq!(slots.used() as usize, used);
+        }
+    }
+
+    fn admit(&mut self, caller: NodeId, call: CallId, deadline: Instant, which: usize) {
+        let key = (caller, call);
+        let (used, slots) = (self.running.len(), &self.slots[which]);
+        let full = used >= MAX_RUNNING as usize || slots.used() >= slots.limit();
+        let answer = self
+            .invocations
+            .admit(self.now, caller, call, slots, deadline);
+        let code = answer.as_ref().err().map(|failure| failure.code);
+        if deadline <= self.now {
+            assert_eq!(code, Some(ErrorCode::DEADLINE_EXCEEDED));
+            return;
+        }
+        if self.must_be_known(key) {
+            assert_eq!(code, Some(ErrorCode::CALL_GONE));
+            return;
+        }
+        if code == Some(ErrorCode::CALL_GONE) {
+            assert!(self.spent.iter().any(|(spent, _)| *spent == key));
+            return;
+        }
+        self.note(key, deadline);
+        assert_eq!(code, full.then_some(ErrorCode::BUSY));
+        if let Ok(admission) = answer {
+            assert_eq!((admission.caller(), admission.call()), key);
+            self.running.push((which, admission));
+            self.admitted += 1;
+        }
+    }
+
+    fn note(&mut self, key: (NodeId, CallId), deadline: Instant) {
+        self.spent.push((key, (self.now + WINDOW).max(deadline)));
+    }
+
+    /// Whether the id runs, or was spent so lately that nothing can have pushed it out.
+    ///
+    /// A refusal of an id that is remembered already does not prolong it, so that the first time counts.
+    fn must_be_known(&self, key: (NodeId, CallId)) -> bool {
+        let runs =
+            |(_, admission): &(usize, Admission)| (admission.caller(), admission.call()) == key;
+        let first = self.spent.iter().position(|(spent, _)| *spent == key);
+        let fresh = first.is_some_and(|first| {
+            self.spent.len() - first <= MAX_IDS && self.spent[first].1 > self.now
+        });
+        fresh || self.running.iter().any(runs)
+    }
+}
