@@ -64,14 +64,9 @@ pub(crate) async fn run(args: RunArgs, output: Output) -> Result<Exit, Failed> {
     let mut signals = Signals::listen()?;
     let directory = NodeDirectory::new(&args.dir);
     let config = configuration(&args, &directory)?;
-    let listen = config.listen;
     let builder = builder(&directory, &config)?;
     let epoch = directory.next_epoch(Clock::new().unix_ms())?;
-    let node = builder
-        .epoch(epoch)
-        .start()
-        .await
-        .map_err(|error| start_failed(error, listen))?;
+    let node = builder.epoch(epoch).start().await.map_err(start_failed)?;
     output.object(&Ready {
         event: "ready",
         node: node.node_id().to_string(),
@@ -115,15 +110,10 @@ fn builder(directory: &NodeDirectory, config: &NodeConfig) -> Result<NodeBuilder
     Ok(config.apply(builder))
 }
 
-fn start_failed(error: macula::Error, listen: SocketAddr) -> Failed {
+fn start_failed(error: macula::Error) -> Failed {
     match error.code() {
-        // The only thing that is unavailable to a node that starts is its address.
-        ErrorCode::UNAVAILABLE => Failed::new(
-            Exit::AddressInUse,
-            format!(
-                "{listen}/udp is in use: stop the program that has it, or choose another with --listen"
-            ),
-        ),
+        // What can be unavailable to a node that starts is its UDP address or its Unix socket.
+        ErrorCode::UNAVAILABLE => Failed::new(Exit::AddressInUse, error.detail()),
         ErrorCode::INVALID_ARGUMENT => Failed::from(error).exiting(Exit::Usage),
         _ => error.into(),
     }

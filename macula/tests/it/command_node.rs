@@ -38,6 +38,19 @@ fn a_port_in_use_is_told_and_another_is_taken() {
 }
 
 #[test]
+fn a_directory_has_one_node_at_a_time() {
+    let place = Place::new();
+    let node = place.run_node();
+    let refused = macula(&["node", "run", "--json", "--dir", &place.node()]).expect(8);
+    let detail = refused.error()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("macula.sock"), "{detail}");
+    // The one that runs is not disturbed.
+    node.macula(&["status"]).expect(0);
+    node.stop().expect(0);
+    place.run_node().stop().expect(0);
+}
+
+#[test]
 fn a_node_that_was_killed_can_run_again() {
     let place = Place::new();
     let node = place.run_node();
