@@ -4,6 +4,7 @@ mod announce;
 mod call;
 mod configuration;
 mod frame;
+mod invocation;
 mod laws;
 mod machine;
 mod name;
@@ -42,10 +43,10 @@ const TABLE: &[(&str, fn(&[u8]))] = &[
     ("realm_rules", realm::rules),
     ("realm_trust_bundle", realm::trust_bundle),
     ("rpc_call", call::call),
-    ("rpc_invocations", rpc::invocations),
+    ("rpc_invocations", invocation::admission),
     ("rpc_machine", rpc::machine),
     ("swim_machine", swim::machine),
-    ("swim_verify", swim::verification),
+    ("swim_verify", swim::verification::holds),
     ("varint", value::varint),
 ];
 

@@ -1,4 +1,4 @@
-//! Calls: who serves what, and which of them may run.
+//! Calls: who serves what.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use macula_realm::{DefaultRules, Principal};
 use macula_rpc::{
-    Admission, Candidate, Config, Input, InvocationConfig, Invocations, Output, Provider,
-    RegisterOptions, Registrant, RegistrationKey, Rpc, SessionKey, Slots,
+    Candidate, Config, Input, Output, Provider, RegisterOptions, Registrant, RegistrationKey, Rpc,
+    SessionKey,
 };
 use macula_wire::message::{Offer, OfferedProcedure, Roles};
-use macula_wire::{
-    Body, CallId, ErrorCode, Instant, Kind, Machine, NodeId, Procedure, Random, RegistrationId,
-};
+use macula_wire::{Body, Instant, Kind, Machine, NodeId, Procedure, Random, RegistrationId};
 
 use super::frame;
 use super::laws::{self, Digest, MAX_STEPS, START, Subject, Timed};
@@ -298,128 +296,5 @@ fn agree(machine: &Rpc, model: &BTreeMap<Registrant, (&str, u32)>, name: &str) {
         let slots = table.slots(candidate.provider);
         assert_eq!(slots.is_some(), candidate.provider.is_here());
         assert!(slots.is_none_or(|slots| slots.limit() > 0));
-    }
-}
-
-/// How many ids are remembered beside those that run.
-const MAX_IDS: usize = 6;
-/// How many calls run at a time.
-const MAX_RUNNING: u32 = 4;
-/// How long an id is remembered at least.
-const WINDOW: Duration = Duration::from_millis(100);
-
-/// No call id runs twice while it has to be remembered, no bound is exceeded, and nothing else is refused.
-///
-/// Input: steps of a kind, an id and a time (1 byte each).
-pub fn invocations(data: &[u8]) {
-    let mut config = InvocationConfig::default();
-    config.max_ids = MAX_IDS;
-    config.max_running = MAX_RUNNING;
-    config.shards = 1;
-    config.window = WINDOW;
-    let mut callee = Callee {
-        invocations: Invocations::new(&config),
-        slots: [Slots::new(1), Slots::new(3)],
-        now: START,
-        running: Vec::new(),
-        spent: Vec::new(),
-        admitted: 0,
-    };
-    for [kind, id, time] in data.as_chunks::<3>().0 {
-        callee.step(*kind, *id, u64::from(*time));
-    }
-    callee.running.clear();
-    assert_eq!(callee.invocations.stats().running, 0);
-    assert_eq!([0, 1].map(|which| callee.slots[which].used()), [0, 0]);
-}
-
-/// The subject, and what a correct one does.
-struct Callee {
-    invocations: Invocations,
-    slots: [Slots; 2],
-    now: Instant,
-    running: Vec<(usize, Admission)>,
-    /// Every id that was used and may have been noted, in that order, with the time until which it counts.
-    spent: Vec<((NodeId, CallId), Instant)>,
-    admitted: u64,
-}
-
-impl Callee {
-    fn step(&mut self, kind: u8, id: u8, time: u64) {
-        let caller = member(id);
-        let call = CallId::from_bytes([id >> 2; 16]);
-        // Three of four deadlines lie in the future, some of them behind the window.
-        let deadline = match time % 4 {
-            0 => self.now - Duration::from_millis(time),
-            1 => self.now + Duration::from_millis(time * 2),
-            _ => self.now + Duration::from_millis(1 + time / 4),
-        };
-        match kind % 8 {
-            0 => self.now = self.now + Duration::from_millis(time),
-            1 | 2 if !self.running.is_empty() => {
-                let at = usize::from(id) % self.running.len();
-                let (_, admission) = self.running.swap_remove(at);
-                assert!(admission.deadline() > START);
-                admission.finish();
-            }
-            3 => {
-                self.invocations.refuse(self.now, caller, call, deadline);
-                self.note((caller, call), deadline);
-            }
-            _ => self.admit(caller, call, deadline, usize::from(kind >> 7)),
-        }
-        let stats = self.invocations.stats();
-        assert_eq!(stats.running as usize, self.running.len());
-        assert_eq!(stats.admitted, self.admitted);
-        for (which, slots) in self.slots.iter().enumerate() {
-            let used = self.running.iter().filter(|(of, _)| *of == which).count();
-            assert_eq!(slots.used() as usize, used);
-        }
-    }
-
-    fn admit(&mut self, caller: NodeId, call: CallId, deadline: Instant, which: usize) {
-        let key = (caller, call);
-        let (used, slots) = (self.running.len(), &self.slots[which]);
-        let full = used >= MAX_RUNNING as usize || slots.used() >= slots.limit();
-        let answer = self
-            .invocations
-            .admit(self.now, caller, call, slots, deadline);
-        let code = answer.as_ref().err().map(|failure| failure.code);
-        if deadline <= self.now {
-            assert_eq!(code, Some(ErrorCode::DEADLINE_EXCEEDED));
-            return;
-        }
-        if self.must_be_known(key) {
-            assert_eq!(code, Some(ErrorCode::CALL_GONE));
-            return;
-        }
-        if code == Some(ErrorCode::CALL_GONE) {
-            assert!(self.spent.iter().any(|(spent, _)| *spent == key));
-            return;
-        }
-        self.note(key, deadline);
-        assert_eq!(code, full.then_some(ErrorCode::BUSY));
-        if let Ok(admission) = answer {
-            assert_eq!((admission.caller(), admission.call()), key);
-            self.running.push((which, admission));
-            self.admitted += 1;
-        }
-    }
-
-    fn note(&mut self, key: (NodeId, CallId), deadline: Instant) {
-        self.spent.push((key, (self.now + WINDOW).max(deadline)));
-    }
-
-    /// Whether the id runs, or was spent so lately that nothing can have pushed it out.
-    ///
-    /// A refusal of an id that is remembered already does not prolong it, so that the first time counts.
-    fn must_be_known(&self, key: (NodeId, CallId)) -> bool {
-        let runs =
-            |(_, admission): &(usize, Admission)| (admission.caller(), admission.call()) == key;
-        let first = self.spent.iter().position(|(spent, _)| *spent == key);
-        let fresh = first.is_some_and(|first| {
-            self.spent.len() - first <= MAX_IDS && self.spent[first].1 > self.now
-        });
-        fresh || self.running.iter().any(runs)
     }
 }
