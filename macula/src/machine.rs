@@ -164,6 +164,12 @@ impl NodeMachine {
         &mut self.rpc
     }
 
+    /// The versions of the tables of routes and of providers in which everything so far has its effect.
+    #[must_use]
+    pub fn versions(&self) -> (u64, u64) {
+        (self.pubsub.version(), self.rpc.version())
+    }
+
     /// Moves what one machine put out to the others, until nothing moves. Outputs only go from membership to
     /// messaging and from there outwards, so this ends.
     pub fn settle(&mut self, now: Instant) {

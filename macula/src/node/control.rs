@@ -28,10 +28,12 @@ pub(crate) const MAX_MEMBER_EVENTS: usize = 1_024;
 pub(crate) struct Control {
     pub(crate) calls: mpsc::Sender<Call<NodeMachine>>,
     pub(crate) inputs: mpsc::Sender<(Instant, NodeInput)>,
+    pub(crate) plane: Arc<Plane>,
 }
 
 impl Control {
-    /// Runs `command` on the machine, between two events, and returns what it says.
+    /// Runs `command` on the machine, between two events, and returns what it says once the tables that it changed are
+    /// in place.
     ///
     /// # Errors
     ///
@@ -48,10 +50,16 @@ impl Control {
         let call: Call<NodeMachine> = Box::new(move |machine, now| {
             let result = command(machine, now);
             machine.settle(now);
-            drop(give.send(result));
+            drop(give.send((result, machine.versions())));
         });
         self.calls.send(call).await.map_err(|_| stopped())?;
-        take.await.map_err(|_| stopped())
+        let (result, versions) = take.await.map_err(|_| stopped())?;
+        tokio::select! {
+            () = self.plane.reached(versions) => {}
+            // A machine that has stopped puts out nothing more.
+            () = self.calls.closed() => {}
+        }
+        Ok(result)
     }
 
     /// Runs `command` some time later; it is lost if more than 1,024 commands wait.
@@ -94,7 +102,10 @@ impl Sink<NodeOutput> for Outputs {
             NodeOutput::Table(table) => {
                 self.plane.replace_table(table);
             }
-            NodeOutput::Providers(table) => self.plane.providers.store(table),
+            NodeOutput::Providers(table) => {
+                self.plane.providers.store(table);
+                self.plane.changed();
+            }
             NodeOutput::Member(event) => self.member(event),
             NodeOutput::Disconnect { node, code, detail } => {
                 if let Some(attached) = self.plane.links.member(&node) {

@@ -75,7 +75,11 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     let (inputs, input_queue) = mpsc::channel(MAX_INPUTS);
     let (dialled, dialled_queue) = mpsc::channel(MAX_DIALLED);
     let (members, _) = broadcast::channel(MAX_MEMBER_EVENTS);
-    let control = Control { calls, inputs };
+    let control = Control {
+        calls,
+        inputs,
+        plane: Arc::clone(&plane),
+    };
     let dialler = Dialler::new(Arc::clone(&plane), endpoint.clone(), dialled);
     let outputs = Outputs {
         plane: Arc::clone(&plane),

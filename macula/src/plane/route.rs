@@ -46,6 +46,20 @@ impl RouteCache {
     }
 }
 
+impl Plane {
+    /// Waits until the tables of routes and of providers have at least these versions. Cancel safe.
+    pub(crate) async fn reached(&self, (routes, providers): (u64, u64)) {
+        loop {
+            let changed = self.tables_changed.notified();
+            let present = (self.table.load().version(), self.providers.load().version());
+            if present.0 >= routes && present.1 >= providers {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
 fn resolve(plane: &Plane, topic: &Topic, from: Source) -> Receivers {
     let mut receivers = Receivers::default();
     if let Some(uplink) = &plane.uplink {
