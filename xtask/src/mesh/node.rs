@@ -49,11 +49,12 @@ impl Node {
         for address in join {
             arguments.extend(["--join", address]);
         }
-        let child = world.start(name, &arguments, Input::None)?;
+        let mut child = world.start(name, &arguments, Input::None)?;
         let Some(first) = child.line(READY_LIMIT)? else {
+            let status = child.wait(READY_LIMIT)?;
             let why = child.output().last_words();
             return Err(Failure::failed(format!(
-                "{name} ended before it served: {why}"
+                "{name} ended before it served ({status}): {why}"
             )));
         };
         let ready: Ready = line::read(&first)?;
