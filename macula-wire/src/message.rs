@@ -9,7 +9,9 @@ pub use call::{
     CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Offer, OfferedProcedure,
     Register, RpcCall, Unregister,
 };
-pub use event::{Alias, Event, Interest, Priority, Publish, Qos, Receipt, Subscribe, Unsubscribe};
+pub use event::{
+    Alias, Event, Gap, Interest, Priority, Publish, Qos, Receipt, Subscribe, Unsubscribe,
+};
 pub use membership::{
     Accusation, MemberRecord, MemberStatus, SignedAccusation, SignedRecord, SwimAck, SwimGossip,
     SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Update,
@@ -128,6 +130,8 @@ messages! {
     Interest(Interest) = 0x16 "INTEREST",
     /// What became of a published event.
     Receipt(Receipt) = 0x17 "RECEIPT",
+    /// Says that a publisher is lost.
+    Gap(Gap) = 0x18 "GAP",
     /// Opens a call.
     RpcCall(RpcCall) = 0x20 "RPC_CALL",
     /// Ends a call with a result.

@@ -20,8 +20,9 @@ use macula_wire::{
 };
 
 use self::requests::Requests;
+use crate::Served;
 use crate::call::{CallFailure, CallOptions, Handler, Invocation, Reply};
-use crate::node::{Served, register_error, subscribe_error};
+use crate::node::{register_error, subscribe_error};
 use crate::plane::Plane;
 use crate::plane::dispatch::Registration;
 use crate::plane::links::Attached;

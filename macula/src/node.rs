@@ -8,6 +8,7 @@ pub(crate) mod link;
 pub(crate) mod session;
 mod socket;
 pub(crate) mod start;
+mod view;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,27 +19,22 @@ use bytes::Bytes;
 use macula_pubsub::{LocalId, SubscribeError, Subscriber};
 use macula_realm::DefaultRules;
 use macula_rpc::{RegisterError, RegisterOptions, Registrant, RegistrationKey};
-use macula_swim::State;
-use macula_transport::{Endpoint, LinkStats};
-use macula_wire::message::RpcCall;
+use macula_transport::Endpoint;
 use macula_wire::{ErrorCode, NodeId, Pattern, Procedure, RealmName, Topic};
 use tokio::sync::broadcast;
 
 use self::control::Control;
 use self::dial::Dialler;
+pub(crate) use self::view::peer_info;
+pub use self::view::{MemberInfo, PeerInfo};
 use crate::call::{CallFailure, CallOptions, Handler, Invocation, Reply};
 use crate::machine::MemberEvent;
 use crate::plane::Plane;
-use crate::plane::counters::add;
 use crate::plane::dispatch::Registration;
-use crate::plane::links::Attached;
-use crate::plane::outgoing::{self, HOPS, Outgoing, milliseconds};
-use crate::plane::topic::too_large;
 use crate::publisher::{PublishOptions, Publisher};
 use crate::queue::{Queue, SubscribeOptions};
 use crate::subscription::Subscription;
-use crate::system::NodeInfo;
-use crate::{Error, NodeStats};
+use crate::{Error, Served};
 
 /// How long a shutdown waits for what was published to leave, at most.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -69,56 +65,6 @@ impl WeakNode {
     pub(crate) fn upgrade(&self) -> Option<Node> {
         self.0.upgrade().map(Node)
     }
-}
-
-/// What a node knows of a member.
-#[derive(Clone, Debug, serde::Serialize)]
-#[non_exhaustive]
-pub struct MemberInfo {
-    /// The member's id, 64 hexadecimal digits.
-    pub node: String,
-    /// `alive`, `suspect`, `dead` or `left`.
-    pub state: &'static str,
-    /// The member's run.
-    pub epoch: u64,
-    /// The version of its record within the run.
-    pub incarnation: u64,
-    /// Where it can be dialled.
-    pub addresses: Vec<SocketAddr>,
-    /// The roles of its certificate.
-    pub roles: Vec<&'static str>,
-    /// The zone of its certificate.
-    pub zone: Option<String>,
-    /// Its program and version.
-    pub agent: String,
-    /// How long it has been in this state, in milliseconds.
-    pub since_ms: u64,
-    /// Whether a link to it is up; `true` for the node itself.
-    pub linked: bool,
-}
-
-/// A link of a node.
-#[derive(Clone, Debug, serde::Serialize)]
-#[non_exhaustive]
-pub struct PeerInfo {
-    /// The peer's id, 64 hexadecimal digits.
-    pub node: String,
-    /// `member`, `client` or `local`.
-    pub role: &'static str,
-    /// The way to it.
-    pub path: String,
-    /// Round trip time in microseconds.
-    pub rtt_us: u64,
-    /// The largest packet that the path carries, in bytes.
-    pub mtu: u64,
-    /// Bytes sent and received.
-    pub sent_bytes: u64,
-    /// Bytes received.
-    pub received_bytes: u64,
-    /// Packets lost on the way.
-    pub lost_packets: u64,
-    /// Bytes that wait to be sent.
-    pub queued_bytes: u64,
 }
 
 impl Node {
@@ -383,67 +329,6 @@ impl Node {
         self.0.plane.call(procedure, payload.into(), options).await
     }
 
-    /// The members of the realm that this node knows, itself included.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorCode::SHUTTING_DOWN`] if the node has stopped.
-    pub async fn members(&self) -> Result<Vec<MemberInfo>, Error> {
-        let plane = Arc::clone(&self.0.plane);
-        self.0
-            .control
-            .run(move |machine, now| {
-                let own = plane.node();
-                let info = |member: &macula_swim::Member| MemberInfo {
-                    node: member.node().to_string(),
-                    state: state_name(member.state()),
-                    epoch: member.record().epoch.get(),
-                    incarnation: member.record().incarnation.get(),
-                    addresses: member.record().addresses.clone(),
-                    roles: member.record().roles.names().collect(),
-                    zone: member.record().zone.clone(),
-                    agent: member.record().agent.clone(),
-                    since_ms: u64::from(milliseconds(now.saturating_since(member.since()))),
-                    linked: member.node() == own || plane.links.member(&member.node()).is_some(),
-                };
-                machine.swim().members().map(info).collect()
-            })
-            .await
-    }
-
-    /// What happens to members from here on. A receiver that lags 1,024 events behind loses the oldest.
-    #[must_use]
-    pub fn member_events(&self) -> broadcast::Receiver<MemberEvent> {
-        self.0.members.subscribe()
-    }
-
-    /// The links of this node.
-    #[must_use]
-    pub fn peers(&self) -> Vec<PeerInfo> {
-        peers(&self.0.plane)
-    }
-
-    /// What this node counts.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorCode::SHUTTING_DOWN`] if the node has stopped.
-    pub async fn stats(&self) -> Result<NodeStats, Error> {
-        crate::stats::collect(&self.0.plane, &self.0.control, &self.0.endpoint).await
-    }
-
-    /// This node in a few words.
-    #[must_use]
-    pub fn info(&self) -> NodeInfo {
-        NodeInfo {
-            node: self.node_id().to_string(),
-            realm: self.realm().to_string(),
-            listen: self.local_addr().to_string(),
-            epoch: self.0.plane.epoch.get(),
-            agent: start::AGENT,
-        }
-    }
-
     /// Waits until somebody wants events of `topic`, on this node or on another.
     ///
     /// # Errors
@@ -498,144 +383,10 @@ impl Node {
     }
 }
 
-/// A procedure that this process serves. Dropping it ends the registration.
-pub struct Served {
-    procedure: Procedure,
-    release: Option<crate::subscription::Release>,
-}
-
-impl Served {
-    pub(crate) fn new(procedure: Procedure, release: crate::subscription::Release) -> Self {
-        Self {
-            procedure,
-            release: Some(release),
-        }
-    }
-
-    /// What is served.
-    #[must_use]
-    pub fn procedure(&self) -> &Procedure {
-        &self.procedure
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        if let Some(release) = self.release.take() {
-            release();
-        }
-    }
-}
-
-impl std::fmt::Debug for Served {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Served")
-            .field("procedure", &self.procedure)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Plane {
-    /// Whether this node may publish on `topic`.
-    pub(crate) fn check_publish(&self, topic: &Topic) -> Result<(), Error> {
-        use macula_realm::{Action, Authority, Verdict};
-        if DefaultRules.check(&self.own, Action::Publish, topic.as_str()) == Verdict::Allow {
-            return Ok(());
-        }
-        add(&self.counters.denied, 1);
-        Err(denied("publish on", topic.as_str()))
-    }
-
-    /// Makes a call of this node or client.
-    pub(crate) async fn call(
-        self: &Arc<Self>,
-        procedure: Procedure,
-        payload: Bytes,
-        options: CallOptions,
-    ) -> Result<Reply, Error> {
-        use macula_realm::{Action, Authority, Verdict};
-        if payload.len() > self.max_payload_len {
-            return Err(too_large(payload.len(), self.max_payload_len));
-        }
-        let allowed =
-            DefaultRules.check(&self.own, Action::Call, procedure.as_str()) == Verdict::Allow;
-        if !allowed && self.uplink.is_none() {
-            add(&self.counters.denied, 1);
-            return Err(denied("call", procedure.as_str()));
-        }
-        add(&self.counters.calls_made, 1);
-        let candidates = self.candidates(&procedure);
-        let outgoing = Outgoing {
-            caller: self.node(),
-            deadline: self.clock.now() + options.deadline,
-            request: RpcCall {
-                call: self.call_id(),
-                hops: HOPS,
-                caller: self.node(),
-                procedure,
-                deadline_ms: milliseconds(options.deadline),
-                idempotency: options.idempotency_key,
-                content: options.content,
-                headers: options.headers,
-                payload,
-            },
-        };
-        let result = outgoing::make(self, outgoing, candidates).await?;
-        Ok(Reply::new(result.content, result.payload))
-    }
-}
-
-fn denied(verb: &str, name: &str) -> Error {
-    Error::new(
-        ErrorCode::DENIED,
-        format!(
-            "this identity may not {verb} {name}: names that start with `$` are reserved, and a tenant has its own prefix only"
-        ),
-    )
-}
-
 pub(crate) fn subscribe_error(error: SubscribeError) -> Error {
     Error::caused(error.code(), error.to_string(), error)
 }
 
 pub(crate) fn register_error(error: RegisterError) -> Error {
     Error::caused(error.code(), error.to_string(), error)
-}
-
-const fn state_name(state: State) -> &'static str {
-    match state {
-        State::Alive => "alive",
-        State::Suspect => "suspect",
-        State::Dead => "dead",
-        State::Left => "left",
-    }
-}
-
-pub(crate) fn peers(plane: &Plane) -> Vec<PeerInfo> {
-    plane
-        .links
-        .all()
-        .iter()
-        .map(|attached| peer_info(attached))
-        .collect()
-}
-
-pub(crate) fn peer_info(attached: &Attached) -> PeerInfo {
-    let link = &attached.link;
-    let stats: LinkStats = link.stats();
-    PeerInfo {
-        node: link.peer().node.to_string(),
-        role: match (link.is_local(), attached.session()) {
-            (true, _) => "local",
-            (false, Some(_)) => "client",
-            (false, None) => "member",
-        },
-        path: link.path().to_string(),
-        rtt_us: u64::try_from(stats.rtt.as_micros()).unwrap_or(u64::MAX),
-        mtu: u64::from(stats.mtu),
-        sent_bytes: stats.bytes_sent,
-        received_bytes: stats.bytes_received,
-        lost_packets: stats.packets_lost,
-        queued_bytes: u64::try_from(stats.outbox_bytes).unwrap_or(u64::MAX),
-    }
 }

@@ -6,10 +6,12 @@
 pub(crate) mod counters;
 pub(crate) mod dispatch;
 pub(crate) mod egress;
+pub(crate) mod gaps;
 pub(crate) mod ingress;
 pub(crate) mod links;
 pub(crate) mod outgoing;
 pub(crate) mod prove;
+pub(crate) mod rights;
 pub(crate) mod route;
 pub(crate) mod topic;
 
@@ -19,14 +21,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use macula_pubsub::{Destination, Forwarder, ForwarderConfig, LocalId, Source, Table};
+use macula_pubsub::{Forwarder, ForwarderConfig, LocalId, Source, Table};
 use macula_realm::Principal;
 use macula_rpc::{InvocationConfig, Invocations, ProviderTable, RegistrationKey};
 use macula_transport::{Clock, OutFrame, TaskSet};
 use macula_wire::message::Priority;
-use macula_wire::{
-    Epoch, ErrorCode, NodeId, Random, RealmName, SealedBatch, Sequence, Topic, TopicAlias,
-};
+use macula_wire::{Epoch, ErrorCode, NodeId, Random, RealmName, SealedBatch, Topic, TopicAlias};
 use tokio::sync::Notify;
 
 use self::counters::{Counters, add};
@@ -38,7 +38,7 @@ use self::route::{Receivers, RouteCache};
 use self::topic::OwnTopic;
 use crate::Error;
 use crate::call::Handler;
-use crate::event::{Gap, GapCause, Origin};
+use crate::event::Origin;
 use crate::queue::{EventRun, Queue};
 
 /// The most topics that one process publishes on.
@@ -268,65 +268,6 @@ impl Plane {
                 fresh.saturating_sub(dropped),
             );
             add(&self.counters.dropped_overflow, dropped);
-        }
-    }
-
-    /// Tells the local subscribers of a publisher that it is lost: what they missed of its run is unknown.
-    pub(crate) fn publisher_lost(&self, publisher: NodeId) {
-        for (topic, epoch, next) in self.forwarder.following(&publisher) {
-            self.tell_gap(
-                &topic,
-                publisher,
-                epoch,
-                next,
-                None,
-                GapCause::PublisherLost,
-            );
-        }
-        self.forwarder.forget(publisher);
-        for attached in self.links.all() {
-            for egress in attached.each_egress() {
-                egress.forget(publisher);
-            }
-        }
-    }
-
-    /// Tells the local subscribers of `topic` that events are missing.
-    pub(crate) fn tell_gap(
-        &self,
-        topic: &Topic,
-        publisher: NodeId,
-        epoch: Epoch,
-        from: Sequence,
-        to: Option<Sequence>,
-        cause: GapCause,
-    ) {
-        let mut found = Vec::new();
-        Forwarder::route(
-            &self.table.load(),
-            topic,
-            Source::Member(publisher),
-            &mut found,
-        );
-        let origin = Arc::new(Origin {
-            publisher,
-            epoch,
-            topic: topic.clone(),
-            priority: Priority::Normal,
-        });
-        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
-        for destination in found {
-            if let Destination::Local(id) = destination
-                && let Some(queue) = queues.get(&id)
-            {
-                let origin = Arc::clone(&origin);
-                queue.push_gap(Gap {
-                    origin,
-                    from,
-                    to,
-                    cause,
-                });
-            }
         }
     }
 

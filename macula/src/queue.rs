@@ -389,7 +389,7 @@ mod tests {
 
     fn run(origin: &Arc<Origin>, base: u64, count: u64) -> EventRun {
         let payloads: Vec<Vec<u8>> = (0..count)
-            .map(|n| (base + n).to_le_bytes().to_vec())
+            .map(|n| base.saturating_add(n).to_le_bytes().to_vec())
             .collect();
         let entries = Entries::from_payloads(payloads.iter().map(Vec::as_slice)).unwrap();
         EventRun::new(

@@ -171,6 +171,23 @@ fn check_interest(interest: &Interest) -> Result<(), EncodeError> {
 }
 
 record! {
+    /// GAP: a publisher is lost. What it published on a topic in that run from `from` on, if anything, will not come.
+    ///
+    /// From a member to its clients, which cannot see who is lost; for events that were dropped on the way, an
+    /// [`Alias`] tells.
+    pub struct Gap {
+        /// Who is lost.
+        pub publisher: NodeId,
+        /// The run that ended.
+        pub epoch: Epoch,
+        /// The topic.
+        pub topic: Topic,
+        /// The first sequence that did not come.
+        pub from: Sequence,
+    }
+}
+
+record! {
     /// RECEIPT: what became of an event.
     pub struct Receipt {
         /// That of the PUBLISH.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
     Accusation, Ack, Alias, CallCancel, CallError, CallProgress, CallResult, CancelMode,
-    CertUpdate, Close, Drain, ErrorReport, Event, Failure, Handshake, HandshakeAck, Heartbeat,
+    CertUpdate, Close, Drain, ErrorReport, Event, Failure, Gap, Handshake, HandshakeAck, Heartbeat,
     Interest, MemberRecord, MemberStatus, Offer, OfferedProcedure, Ping, Pong, Priority, Publish,
     Qos, Receipt, Register, Role, Roles, RpcCall, SignedAccusation, SignedRecord, Stream,
     StreamKind, Subscribe, SwimAck, SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq,
@@ -177,6 +177,7 @@ records! {
     Batch: hops publisher epoch alias base ttl_ms content signature entries;
     Interest: version full lease_ms add remove;
     Receipt: request matched acked expired dropped;
+    Gap: publisher epoch topic from;
     RpcCall: call hops caller procedure deadline_ms idempotency content headers payload;
     CallResult: call content payload;
     Failure: code retry retry_after_ms name detail content payload;
@@ -215,7 +216,7 @@ macro_rules! bodies {
 
 bodies!(
     Handshake HandshakeAck Heartbeat Ping Pong Stream CertUpdate Drain Ack Error Close
-    Publish Subscribe Unsubscribe Event Alias Batch Interest Receipt
+    Publish Subscribe Unsubscribe Event Alias Batch Interest Receipt Gap
     RpcCall RpcResult RpcError Register Unregister Offer RpcCancel RpcProgress
     SwimPing SwimAck SwimPingReq SwimNack SwimGossip SwimJoin SwimState
 );

@@ -18,10 +18,11 @@ use super::requests::Requests;
 use super::{Attachment, Client, Machines};
 use crate::credentials::{RealmCredentials, peer_identity};
 use crate::node::start::AGENT;
-use crate::plane::dispatch::{self, principal};
+use crate::plane::dispatch;
 use crate::plane::ingress::Ingress;
 use crate::plane::links::Attached;
 use crate::plane::prove::Prover;
+use crate::plane::rights::principal;
 use crate::plane::{Owner, Plane};
 use crate::{Error, NodeDirectory};
 

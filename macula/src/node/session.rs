@@ -15,9 +15,9 @@ use super::control::Control;
 use crate::Error;
 use crate::plane::Plane;
 use crate::plane::counters::add;
-use crate::plane::dispatch::principal;
 use crate::plane::links::Attached;
 use crate::plane::outgoing::session_key;
+use crate::plane::rights::principal;
 
 /// One client's link, seen from the member that it attached to.
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use macula_realm::{Action, Authority, DefaultRules, Principal, Tenant, Verdict, Zone};
+use macula_realm::Action;
 use macula_rpc::{Candidate, Provider, RegistrationKey};
-use macula_transport::{FrameReceiver, FrameSender, PeerIdentity};
+use macula_transport::{FrameReceiver, FrameSender};
 use macula_wire::message::{Body, CallError, CallResult, Failure, Message, Role, RpcCall};
 use macula_wire::{ErrorCode, NodeId};
 
@@ -260,23 +260,4 @@ pub(crate) async fn run_local(
             "the provider did not finish in time",
         )),
     }
-}
-
-impl Plane {
-    /// Whether the realm's rules let `peer` do that.
-    pub(crate) fn allows(&self, peer: &PeerIdentity, action: Action, name: &str) -> bool {
-        DefaultRules.check(&principal(peer), action, name) == Verdict::Allow
-    }
-}
-
-/// The peer as the rules know it.
-pub(crate) fn principal(peer: &PeerIdentity) -> Principal {
-    let tenant = peer
-        .tenant
-        .as_deref()
-        .and_then(|text| Tenant::new(text).ok());
-    let zone = peer.zone.as_deref().and_then(|text| Zone::new(text).ok());
-    Principal::new(peer.node, peer.roles)
-        .with_tenant(tenant)
-        .with_zone(zone)
 }

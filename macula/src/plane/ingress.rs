@@ -1,23 +1,26 @@
 //! Reading one event stream: prove, put in order, deliver, pass on.
 
+mod single;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use macula_pubsub::{Acceptance, Source};
 use macula_transport::{FrameReceiver, LinkError, OutFrame};
 use macula_wire::frame::FrameHeader;
-use macula_wire::message::{Alias, Body, Event, Kind, Message, Priority, Publish, Role};
+use macula_wire::message::{Alias, Body, Kind, Message, Priority, Role};
 use macula_wire::{
-    Batch, DecodeError, Entries, Epoch, ErrorCode, Frame, NodeId, Sequence, Topic, TopicAlias,
+    Batch, DecodeError, Epoch, ErrorCode, Frame, NodeId, Sequence, Topic, TopicAlias,
 };
 
 use super::Plane;
 use super::counters::add;
 use super::egress::{Feed, Sent};
+use super::gaps::Missing;
 use super::links::Attached;
 use super::route::{Receivers, RouteCache};
-use super::topic::{BatchKey, wait_for_room};
+use super::topic::wait_for_room;
 use crate::event::{GapCause, Origin};
 
 /// The most aliases of one stream; beyond it the stream is stopped.
@@ -99,6 +102,12 @@ impl Ingress {
             Body::Alias(alias) => self.on_alias(alias),
             Body::Batch(batch) => self.on_batch(batch, frame).await,
             Body::Event(event) => self.on_event(event).await,
+            Body::Gap(gap) => {
+                if self.plane.uplink.is_some() {
+                    self.plane.publisher_lost_to(gap);
+                }
+                Ok(())
+            }
             Body::Publish(publish) => self.on_publish(publish).await,
             other => Err(unexpected(other.kind())),
         }
@@ -270,14 +279,14 @@ impl Ingress {
             } => {
                 add(&plane.counters.dropped_duplicate, skip);
                 if restarted {
-                    plane.tell_gap(
-                        topic,
-                        batch.publisher,
-                        batch.epoch,
-                        batch.base,
-                        None,
-                        GapCause::PublisherLost,
-                    );
+                    plane.tell_gap(&Missing {
+                        publisher: batch.publisher,
+                        epoch: batch.epoch,
+                        topic: topic.clone(),
+                        from: batch.base,
+                        to: None,
+                        cause: GapCause::PublisherLost,
+                    });
                 }
                 if let Some(missing) = gap {
                     self.missing(
@@ -310,8 +319,14 @@ impl Ingress {
         to: Sequence,
     ) {
         add(&self.plane.counters.missing, to.since(from));
-        self.plane
-            .tell_gap(topic, publisher, epoch, from, Some(to), GapCause::Dropped);
+        self.plane.tell_gap(&Missing {
+            publisher,
+            epoch,
+            topic: topic.clone(),
+            from,
+            to: Some(to),
+            cause: GapCause::Dropped,
+        });
     }
 
     /// Passes the batch on as it came, with one hop less.
@@ -342,83 +357,6 @@ impl Ingress {
                 Sent::Dropped => add(&self.plane.counters.dropped_outbox, count),
             }
         }
-    }
-
-    /// Publishes a local client's events as this node's.
-    async fn republish(&self, topic: &Topic, batch: &Batch) -> Result<(), DecodeError> {
-        let key = BatchKey {
-            content: batch.content.clone(),
-            ttl_ms: batch.ttl_ms,
-        };
-        for payload in &batch.entries {
-            self.publish_as_node(topic, &key, payload).await;
-        }
-        Ok(())
-    }
-
-    async fn publish_as_node(&self, topic: &Topic, key: &BatchKey, payload: Bytes) {
-        let taken = match self.plane.own_topic(topic, self.priority) {
-            Ok(own) => own.take(&self.plane, key, payload).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = taken {
-            tracing::debug!(%topic, %error, "event of a local client refused");
-        }
-    }
-
-    /// An event with its topic by name is a batch of one.
-    async fn on_event(&mut self, event: Event) -> Result<(), DecodeError> {
-        let alias = Alias {
-            publisher: event.publisher,
-            epoch: event.epoch,
-            // The last number is kept for events that come by name, one topic at a time.
-            alias: TopicAlias::new(u64::MAX),
-            topic: event.topic,
-            next: event.sequence,
-            chain: Vec::new(),
-        };
-        let Some(proof) = self.proof_of(&alias).filter(|proof| *proof == Proof::Link) else {
-            add(&self.plane.counters.dropped_unproven, 1);
-            return Ok(());
-        };
-        let key = (alias.publisher, alias.epoch, alias.alias);
-        self.announced
-            .insert(key, Arc::new(self.announce(&alias, proof)));
-        let entries = Entries::from_payloads([event.payload.as_ref()])
-            .map_err(|_| DecodeError::UnexpectedEnd)?;
-        let batch = Batch {
-            hops: event.hops,
-            publisher: event.publisher,
-            epoch: event.epoch,
-            alias: alias.alias,
-            base: event.sequence,
-            ttl_ms: event.ttl_ms,
-            content: event.content,
-            signature: event.signature,
-            entries,
-        };
-        let Ok(bytes) = Message::from(Body::Batch(batch.clone())).to_bytes() else {
-            return Ok(());
-        };
-        let frame = Frame::new(
-            Kind::Batch.number(),
-            Bytes::from(bytes).slice(macula_wire::limit::HEADER_LEN..),
-        );
-        self.on_batch(batch, frame).await
-    }
-
-    /// An event with options of its own, from a client of this node.
-    async fn on_publish(&self, publish: Publish) -> Result<(), DecodeError> {
-        if !self.is_local() {
-            return Err(unexpected(Kind::Publish));
-        }
-        let key = BatchKey {
-            content: publish.content,
-            ttl_ms: publish.ttl_ms,
-        };
-        self.publish_as_node(&publish.topic, &key, publish.payload)
-            .await;
-        Ok(())
     }
 }
 

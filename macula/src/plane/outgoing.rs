@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use macula_realm::{Action, Authority, DefaultRules, Verdict};
 use macula_rpc::{Call, CallInput, CallOutput, CallRequest, Candidate, Provider, SessionKey};
 use macula_transport::{FrameReceiver, LinkError};
 use macula_wire::message::{Body, CallResult, Failure, Message, RpcCall, StreamKind};
@@ -15,6 +16,10 @@ use super::Plane;
 use super::counters::add;
 use super::dispatch;
 use super::links::Attached;
+use super::rights::denied;
+use super::topic::too_large;
+use crate::Error;
+use crate::call::{CallOptions, Reply};
 
 /// A call that is to be made, by this node or on behalf of a client of it.
 #[derive(Debug)]
@@ -157,6 +162,43 @@ pub(crate) fn milliseconds(duration: Duration) -> u32 {
 }
 
 impl Plane {
+    /// Makes a call of this node or client.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        procedure: Procedure,
+        payload: Bytes,
+        options: CallOptions,
+    ) -> Result<Reply, Error> {
+        if payload.len() > self.max_payload_len {
+            return Err(too_large(payload.len(), self.max_payload_len));
+        }
+        let allowed =
+            DefaultRules.check(&self.own, Action::Call, procedure.as_str()) == Verdict::Allow;
+        if !allowed && self.uplink.is_none() {
+            add(&self.counters.denied, 1);
+            return Err(denied("call", procedure.as_str()));
+        }
+        add(&self.counters.calls_made, 1);
+        let candidates = self.candidates(&procedure);
+        let outgoing = Outgoing {
+            caller: self.node(),
+            deadline: self.clock.now() + options.deadline,
+            request: RpcCall {
+                call: self.call_id(),
+                hops: HOPS,
+                caller: self.node(),
+                procedure,
+                deadline_ms: milliseconds(options.deadline),
+                idempotency: options.idempotency_key,
+                content: options.content,
+                headers: options.headers,
+                payload,
+            },
+        };
+        let result = make(self, outgoing, candidates).await?;
+        Ok(Reply::new(result.content, result.payload))
+    }
+
     /// Who may be asked to run `procedure`.
     pub(crate) fn candidates(&self, procedure: &Procedure) -> Vec<Candidate> {
         if let Some(uplink) = &self.uplink {

@@ -1,7 +1,9 @@
-//! PUBLISH to RECEIPT.
+//! PUBLISH to GAP.
 
 use macula_wire::batch::{Batch, Entries};
-use macula_wire::message::{Alias, Event, Interest, Publish, Qos, Receipt, Subscribe, Unsubscribe};
+use macula_wire::message::{
+    Alias, Event, Gap, Interest, Publish, Qos, Receipt, Subscribe, Unsubscribe,
+};
 use macula_wire::{Body, Epoch, RequestId, Sequence, SubscriptionId, TopicAlias};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -37,6 +39,7 @@ pub(super) fn bodies() -> BoxedStrategy<Body> {
         batch().prop_map(Body::from),
         interest().prop_map(Body::from),
         receipt().prop_map(Body::from),
+        gap().prop_map(Body::from),
     ]
     .boxed()
 }
@@ -147,6 +150,16 @@ fn interest() -> impl Strategy<Value = Interest> {
             remove,
         },
     )
+}
+
+fn gap() -> impl Strategy<Value = Gap> {
+    let numbers = (number(Epoch::new), number(Sequence::new));
+    (node(), topic(), numbers).prop_map(|(publisher, topic, (epoch, from))| Gap {
+        publisher,
+        epoch,
+        topic,
+        from,
+    })
 }
 
 fn receipt() -> impl Strategy<Value = Receipt> {

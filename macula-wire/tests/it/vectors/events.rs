@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
-use macula_wire::message::{Alias, Event, Interest, Publish, Qos, Receipt, Subscribe, Unsubscribe};
+use macula_wire::message::{
+    Alias, Event, Gap, Interest, Publish, Qos, Receipt, Subscribe, Unsubscribe,
+};
 use macula_wire::{
     ContentType, Header, MediaType, Pattern, RequestId, Sequence, SubscriptionId, Topic, TopicAlias,
 };
@@ -216,6 +218,15 @@ fn interests() -> Vec<Sample> {
             Unsubscribe {
                 request: RequestId::new(2),
                 subscription: SubscriptionId::new(1),
+            },
+        ),
+        sample(
+            "gap",
+            Gap {
+                publisher: node(1),
+                epoch: EPOCH,
+                topic: topic("weather.seattle.temperature"),
+                from: Sequence::new(4_185),
             },
         ),
         sample(

@@ -1,0 +1,172 @@
+//! What a node can be asked about itself, its members and its links.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use macula_swim::{Member, State};
+use macula_transport::LinkStats;
+use macula_wire::Instant;
+use tokio::sync::broadcast;
+
+use super::{Node, start};
+use crate::machine::MemberEvent;
+use crate::plane::Plane;
+use crate::plane::links::Attached;
+use crate::plane::outgoing::milliseconds;
+use crate::system::NodeInfo;
+use crate::{Error, NodeStats};
+
+/// What a node knows of a member.
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct MemberInfo {
+    /// The member's id, 64 hexadecimal digits.
+    pub node: String,
+    /// `alive`, `suspect`, `dead` or `left`.
+    pub state: &'static str,
+    /// The member's run.
+    pub epoch: u64,
+    /// The version of its record within the run.
+    pub incarnation: u64,
+    /// Where it can be dialled.
+    pub addresses: Vec<SocketAddr>,
+    /// The roles of its certificate.
+    pub roles: Vec<&'static str>,
+    /// The zone of its certificate.
+    pub zone: Option<String>,
+    /// Its program and version.
+    pub agent: String,
+    /// How long it has been in this state, in milliseconds.
+    pub since_ms: u64,
+    /// Whether a link to it is up; `true` for the node itself.
+    pub linked: bool,
+}
+
+/// A link of a node.
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// The peer's id, 64 hexadecimal digits.
+    pub node: String,
+    /// `member`, `client` or `local`.
+    pub role: &'static str,
+    /// The way to it.
+    pub path: String,
+    /// Round trip time in microseconds.
+    pub rtt_us: u64,
+    /// The largest packet that the path carries, in bytes.
+    pub mtu: u64,
+    /// Bytes sent and received.
+    pub sent_bytes: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Packets lost on the way.
+    pub lost_packets: u64,
+    /// Bytes that wait to be sent.
+    pub queued_bytes: u64,
+}
+
+impl Node {
+    /// The members of the realm that this node knows, itself included.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::SHUTTING_DOWN`] if the node has stopped.
+    pub async fn members(&self) -> Result<Vec<MemberInfo>, Error> {
+        let plane = Arc::clone(&self.0.plane);
+        self.0
+            .control
+            .run(move |machine, now| {
+                let info = |member| member_info(&plane, now, member);
+                machine.swim().members().map(info).collect()
+            })
+            .await
+    }
+
+    /// What happens to members from here on. A receiver that lags 1,024 events behind loses the oldest.
+    #[must_use]
+    pub fn member_events(&self) -> broadcast::Receiver<MemberEvent> {
+        self.0.members.subscribe()
+    }
+
+    /// The links of this node.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerInfo> {
+        peers(&self.0.plane)
+    }
+
+    /// What this node counts.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::SHUTTING_DOWN`] if the node has stopped.
+    pub async fn stats(&self) -> Result<NodeStats, Error> {
+        crate::stats::collect(&self.0.plane, &self.0.control, &self.0.endpoint).await
+    }
+
+    /// This node in a few words.
+    #[must_use]
+    pub fn info(&self) -> NodeInfo {
+        NodeInfo {
+            node: self.node_id().to_string(),
+            realm: self.realm().to_string(),
+            listen: self.local_addr().to_string(),
+            epoch: self.0.plane.epoch.get(),
+            agent: start::AGENT,
+        }
+    }
+}
+
+fn member_info(plane: &Plane, now: Instant, member: &Member) -> MemberInfo {
+    let record = member.record();
+    MemberInfo {
+        node: member.node().to_string(),
+        state: state_name(member.state()),
+        epoch: record.epoch.get(),
+        incarnation: record.incarnation.get(),
+        addresses: record.addresses.clone(),
+        roles: record.roles.names().collect(),
+        zone: record.zone.clone(),
+        agent: record.agent.clone(),
+        since_ms: u64::from(milliseconds(now.saturating_since(member.since()))),
+        linked: member.node() == plane.node() || plane.links.member(&member.node()).is_some(),
+    }
+}
+
+const fn state_name(state: State) -> &'static str {
+    match state {
+        State::Alive => "alive",
+        State::Suspect => "suspect",
+        State::Dead => "dead",
+        State::Left => "left",
+    }
+}
+
+fn peers(plane: &Plane) -> Vec<PeerInfo> {
+    plane
+        .links
+        .all()
+        .iter()
+        .map(|attached| peer_info(attached))
+        .collect()
+}
+
+pub(crate) fn peer_info(attached: &Attached) -> PeerInfo {
+    let link = &attached.link;
+    let stats: LinkStats = link.stats();
+    PeerInfo {
+        node: link.peer().node.to_string(),
+        role: match (link.is_local(), attached.session()) {
+            (true, _) => "local",
+            (false, Some(_)) => "client",
+            (false, None) => "member",
+        },
+        path: link.path().to_string(),
+        rtt_us: u64::try_from(stats.rtt.as_micros()).unwrap_or(u64::MAX),
+        mtu: u64::from(stats.mtu),
+        sent_bytes: stats.bytes_sent,
+        received_bytes: stats.bytes_received,
+        lost_packets: stats.packets_lost,
+        queued_bytes: u64::try_from(stats.outbox_bytes).unwrap_or(u64::MAX),
+    }
+}

@@ -1,0 +1,90 @@
+//! Events that come one by one, and those of local clients, which this node publishes as its own.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use macula_wire::message::{Alias, Body, Event, Kind, Message, Publish};
+use macula_wire::{Batch, DecodeError, Entries, Frame, Topic, TopicAlias};
+
+use super::{Ingress, Proof, unexpected};
+use crate::plane::counters::add;
+use crate::plane::topic::BatchKey;
+
+impl Ingress {
+    /// Publishes a local client's events as this node's.
+    pub(super) async fn republish(&self, topic: &Topic, batch: &Batch) -> Result<(), DecodeError> {
+        let key = BatchKey {
+            content: batch.content.clone(),
+            ttl_ms: batch.ttl_ms,
+        };
+        for payload in &batch.entries {
+            self.publish_as_node(topic, &key, payload).await;
+        }
+        Ok(())
+    }
+
+    async fn publish_as_node(&self, topic: &Topic, key: &BatchKey, payload: Bytes) {
+        let taken = match self.plane.own_topic(topic, self.priority) {
+            Ok(own) => own.take(&self.plane, key, payload).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = taken {
+            tracing::debug!(%topic, %error, "event of a local client refused");
+        }
+    }
+
+    /// An event with its topic by name is a batch of one.
+    pub(super) async fn on_event(&mut self, event: Event) -> Result<(), DecodeError> {
+        let alias = Alias {
+            publisher: event.publisher,
+            epoch: event.epoch,
+            // The last number is kept for events that come by name, one topic at a time.
+            alias: TopicAlias::new(u64::MAX),
+            topic: event.topic,
+            next: event.sequence,
+            chain: Vec::new(),
+        };
+        let Some(proof) = self.proof_of(&alias).filter(|proof| *proof == Proof::Link) else {
+            add(&self.plane.counters.dropped_unproven, 1);
+            return Ok(());
+        };
+        let key = (alias.publisher, alias.epoch, alias.alias);
+        self.announced
+            .insert(key, Arc::new(self.announce(&alias, proof)));
+        let entries = Entries::from_payloads([event.payload.as_ref()])
+            .map_err(|_| DecodeError::UnexpectedEnd)?;
+        let batch = Batch {
+            hops: event.hops,
+            publisher: event.publisher,
+            epoch: event.epoch,
+            alias: alias.alias,
+            base: event.sequence,
+            ttl_ms: event.ttl_ms,
+            content: event.content,
+            signature: event.signature,
+            entries,
+        };
+        let Ok(bytes) = Message::from(Body::Batch(batch.clone())).to_bytes() else {
+            return Ok(());
+        };
+        let frame = Frame::new(
+            Kind::Batch.number(),
+            Bytes::from(bytes).slice(macula_wire::limit::HEADER_LEN..),
+        );
+        self.on_batch(batch, frame).await
+    }
+
+    /// An event with options of its own, from a client of this node.
+    pub(super) async fn on_publish(&self, publish: Publish) -> Result<(), DecodeError> {
+        if !self.is_local() {
+            return Err(unexpected(Kind::Publish));
+        }
+        let key = BatchKey {
+            content: publish.content,
+            ttl_ms: publish.ttl_ms,
+        };
+        self.publish_as_node(&publish.topic, &key, publish.payload)
+            .await;
+        Ok(())
+    }
+}

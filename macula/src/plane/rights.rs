@@ -1,0 +1,46 @@
+//! Who may do what, by the rules of the realm.
+
+use macula_realm::{Action, Authority, DefaultRules, Principal, Tenant, Verdict, Zone};
+use macula_transport::PeerIdentity;
+use macula_wire::{ErrorCode, Topic};
+
+use super::Plane;
+use super::counters::add;
+use crate::Error;
+
+impl Plane {
+    /// Whether this node may publish on `topic`.
+    pub(crate) fn check_publish(&self, topic: &Topic) -> Result<(), Error> {
+        if DefaultRules.check(&self.own, Action::Publish, topic.as_str()) == Verdict::Allow {
+            return Ok(());
+        }
+        add(&self.counters.denied, 1);
+        Err(denied("publish on", topic.as_str()))
+    }
+
+    /// Whether the realm's rules let `peer` do that.
+    pub(crate) fn allows(&self, peer: &PeerIdentity, action: Action, name: &str) -> bool {
+        DefaultRules.check(&principal(peer), action, name) == Verdict::Allow
+    }
+}
+
+/// The peer as the rules know it.
+pub(crate) fn principal(peer: &PeerIdentity) -> Principal {
+    let tenant = peer
+        .tenant
+        .as_deref()
+        .and_then(|text| Tenant::new(text).ok());
+    let zone = peer.zone.as_deref().and_then(|text| Zone::new(text).ok());
+    Principal::new(peer.node, peer.roles)
+        .with_tenant(tenant)
+        .with_zone(zone)
+}
+
+pub(super) fn denied(verb: &str, name: &str) -> Error {
+    Error::new(
+        ErrorCode::DENIED,
+        format!(
+            "this identity may not {verb} {name}: names that start with `$` are reserved, and a tenant has its own prefix only"
+        ),
+    )
+}
