@@ -1,12 +1,17 @@
 //! Tests of the crate from outside.
 #![expect(
     clippy::arithmetic_side_effects,
+    clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test that cannot go on has failed"
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on has failed, and one on real sockets needs tasks and a clock"
 )]
 
+mod auto_traits;
+mod calls;
+mod clients;
 #[cfg(feature = "command")]
 mod command;
 #[cfg(feature = "command")]
@@ -21,3 +26,7 @@ mod command_events;
 mod command_files;
 #[cfg(feature = "command")]
 mod command_node;
+mod events;
+mod mesh;
+mod refusals;
+mod sim;
