@@ -1,5 +1,6 @@
 //! A client: a process that attaches to a member instead of being one.
 
+mod machines;
 mod requests;
 mod start;
 
@@ -9,16 +10,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use macula_pubsub::{LocalId, PubSub, Subscriber};
+use macula_pubsub::{LocalId, Subscriber};
 use macula_realm::DefaultRules;
-use macula_rpc::{RegisterOptions, Registrant, RegistrationKey, Rpc};
+use macula_rpc::{RegisterOptions, Registrant, RegistrationKey};
 use macula_transport::CloseReason;
 use macula_wire::message::{Body, Register, Subscribe, Unregister, Unsubscribe};
 use macula_wire::{
-    ErrorCode, Machine, NodeId, Pattern, Procedure, RealmName, RegistrationId, RequestId,
-    SubscriptionId, Topic,
+    ErrorCode, NodeId, Pattern, Procedure, RealmName, RegistrationId, RequestId, SubscriptionId,
+    Topic,
 };
 
+use self::machines::Machines;
 use self::requests::Requests;
 use crate::Served;
 use crate::call::{CallFailure, CallOptions, Handler, Invocation, Reply};
@@ -33,9 +35,6 @@ use crate::{Error, PeerInfo};
 
 /// How long closing waits for what has to leave, at most.
 const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
-/// How long a machine may let a change wait for others, at most.
-const SETTLE_AT_MOST: std::time::Duration = std::time::Duration::from_millis(5);
-
 /// A link to a member, and what this process does through it. Cloning shares the link.
 ///
 /// Dropping the last handle closes the link; [`close`](Self::close) waits for what was published to leave first.
@@ -59,12 +58,6 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         self.uplink.link.close(ErrorCode::OK, "");
     }
-}
-
-#[derive(Debug)]
-struct Machines {
-    pubsub: PubSub,
-    rpc: Rpc,
 }
 
 impl Client {
@@ -353,35 +346,6 @@ impl Client {
             return Err(lost(&reason));
         }
         self.0.plane.call(procedure, payload.into(), options).await
-    }
-
-    /// Puts the tables of the local machines in place. What they announce is said to the member by requests.
-    fn settle(&self, machines: &mut Machines) {
-        self.take_tables(machines);
-        // Nobody drives these machines by a timer: a change that waits for others to come takes effect here.
-        let soon = self.0.plane.clock.now() + SETTLE_AT_MOST;
-        let is_soon = |at: &macula_wire::Instant| *at <= soon;
-        if let Some(at) = machines.pubsub.poll_timeout().filter(is_soon) {
-            machines.pubsub.handle_timeout(at);
-        }
-        if let Some(at) = machines.rpc.poll_timeout().filter(is_soon) {
-            machines.rpc.handle_timeout(at);
-        }
-        self.take_tables(machines);
-        self.0.plane.changed();
-    }
-
-    fn take_tables(&self, machines: &mut Machines) {
-        while let Some(output) = machines.pubsub.poll_output() {
-            if let macula_pubsub::Output::Table(table) = output {
-                self.0.plane.replace_table(table);
-            }
-        }
-        while let Some(output) = machines.rpc.poll_output() {
-            if let macula_rpc::Output::Table(table) = output {
-                self.0.plane.providers.store(table);
-            }
-        }
     }
 
     async fn request(&self, body: impl FnOnce(RequestId) -> Body) -> Result<(), Error> {

@@ -127,6 +127,7 @@ async fn what_is_written_arrives_after_the_delay_and_in_order() {
             .await
             .unwrap();
         if index % 50 == 0 {
+            // tidy: allow sleep: the clock is paused, and time has to pass between the frames
             tokio::time::sleep(ms(1)).await;
         }
     }
