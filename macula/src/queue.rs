@@ -108,10 +108,10 @@ impl EventRun {
     }
 
     fn pop(&mut self) -> Option<Event> {
+        self.left = self.left.checked_sub(1)?;
         let payload = self.entries.next()?;
         let sequence = self.next;
         self.next = sequence.next();
-        self.left = self.left.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(payload.len());
         Some(Event {
             origin: Arc::clone(&self.origin),
@@ -136,7 +136,8 @@ type GapKey = (macula_wire::NodeId, macula_wire::Epoch, macula_wire::Topic);
 #[derive(Debug, Default)]
 struct State {
     items: VecDeque<Item>,
-    /// Ranges that the policy dropped and that the subscriber was not told of yet, one per origin.
+    /// Ranges that the policy dropped and nobody was told of yet, one per origin. Their place is before the first run of
+    /// `items` where the oldest are dropped, and behind all items where the newest are refused.
     gaps: BTreeMap<GapKey, Gap>,
     events: u64,
     bytes: usize,
@@ -263,6 +264,11 @@ impl Queue {
             let same =
                 |last: &Gap| Arc::ptr_eq(&last.origin, &gap.origin) && last.to == Some(gap.from);
             let full = state.items.len() >= self.options.max_events.saturating_mul(2).max(64);
+            let is_last = self.options.overflow == Overflow::DropNewest
+                || !state.items.iter().any(|item| matches!(item, Item::Run(_)));
+            if is_last && let Some(before) = state.gaps.remove(&key_of(&gap.origin)) {
+                state.items.push_back(Item::Gap(before));
+            }
             match state.items.back_mut() {
                 _ if full => {}
                 Some(Item::Gap(last)) if same(last) => last.to = gap.to,
@@ -282,8 +288,11 @@ impl Queue {
             let readable = self.readable.notified();
             {
                 let mut state = self.lock();
-                let due = self.options.overflow != Overflow::DropNewest || state.items.is_empty();
-                if due && let Some((_, gap)) = state.gaps.pop_first() {
+                let is_told_first = match state.items.front() {
+                    Some(Item::Run(_)) => self.options.overflow != Overflow::DropNewest,
+                    front => front.is_none(),
+                };
+                if is_told_first && let Some((_, gap)) = state.gaps.pop_first() {
                     return Some(Delivery::Gap(gap));
                 }
                 match state.items.pop_front() {
@@ -339,9 +348,6 @@ fn drop_oldest(state: &mut State) -> bool {
     let freed = before.saturating_sub(run.bytes);
     let emptied = run.left == 0;
     let rest = if emptied { run.bytes } else { 0 };
-    if emptied {
-        state.items.remove(at);
-    }
     state.events = state.events.saturating_sub(1);
     state.bytes = state.bytes.saturating_sub(freed).saturating_sub(rest);
     remember(
@@ -350,11 +356,32 @@ fn drop_oldest(state: &mut State) -> bool {
         event.sequence,
         event.sequence.next(),
     );
+    if emptied {
+        state.items.remove(at);
+        settle_gaps(state, at);
+    }
     true
 }
 
+/// Gaps behind a run come to the front with its end: what was dropped before each goes before it.
+fn settle_gaps(state: &mut State, from: usize) {
+    let mut at = from;
+    while let Some(Item::Gap(gap)) = state.items.get(at) {
+        let key = key_of(&gap.origin);
+        if let Some(before) = state.gaps.remove(&key) {
+            state.items.insert(at, Item::Gap(before));
+            at = at.saturating_add(1);
+        }
+        at = at.saturating_add(1);
+    }
+}
+
+fn key_of(origin: &Origin) -> GapKey {
+    (origin.publisher, origin.epoch, origin.topic.clone())
+}
+
 fn remember(gaps: &mut BTreeMap<GapKey, Gap>, origin: &Arc<Origin>, from: Sequence, to: Sequence) {
-    let key = (origin.publisher, origin.epoch, origin.topic.clone());
+    let key = key_of(origin);
     let full = gaps.len() >= MAX_PENDING_GAPS;
     match gaps.get_mut(&key) {
         Some(gap) => gap.to = gap.to.max(Some(to)),
@@ -429,6 +456,42 @@ mod tests {
         assert_eq!(queue.push(run(&origin, 0, 2)), 0);
         assert_eq!(queue.push(run(&origin, 2, 3)), 2);
         assert_eq!(drain(&queue).await, ["gap 0..2", "2", "3", "4"]);
+    }
+
+    fn dropped(from: u64, to: u64) -> Gap {
+        Gap {
+            origin: origin(),
+            from: Sequence::new(from),
+            to: Some(Sequence::new(to)),
+            cause: GapCause::Dropped,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_gap_of_the_link_keeps_its_place_among_those_of_the_queue() {
+        let queue = Queue::new(SubscribeOptions::default().max_events(3));
+        let origin = origin();
+        assert_eq!(queue.push(run(&origin, 0, 3)), 0);
+        queue.push_gap(dropped(3, 7));
+        assert_eq!(queue.push(run(&origin, 7, 5)), 5);
+        let told = drain(&queue).await;
+        assert_eq!(told, ["gap 0..3", "gap 3..7", "gap 7..9", "9", "10", "11"]);
+    }
+
+    #[tokio::test]
+    async fn a_gap_of_the_link_comes_behind_what_was_refused_before() {
+        for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
+            let options = SubscribeOptions::default().max_events(2).overflow(overflow);
+            let queue = Queue::new(options);
+            let origin = origin();
+            queue.push(run(&origin, 0, 4));
+            queue.push_gap(dropped(4, 6));
+            let told = drain(&queue).await;
+            match overflow {
+                Overflow::DropOldest => assert_eq!(told, ["gap 0..2", "2", "3", "gap 4..6"]),
+                _ => assert_eq!(told, ["0", "1", "gap 2..4", "gap 4..6"]),
+            }
+        }
     }
 
     #[tokio::test]

@@ -1,7 +1,5 @@
 //! What a client subscribed to and serves, in the same machines as a node, without other members.
 
-use std::time::Duration;
-
 use macula_pubsub::PubSub;
 use macula_rpc::Rpc;
 use macula_wire::Machine;

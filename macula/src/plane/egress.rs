@@ -138,6 +138,16 @@ impl Egress {
         Sent::Queued
     }
 
+    /// Takes note that every event before `next` that was not sent is missing here too: the receiver is to be told even
+    /// if no batch follows.
+    pub(crate) fn skip(&self, feed: &Feed, next: Sequence) {
+        let mut table = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(progress) = table.get_mut(&(feed.publisher, feed.epoch, feed.alias)) {
+            progress.next = progress.next.max(next);
+            self.owes_notice.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Tells the receiver what was dropped and has not been told yet, as far as there is room.
     pub(crate) fn tell_drops(&self, link: &Link) {
         if !self.owes_notice.load(Ordering::Relaxed) {

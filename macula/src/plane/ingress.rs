@@ -153,9 +153,22 @@ impl Ingress {
                     missing.from,
                     missing.to,
                 );
+                self.pass_on_missing(&key, missing.to);
             }
         }
         Ok(())
+    }
+
+    /// Clients that follow the topic are told as well, even if no batch comes that would show them.
+    fn pass_on_missing(&self, key: &(NodeId, Epoch, TopicAlias), next: Sequence) {
+        let Some(announced) = self.announced.get(key) else {
+            return;
+        };
+        let topic = &announced.origin.topic;
+        let receivers = announced.route.resolve(&self.plane, topic, self.source);
+        for attached in &receivers.links {
+            attached.egress(self.priority).skip(&announced.feed, next);
+        }
     }
 
     fn forget_earlier_runs(&mut self, alias: &Alias) {
