@@ -233,8 +233,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::INVALID_NAME`], [`ErrorCode::DENIED`], [`ErrorCode::ALREADY_REGISTERED`] if this node serves the
-    /// procedure already, [`ErrorCode::QUOTA_EXCEEDED`] beyond the limit of registrations.
+    /// [`ErrorCode::INVALID_NAME`], [`ErrorCode::DENIED`], [`ErrorCode::QUOTA_EXCEEDED`] beyond the limit of
+    /// registrations. Several registrations of one procedure share its calls.
     ///
     /// # Cancel safety
     ///

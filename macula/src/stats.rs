@@ -30,7 +30,7 @@ pub struct NodeStats {
     pub subscriptions: u64,
     /// Registrations of applications and clients on this node.
     pub registrations: u64,
-    /// Distinct patterns that somebody in the realm wants, as this node knows it.
+    /// Distinct patterns that applications and clients of this node want.
     pub patterns: u64,
     /// Bytes that wait in the queues of links.
     pub queued_bytes: u64,

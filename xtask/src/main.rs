@@ -76,7 +76,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "test-mesh",
-        arguments: "[--list] [SCENARIO..]",
+        arguments: "[--list] [--json] [--times N] [SCENARIO..]",
         about: "scenarios with real node processes",
         run: mesh::run,
     },

@@ -51,7 +51,7 @@ counters! {
     dropped_unproven,
     /// Events found missing in a publisher's sequence.
     missing,
-    /// Calls that local applications and clients made.
+    /// Calls that applications of this process made; those of clients count as received.
     calls_made,
     /// Calls that came from elsewhere.
     calls_received,
