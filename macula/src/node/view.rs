@@ -71,7 +71,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::SHUTTING_DOWN`] if the node has stopped.
+    /// [`SHUTTING_DOWN`](macula_wire::ErrorCode::SHUTTING_DOWN) if the node has stopped.
     pub async fn members(&self) -> Result<Vec<MemberInfo>, Error> {
         let plane = Arc::clone(&self.0.plane);
         self.0
@@ -99,7 +99,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::SHUTTING_DOWN`] if the node has stopped.
+    /// [`SHUTTING_DOWN`](macula_wire::ErrorCode::SHUTTING_DOWN) if the node has stopped.
     pub async fn stats(&self) -> Result<NodeStats, Error> {
         crate::stats::collect(&self.0.plane, &self.0.control, &self.0.endpoint).await
     }
