@@ -171,6 +171,8 @@ impl Gossip {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use macula_testkit::node_id;
     use macula_wire::message::{Accusation, SignedAccusation};
     use macula_wire::{Epoch, Incarnation, Signature};
@@ -178,7 +180,7 @@ mod tests {
     use super::*;
 
     fn news(subject: usize, accuser: usize) -> Update {
-        Update::Suspect(SignedAccusation {
+        Update::Suspect(Arc::new(SignedAccusation {
             accusation: Accusation {
                 subject: node_id(subject),
                 epoch: Epoch::new(1),
@@ -186,7 +188,7 @@ mod tests {
                 accuser: node_id(accuser),
             },
             signature: Signature::from_bytes([0; 64]),
-        })
+        }))
     }
 
     fn room(bytes: usize) -> Room {

@@ -90,7 +90,7 @@ pub struct Member {
     /// Whether it has been heard from since the link to it came up, so that it knows this node.
     pub(crate) greeted: bool,
     /// What shows that it is dead.
-    pub(crate) evidence: Option<SignedAccusation>,
+    pub(crate) evidence: Option<Arc<SignedAccusation>>,
     /// When it was last told that it is dead.
     pub(crate) told: Option<Instant>,
     /// How often its link was asked for in vain.

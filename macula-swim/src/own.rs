@@ -87,7 +87,7 @@ impl Claim {
         }
     }
 
-    pub(crate) const fn update(self, accusation: SignedAccusation) -> Update {
+    pub(crate) const fn update(self, accusation: Arc<SignedAccusation>) -> Update {
         match self {
             Self::Suspect => Update::Suspect(accusation),
             Self::Dead => Update::Dead(accusation),
@@ -112,17 +112,17 @@ impl Pen {
     pub(crate) fn record(&self, record: MemberRecord) -> Result<Arc<SignedRecord>, RecordError> {
         let bytes = signed::member_bytes(&self.realm, &record)?;
         let signature = self.signer.sign(&bytes);
-        let record = SignedRecord { record, signature };
-        let length = update_len(&Update::Record(record.clone()))?;
+        let record = Arc::new(SignedRecord { record, signature });
+        let length = update_len(&Update::Record(Arc::clone(&record)))?;
         if length > MAX_RECORD_LEN {
             let max = MAX_RECORD_LEN;
             return Err(RecordError::TooLarge { length, max });
         }
-        Ok(Arc::new(record))
+        Ok(record)
     }
 
     /// Accuses the member of a record.
-    pub(crate) fn accuse(&self, claim: Claim, record: &MemberRecord) -> SignedAccusation {
+    pub(crate) fn accuse(&self, claim: Claim, record: &MemberRecord) -> Arc<SignedAccusation> {
         let accusation = Accusation {
             subject: record.node,
             epoch: record.epoch,
@@ -131,9 +131,9 @@ impl Pen {
         };
         let bytes = signed::accusation_bytes(claim.domain(), &self.realm, &accusation);
         let signature = self.signer.sign(&bytes);
-        SignedAccusation {
+        Arc::new(SignedAccusation {
             accusation,
             signature,
-        }
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! When a suspected member counts as dead: the one place that decides it.
 
+use std::sync::Arc;
+
 use macula_wire::NodeId;
 use macula_wire::message::{SignedAccusation, Update};
 
@@ -37,7 +39,7 @@ pub(crate) enum Verdict {
 struct Accuser {
     node: NodeId,
     claim: Claim,
-    accusation: SignedAccusation,
+    accusation: Arc<SignedAccusation>,
 }
 
 /// The suspicion of one member in one version of its record.
@@ -45,7 +47,7 @@ struct Accuser {
 pub(crate) struct Suspicion {
     finding: Finding,
     others: Vec<Accuser>,
-    own: Option<SignedAccusation>,
+    own: Option<Arc<SignedAccusation>>,
 }
 
 impl Suspicion {
@@ -66,7 +68,7 @@ impl Suspicion {
     }
 
     /// Takes in what another says.
-    pub(crate) fn accused(&mut self, claim: Claim, accusation: SignedAccusation) {
+    pub(crate) fn accused(&mut self, claim: Claim, accusation: Arc<SignedAccusation>) {
         let node = accusation.accusation.accuser;
         if !self.wants(node, claim) {
             return;
@@ -80,7 +82,7 @@ impl Suspicion {
     }
 
     /// Takes in that this node's own probe has failed.
-    pub(crate) fn failed(&mut self, own: SignedAccusation) {
+    pub(crate) fn failed(&mut self, own: Arc<SignedAccusation>) {
         self.finding = Finding::Failed;
         self.own = Some(own);
     }
@@ -122,7 +124,7 @@ impl Suspicion {
     }
 
     /// Another's declaration that the member is dead.
-    pub(crate) fn confirmation(&self) -> Option<&SignedAccusation> {
+    pub(crate) fn confirmation(&self) -> Option<&Arc<SignedAccusation>> {
         let dead = self.others.iter().find(|other| other.claim == Claim::Dead);
         dead.map(|other| &other.accusation)
     }
@@ -143,8 +145,8 @@ mod tests {
 
     use super::*;
 
-    fn by(number: usize) -> SignedAccusation {
-        SignedAccusation {
+    fn by(number: usize) -> Arc<SignedAccusation> {
+        Arc::new(SignedAccusation {
             accusation: Accusation {
                 subject: node_id(99),
                 epoch: Epoch::new(1),
@@ -152,7 +154,7 @@ mod tests {
                 accuser: node_id(number),
             },
             signature: Signature::from_bytes([0; 64]),
-        }
+        })
     }
 
     #[test]

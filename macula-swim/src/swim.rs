@@ -140,7 +140,7 @@ impl Swim {
         let mut record = self.next_record();
         record.status = MemberStatus::Left;
         if self.publish(record).is_ok() {
-            let updates = vec![Update::Record(SignedRecord::clone(self.own_record()))];
+            let updates = vec![Update::Record(Arc::clone(self.own_record()))];
             let to = self.sample(self.config.leave_fanout);
             for to in to {
                 let updates = updates.clone();
@@ -297,7 +297,7 @@ impl Swim {
         if let Some(member) = self.members.get_mut(&own) {
             member.record = Arc::clone(&self.own);
         }
-        self.spread(Update::Record(SignedRecord::clone(&self.own)));
+        self.spread(Update::Record(Arc::clone(&self.own)));
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Checking the signatures of a message before a machine sees it.
 
+use std::sync::Arc;
+
 use macula_wire::message::{SignedAccusation, SignedRecord, SwimGossip, Update};
 use macula_wire::{Body, Domain, EncodeError, Message, RealmName, Verifier, signed};
 
@@ -96,10 +98,10 @@ fn check_update(
 
 fn check_record(
     realm: &RealmName,
-    signed: &SignedRecord,
+    signed: &Arc<SignedRecord>,
     verifier: &impl Verifier,
 ) -> Result<(), Offence> {
-    let length = update_len(&Update::Record(signed.clone()));
+    let length = update_len(&Update::Record(Arc::clone(signed)));
     if length.is_ok_and(|length| length > MAX_RECORD_LEN) {
         return Err(Offence::RecordTooLarge);
     }

@@ -1,6 +1,7 @@
 //! How each type of field stands in a body.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -159,6 +160,17 @@ impl<T: Field> Field for Option<T> {
                 value: u64::from(value),
             }),
         }
+    }
+}
+
+/// What many hold at once; its encoding is that of the value.
+impl<T: Field> Field for Arc<T> {
+    fn put(&self, field: &'static str, max: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        T::put(self, field, max, out)
+    }
+
+    fn take(field: &'static str, max: usize, input: &mut Reader) -> Result<Self, DecodeError> {
+        T::take(field, max, input).map(Self::new)
     }
 }
 

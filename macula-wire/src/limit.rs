@@ -40,6 +40,10 @@ pub const TOKEN_LEN: usize = 16;
 pub const MAX_ANNOUNCED: usize = 1_024;
 /// The most updates that one membership message carries.
 pub const MAX_UPDATES: usize = 64;
+/// How many buckets a view of the membership is compared by.
+pub const DIGEST_BUCKETS: usize = 256;
+/// The most members that one SWIM_DIGEST lists.
+pub const MAX_VERSIONS_LISTED: usize = 128;
 /// The most frame versions that a HANDSHAKE offers.
 pub const MAX_VERSIONS: usize = 8;
 /// The hop limit that a publisher or a caller starts with.

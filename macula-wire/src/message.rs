@@ -13,8 +13,9 @@ pub use event::{
     Alias, Event, Gap, Interest, Priority, Publish, Qos, Receipt, Subscribe, Unsubscribe,
 };
 pub use membership::{
-    Accusation, MemberRecord, MemberStatus, SignedAccusation, SignedRecord, SwimAck, SwimGossip,
-    SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Update,
+    Accusation, BucketVersions, DigestPart, MemberRecord, MemberStatus, MemberVersion,
+    SignedAccusation, SignedRecord, Standing, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack,
+    SwimPing, SwimPingReq, SwimState, Tag, Update,
 };
 pub use session::{
     Ack, CertUpdate, Close, Drain, ErrorReport, Handshake, HandshakeAck, Heartbeat, Ping, Pong,
@@ -162,6 +163,8 @@ messages! {
     SwimJoin(SwimJoin) = 0x55 "SWIM_JOIN",
     /// Tells all that a member knows of the membership.
     SwimState(SwimState) = 0x56 "SWIM_STATE",
+    /// Compares what two members know of the membership.
+    SwimDigest(SwimDigest) = 0x57 "SWIM_DIGEST",
     /// Says what went wrong.
     Error(ErrorReport) = 0xf0 "ERROR",
     /// Ends the link.

@@ -58,7 +58,7 @@ impl Swim {
             && suspicion.is_none_or(|known| known.wants(accusation.accuser, claim))
     }
 
-    fn on_record(&mut self, from: NodeId, signed: SignedRecord) {
+    fn on_record(&mut self, from: NodeId, signed: Arc<SignedRecord>) {
         let record = &signed.record;
         let node = record.node;
         if node == self.own_id() {
@@ -100,7 +100,7 @@ impl Swim {
         }
     }
 
-    fn on_new_record(&mut self, from: NodeId, signed: SignedRecord) {
+    fn on_new_record(&mut self, from: NodeId, signed: Arc<SignedRecord>) {
         let record = &signed.record;
         let node = record.node;
         if record.status == MemberStatus::Left {
@@ -114,7 +114,7 @@ impl Swim {
             return;
         }
         self.spread(Update::Record(signed.clone()));
-        let record = Arc::new(signed);
+        let record = signed;
         self.members.insert(Arc::clone(&record), self.now);
         self.on_up(node, record);
     }
@@ -126,11 +126,11 @@ impl Swim {
         self.want_link(node);
     }
 
-    fn on_later_record(&mut self, signed: SignedRecord) {
+    fn on_later_record(&mut self, signed: Arc<SignedRecord>) {
         let node = signed.record.node;
         let (now, status, epoch) = (self.now, signed.record.status, signed.record.epoch);
         self.spread(Update::Record(signed.clone()));
-        let record = Arc::new(signed);
+        let record = signed;
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
@@ -187,7 +187,7 @@ impl Swim {
         }
     }
 
-    fn on_accusation(&mut self, from: NodeId, claim: Claim, signed: SignedAccusation) -> bool {
+    fn on_accusation(&mut self, from: NodeId, claim: Claim, signed: Arc<SignedAccusation>) -> bool {
         let accusation = &signed.accusation;
         let (subject, accuser) = (accusation.subject, accusation.accuser);
         if subject == self.own_id() {
@@ -310,7 +310,7 @@ impl Swim {
                 Some(accusation.accuser).filter(|node| *node != from),
             ] {
                 if let Some(to) = to.filter(|to| self.links.contains(to)) {
-                    let updates = vec![Update::Record(SignedRecord::clone(&self.own))];
+                    let updates = vec![Update::Record(Arc::clone(&self.own))];
                     self.send(to, Class::Reliable, SwimGossip { updates });
                 }
             }

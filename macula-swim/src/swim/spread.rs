@@ -1,8 +1,10 @@
 //! Spreading what is known: piggybacked, by itself, and as a whole to who asks.
 
+use std::sync::Arc;
+
 use macula_wire::NodeId;
 use macula_wire::limit::MAX_UPDATES;
-use macula_wire::message::{SignedRecord, SwimGossip, SwimJoin, SwimState, Update};
+use macula_wire::message::{SwimGossip, SwimJoin, SwimState, Update};
 
 use super::{Class, Output, Swim};
 use crate::config::part;
@@ -55,7 +57,7 @@ impl Swim {
         let mut first: Vec<Update> = Vec::new();
         let member = self.members.get(to);
         if !member.is_some_and(|member| member.greeted) {
-            first.push(Update::Record(SignedRecord::clone(&self.own)));
+            first.push(Update::Record(Arc::clone(&self.own)));
         }
         if let Some(evidence) = member.and_then(|member| member.evidence.clone()) {
             first.push(Update::Dead(evidence));
@@ -74,7 +76,7 @@ impl Swim {
         self.after(Timer::Join(via), pause);
         if self.links.contains(&via) {
             self.asked.insert(via);
-            let record = SignedRecord::clone(&self.own);
+            let record = Arc::clone(&self.own);
             self.send(via, Class::Reliable, SwimJoin { record });
         }
     }
@@ -106,7 +108,7 @@ impl Swim {
         let Some((to, mut left)) = self.answers.pop_front() else {
             return;
         };
-        let mut updates = vec![Update::Record(SignedRecord::clone(&self.own))];
+        let mut updates = vec![Update::Record(Arc::clone(&self.own))];
         // One member takes up to five updates: a record, and what is said against it.
         while left > 0 && updates.len().saturating_add(5) <= MAX_UPDATES {
             left = left.saturating_sub(1);
@@ -134,7 +136,7 @@ impl Swim {
         match member.state {
             State::Dead => updates.extend(member.evidence.clone().map(Update::Dead)),
             State::Alive | State::Left | State::Suspect => {
-                updates.push(Update::Record(SignedRecord::clone(&member.record)));
+                updates.push(Update::Record(Arc::clone(&member.record)));
             }
         }
         let suspicion = self.suspicions.get(&node);

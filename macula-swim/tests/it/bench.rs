@@ -1,5 +1,6 @@
 //! One machine on its own, fed by hand.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use macula_swim::{Class, Config, Input, Offence, Output, State, Swim};
@@ -18,7 +19,7 @@ use crate::realm::{WALL_MS, realm_name, swim};
 pub(crate) const EPOCH: u64 = WALL_MS + 10_000;
 
 /// A record of node `number`, rightly signed.
-pub(crate) fn record(number: usize, epoch: u64, incarnation: u64, left: bool) -> SignedRecord {
+pub(crate) fn record(number: usize, epoch: u64, incarnation: u64, left: bool) -> Arc<SignedRecord> {
     let node = node_id(number);
     let record = MemberRecord {
         node,
@@ -37,11 +38,11 @@ pub(crate) fn record(number: usize, epoch: u64, incarnation: u64, left: bool) ->
     };
     let bytes = signed::member_bytes(&realm_name(), &record).unwrap();
     let signature = StubSigner::new(node).sign(&bytes);
-    SignedRecord { record, signature }
+    Arc::new(SignedRecord { record, signature })
 }
 
 /// What node `by` says against the node of `record`, rightly signed.
-pub(crate) fn accuse(domain: Domain, record: &SignedRecord, by: usize) -> SignedAccusation {
+pub(crate) fn accuse(domain: Domain, record: &SignedRecord, by: usize) -> Arc<SignedAccusation> {
     let accuser = node_id(by);
     let accusation = Accusation {
         subject: record.record.node,
@@ -51,10 +52,10 @@ pub(crate) fn accuse(domain: Domain, record: &SignedRecord, by: usize) -> Signed
     };
     let bytes = signed::accusation_bytes(domain, &realm_name(), &accusation);
     let signature = StubSigner::new(accuser).sign(&bytes);
-    SignedAccusation {
+    Arc::new(SignedAccusation {
         accusation,
         signature,
-    }
+    })
 }
 
 pub(crate) fn suspect(record: &SignedRecord, by: usize) -> Update {

@@ -154,14 +154,14 @@ fn a_refutation_ends_a_suspicion_and_an_old_record_does_not() {
 #[test]
 fn an_accused_node_refutes_once_and_tells_its_accuser() {
     let mut bench = Bench::new(3);
-    let own = bench.swim.own_record().as_ref().clone();
+    let own = bench.swim.own_record().clone();
     bench.news(2, vec![suspect(&own, 2), suspect(&own, 3)]);
     let record = &bench.swim.own_record().record;
     assert_eq!(record.incarnation.get(), 1);
     assert_eq!(bench.swim.stats().refutations, 1);
     let told = bench.sent_to(2);
     assert!(
-        matches!(told[..], [Body::SwimGossip(gossip)] if gossip.updates == [Update::Record(bench.swim.own_record().as_ref().clone())])
+        matches!(told[..], [Body::SwimGossip(gossip)] if gossip.updates == [Update::Record(bench.swim.own_record().clone())])
     );
     // An accusation of the version before means nothing any more.
     bench.pass(millis(1_000), |_| true);
@@ -172,9 +172,9 @@ fn an_accused_node_refutes_once_and_tells_its_accuser() {
 #[test]
 fn refutations_have_a_pace_and_none_is_forgotten() {
     let mut bench = Bench::new(3);
-    let own = bench.swim.own_record().as_ref().clone();
+    let own = bench.swim.own_record().clone();
     bench.news(2, vec![suspect(&own, 2)]);
-    let own = bench.swim.own_record().as_ref().clone();
+    let own = bench.swim.own_record().clone();
     bench.news(2, vec![suspect(&own, 2)]);
     assert_eq!(bench.swim.own_record().record.incarnation.get(), 1);
     bench.pass(millis(510), |_| true);
@@ -470,7 +470,7 @@ fn tags_and_addresses_are_spread() {
         (2, 1, 0)
     );
     bench.pass(millis(300), |_| true);
-    let own = Update::Record(bench.swim.own_record().as_ref().clone());
+    let own = Update::Record(bench.swim.own_record().clone());
     let told =
         |body: &&Body| matches!(body, Body::SwimGossip(gossip) if gossip.updates.contains(&own));
     assert!(bench.sent_to(1).into_iter().any(|body| told(&body)));

@@ -1,5 +1,6 @@
 //! What a member may not make others believe. Each refusal stands beside what is accepted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use macula_swim::{Config, MAX_RECORD_LEN, Offence, State, verify};
@@ -23,11 +24,11 @@ fn a_record_counts_only_if_its_owner_signed_it() {
     let right = record(1, EPOCH, 0, false);
     assert_eq!(check(vec![Update::Record(right.clone())]), Ok(()));
     let mut unsigned = right.clone();
-    unsigned.signature = Signature::from_bytes([0; 64]);
+    Arc::make_mut(&mut unsigned).signature = Signature::from_bytes([0; 64]);
     let mut changed = right.clone();
-    changed.record.agent = "another".into();
+    Arc::make_mut(&mut changed).record.agent = "another".into();
     let mut stolen = record(2, EPOCH, 0, false);
-    stolen.record.node = node_id(1);
+    Arc::make_mut(&mut stolen).record.node = node_id(1);
     for wrong in [unsigned, changed, stolen] {
         let wrong = vec![Update::Record(right.clone()), Update::Record(wrong)];
         assert_eq!(check(wrong), Err(Offence::BadSignature));
@@ -39,7 +40,7 @@ fn an_accusation_counts_only_if_its_accuser_signed_it_as_such() {
     let subject = record(1, EPOCH, 0, false);
     assert_eq!(check(vec![suspect(&subject, 2), dead(&subject, 2)]), Ok(()));
     let mut other = accuse(Domain::Suspect, &subject, 2);
-    other.accusation.accuser = node_id(3);
+    Arc::make_mut(&mut other).accusation.accuser = node_id(3);
     let swapped = accuse(Domain::Suspect, &subject, 2);
     for wrong in [Update::Suspect(other), Update::Dead(swapped)] {
         assert_eq!(check(vec![wrong]), Err(Offence::BadSignature));
@@ -63,7 +64,7 @@ fn a_signature_is_worth_nothing_in_another_realm() {
 #[test]
 fn every_message_with_updates_is_checked() {
     let mut wrong = record(1, EPOCH, 0, false);
-    wrong.signature = Signature::from_bytes([1; 64]);
+    Arc::make_mut(&mut wrong).signature = Signature::from_bytes([1; 64]);
     let updates = vec![Update::Record(wrong.clone())];
     let probe = ProbeId::new(1);
     let target = node_id(0);
@@ -116,7 +117,7 @@ fn every_message_with_updates_is_checked() {
 #[test]
 fn a_record_that_no_datagram_could_carry_is_refused() {
     let sized = |tags: usize| {
-        let mut record = record(1, EPOCH, 0, false).record;
+        let mut record = record(1, EPOCH, 0, false).record.clone();
         record.tags = (0..tags)
             .map(|number| Tag {
                 key: format!("{number:040}"),
@@ -126,10 +127,8 @@ fn a_record_that_no_datagram_could_carry_is_refused() {
         let bytes = macula_wire::signed::member_bytes(&realm_name(), &record).unwrap();
         let signer = macula_testkit::StubSigner::new(node_id(1));
         let signature = macula_wire::Signer::sign(&signer, &bytes);
-        check(vec![Update::Record(macula_wire::message::SignedRecord {
-            record,
-            signature,
-        })])
+        let signed = macula_wire::message::SignedRecord { record, signature };
+        check(vec![Update::Record(Arc::new(signed))])
     };
     assert_eq!(sized(8), Ok(()));
     assert_eq!(sized(12), Err(Offence::RecordTooLarge));

@@ -1,5 +1,7 @@
 //! The laws of machines, on random messages, links, commands and pauses.
 
+use std::sync::Arc;
+
 use macula_swim::{Config, Input, Output, Swim};
 use macula_testkit::laws::{self, Subject};
 use macula_testkit::node_id;
@@ -55,7 +57,7 @@ fn update(news: &News) -> Update {
     }
 }
 
-fn accused(node: usize, incarnation: u64, by: usize) -> SignedAccusation {
+fn accused(node: usize, incarnation: u64, by: usize) -> Arc<SignedAccusation> {
     accuse(
         macula_wire::Domain::Suspect,
         &record(node, EPOCH, incarnation, false),

@@ -285,7 +285,7 @@ fn a_liar_in_the_realm_kills_nobody_and_hides_no_death() {
             let updates = vec![
                 dead(&claimed, liar.get()),
                 suspect(&claimed, liar.get()),
-                Update::Record(claimed),
+                Update::Record(claimed.into()),
             ];
             let honest = round % 4 != 0;
             let updates = updates

@@ -1,12 +1,16 @@
 //! 0x50 to 0x5F: membership.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::Roles;
 use crate::field::{Field, UNLIMITED, record, tagged};
-use crate::limit::{MAX_ADDRESSES, MAX_TAGS, MAX_TEXT_LEN, MAX_UPDATES, MAX_ZONE_LEN};
+use crate::limit::{
+    DIGEST_BUCKETS, MAX_ADDRESSES, MAX_TAGS, MAX_TEXT_LEN, MAX_UPDATES, MAX_VERSIONS_LISTED,
+    MAX_ZONE_LEN,
+};
 use crate::{
     DecodeError, EncodeError, Epoch, Incarnation, NodeId, ProbeId, Reader, Signature, check, varint,
 };
@@ -109,16 +113,16 @@ record! {
     }
 }
 
-/// One piece of news about a member.
+/// One piece of news about a member. Clones share it, because it is told to many.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Update {
     /// What the member says of itself: alive, or left.
-    Record(SignedRecord),
+    Record(Arc<SignedRecord>),
     /// An accuser has had no answer.
-    Suspect(SignedAccusation),
+    Suspect(Arc<SignedAccusation>),
     /// An accuser has waited long enough.
-    Dead(SignedAccusation),
+    Dead(Arc<SignedAccusation>),
 }
 
 impl Field for Update {
@@ -141,9 +145,9 @@ impl Field for Update {
 
     fn take(field: &'static str, _: usize, input: &mut Reader) -> Result<Self, DecodeError> {
         match input.varint()? {
-            0 => SignedRecord::take(field, UNLIMITED, input).map(Self::Record),
-            1 => SignedAccusation::take(field, UNLIMITED, input).map(Self::Suspect),
-            2 => SignedAccusation::take(field, UNLIMITED, input).map(Self::Dead),
+            0 => Arc::take(field, UNLIMITED, input).map(Self::Record),
+            1 => Arc::take(field, UNLIMITED, input).map(Self::Suspect),
+            2 => Arc::take(field, UNLIMITED, input).map(Self::Dead),
             value => Err(DecodeError::Invalid {
                 field: "update",
                 value,
@@ -215,7 +219,7 @@ record! {
     /// SWIM_JOIN: the sender's own record, and the wish to hear of everybody. Reliable. Answered by SWIM_STATE.
     pub struct SwimJoin {
         /// The sender.
-        pub record: SignedRecord,
+        pub record: Arc<SignedRecord>,
     }
 }
 
@@ -226,5 +230,121 @@ record! {
         pub more: bool,
         /// News, at most 64.
         pub updates: Vec<Update> [MAX_UPDATES],
+    }
+}
+
+tagged! {
+    /// What a node holds a member for, when it compares its view with another's.
+    pub enum Standing as "standing" {
+        /// It takes part; a suspected one does, too.
+        Present = 0,
+        /// It has left on purpose.
+        Left = 1,
+        /// It was declared dead.
+        Dead = 2,
+        /// It is not known.
+        Unknown = 3,
+    }
+}
+
+record! {
+    /// What a node knows of one member, without what the member says of itself.
+    pub struct MemberVersion {
+        /// The member.
+        pub node: NodeId,
+        /// Its run; 0 if it is not known.
+        pub epoch: Epoch,
+        /// The version of its record within the run; 0 if it is not known.
+        pub incarnation: Incarnation,
+        /// What it is held for.
+        pub standing: Standing,
+    }
+}
+
+record! {
+    /// The members of one bucket: those whose id begins with one byte.
+    pub struct BucketVersions {
+        /// The byte.
+        pub bucket: u8,
+        /// Whether every member of the bucket that the sender knows is listed.
+        pub complete: bool,
+        /// Whether the receiver is asked for what it lacks of them, besides telling what it knows better.
+        pub compare: bool,
+        /// The members, at most 128, strictly ascending by id, all of this bucket.
+        pub versions: Vec<MemberVersion> [MAX_VERSIONS_LISTED],
+    }
+    check check_bucket
+}
+
+fn check_bucket(listed: &BucketVersions) -> Result<(), EncodeError> {
+    let nodes = listed.versions.iter().map(|version| &version.node);
+    let bucket = |node: &NodeId| node.as_bytes().first() == Some(&listed.bucket);
+    if !nodes.clone().all(bucket) {
+        return Err(EncodeError::NotCanonical);
+    }
+    check::ascending(nodes)
+}
+
+/// How much of a view is compared.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum DigestPart {
+    /// The hash of the whole view. Who has another answers with its buckets.
+    View(u64),
+    /// The hashes of the 256 buckets, by the first byte of the ids. Answered by the versions of those that differ.
+    Buckets(Vec<u64>),
+    /// The members of one bucket.
+    Versions(BucketVersions),
+}
+
+impl Field for DigestPart {
+    fn put(&self, field: &'static str, _: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        match self {
+            Self::View(hash) => {
+                varint::put(out, 0);
+                hash.put(field, UNLIMITED, out)
+            }
+            Self::Buckets(hashes) => {
+                check_buckets(hashes)?;
+                varint::put(out, 1);
+                hashes.put(field, DIGEST_BUCKETS, out)
+            }
+            Self::Versions(versions) => {
+                varint::put(out, 2);
+                versions.put(field, UNLIMITED, out)
+            }
+        }
+    }
+
+    fn take(field: &'static str, _: usize, input: &mut Reader) -> Result<Self, DecodeError> {
+        match input.varint()? {
+            0 => u64::take(field, UNLIMITED, input).map(Self::View),
+            1 => {
+                let hashes = Vec::take("buckets", DIGEST_BUCKETS, input)?;
+                check_buckets(&hashes).map_err(EncodeError::as_refusal)?;
+                Ok(Self::Buckets(hashes))
+            }
+            2 => BucketVersions::take(field, UNLIMITED, input).map(Self::Versions),
+            value => Err(DecodeError::Invalid {
+                field: "digest",
+                value,
+            }),
+        }
+    }
+}
+
+fn check_buckets(hashes: &[u64]) -> Result<(), EncodeError> {
+    if hashes.len() == DIGEST_BUCKETS {
+        Ok(())
+    } else {
+        Err(EncodeError::NotCanonical)
+    }
+}
+
+record! {
+    /// SWIM_DIGEST: compares the sender's view of the membership with the receiver's.
+    pub struct SwimDigest {
+        /// What is compared.
+        pub part: DigestPart,
     }
 }

@@ -1,5 +1,7 @@
 //! What a receiver would refuse is not written; each refusal has a twin that is.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use macula_wire::batch::Entries;
 use macula_wire::limit::{
@@ -7,9 +9,10 @@ use macula_wire::limit::{
     MAX_EXTENSIONS, MAX_HEADERS, MAX_TAGS, MAX_UPDATES,
 };
 use macula_wire::message::{
-    CertUpdate, Close, ErrorReport, HandshakeAck, Interest, MemberRecord, MemberStatus, Offer,
-    OfferedProcedure, Receipt, Roles, SignedRecord, Stream, StreamKind, SwimGossip, SwimJoin,
-    SwimState, Tag, Update, printable,
+    BucketVersions, CertUpdate, Close, DigestPart, ErrorReport, HandshakeAck, Interest,
+    MemberRecord, MemberStatus, MemberVersion, Offer, OfferedProcedure, Receipt, Roles,
+    SignedRecord, Standing, Stream, StreamKind, SwimDigest, SwimGossip, SwimJoin, SwimState, Tag,
+    Update, printable,
 };
 use macula_wire::{
     ContentType, EncodeError, Epoch, ErrorCode, Extensions, Header, Incarnation, MediaType,
@@ -51,10 +54,10 @@ fn record(change: impl FnOnce(&mut MemberRecord)) -> SwimJoin {
     };
     change(&mut record);
     SwimJoin {
-        record: SignedRecord {
+        record: Arc::new(SignedRecord {
             record,
             signature: Signature::from_bytes([1; 64]),
-        },
+        }),
     }
 }
 
@@ -162,6 +165,36 @@ fn announcements_are_sets() {
 }
 
 #[test]
+fn a_bucket_lists_its_own_members_in_order_and_not_too_many() {
+    let listed = |firsts: &[(u8, u8)]| SwimDigest {
+        part: DigestPart::Versions(BucketVersions {
+            bucket: 7,
+            complete: true,
+            compare: false,
+            versions: firsts
+                .iter()
+                .map(|(first, last)| {
+                    let mut bytes = [0; 32];
+                    (bytes[0], bytes[31]) = (*first, *last);
+                    MemberVersion {
+                        node: NodeId::from_bytes(bytes),
+                        epoch: Epoch::new(1),
+                        incarnation: Incarnation::new(1),
+                        standing: Standing::Present,
+                    }
+                })
+                .collect(),
+        }),
+    };
+    let right = || listed(&[(7, 1), (7, 2)]);
+    for wrong in [&[(7, 1), (8, 2)][..], &[(7, 2), (7, 1)], &[(7, 1), (7, 1)]] {
+        twins(right(), listed(wrong), EncodeError::NotCanonical);
+    }
+    let many = |count: u8| listed(&(0..count).map(|last| (7, last)).collect::<Vec<_>>());
+    twins(many(128), many(129), too_large("versions", 128));
+}
+
+#[test]
 fn lists_have_their_least_and_their_most() {
     let update = || Update::Record(record(|_| {}).record);
     let gossip = |count| SwimGossip {
@@ -178,6 +211,10 @@ fn lists_have_their_least_and_their_most() {
         updates: Vec::new(),
     };
     twins(empty, gossip(0), invalid("updates", 0));
+    let buckets = |count| SwimDigest {
+        part: DigestPart::Buckets(vec![1; count]),
+    };
+    twins(buckets(256), buckets(255), EncodeError::NotCanonical);
     let chain = |lengths: &[usize]| CertUpdate {
         chain: lengths
             .iter()

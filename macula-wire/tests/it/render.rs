@@ -4,16 +4,18 @@
 //! an absent option is null, an enum is the name of its variant in lower case, with its content where it has one.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
-    Accusation, Ack, Alias, CallCancel, CallError, CallProgress, CallResult, CancelMode,
-    CertUpdate, Close, Drain, ErrorReport, Event, Failure, Gap, Handshake, HandshakeAck, Heartbeat,
-    Interest, MemberRecord, MemberStatus, Offer, OfferedProcedure, Ping, Pong, Priority, Publish,
-    Qos, Receipt, Register, Role, Roles, RpcCall, SignedAccusation, SignedRecord, Stream,
-    StreamKind, Subscribe, SwimAck, SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq,
-    SwimState, Tag, Unregister, Unsubscribe, Update,
+    Accusation, Ack, Alias, BucketVersions, CallCancel, CallError, CallProgress, CallResult,
+    CancelMode, CertUpdate, Close, DigestPart, Drain, ErrorReport, Event, Failure, Gap, Handshake,
+    HandshakeAck, Heartbeat, Interest, MemberRecord, MemberStatus, MemberVersion, Offer,
+    OfferedProcedure, Ping, Pong, Priority, Publish, Qos, Receipt, Register, Role, Roles, RpcCall,
+    SignedAccusation, SignedRecord, Standing, Stream, StreamKind, Subscribe, SwimAck, SwimDigest,
+    SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Unregister, Unsubscribe,
+    Update,
 };
 use macula_wire::{
     Body, CallId, ContentType, Epoch, ErrorCode, Header, Incarnation, Message, NodeId, Pattern,
@@ -107,6 +109,18 @@ render! {
         Update::Dead(accusation) => json!({"dead": accusation.render()}),
         other => panic!("{other:?} has no form here"),
     };
+    DigestPart: |value| match value {
+        DigestPart::View(hash) => json!({"view": hash.render()}),
+        DigestPart::Buckets(hashes) => json!({"buckets": hashes.render()}),
+        DigestPart::Versions(versions) => json!({"versions": versions.render()}),
+        other => panic!("{other:?} has no form here"),
+    };
+}
+
+impl<T: Render> Render for Arc<T> {
+    fn render(&self) -> Value {
+        T::render(self)
+    }
 }
 
 macro_rules! numbers {
@@ -129,7 +143,7 @@ macro_rules! enums {
         }
     )*};
 }
-enums!(CancelMode MemberStatus Priority Qos RetryHint Role);
+enums!(CancelMode MemberStatus Standing Priority Qos RetryHint Role);
 
 impl<T: Render> Render for Option<T> {
     fn render(&self) -> Value {
@@ -201,6 +215,9 @@ records! {
     SwimGossip: updates;
     SwimJoin: record;
     SwimState: more updates;
+    MemberVersion: node epoch incarnation standing;
+    BucketVersions: bucket complete compare versions;
+    SwimDigest: part;
 }
 
 macro_rules! bodies {
@@ -218,5 +235,5 @@ bodies!(
     Handshake HandshakeAck Heartbeat Ping Pong Stream CertUpdate Drain Ack Error Close
     Publish Subscribe Unsubscribe Event Alias Batch Interest Receipt Gap
     RpcCall RpcResult RpcError Register Unregister Offer RpcCancel RpcProgress
-    SwimPing SwimAck SwimPingReq SwimNack SwimGossip SwimJoin SwimState
+    SwimPing SwimAck SwimPingReq SwimNack SwimGossip SwimJoin SwimState SwimDigest
 );

@@ -77,7 +77,7 @@ impl Realm {
         for member in &members {
             let peer = node(*member);
             realm.swim.handle_input(now, Input::LinkUp { peer });
-            let updates = vec![Update::Record(record(*member))];
+            let updates = vec![Update::Record(record(*member).into())];
             realm.hear(peer, SwimGossip { updates });
         }
         (0..size.of(SETTLING)).for_each(|_| realm.pass(SECOND));

@@ -280,7 +280,7 @@ fn swim_ping() -> SwimPing {
         probe: ProbeId::new(70_000),
         target: node(3),
         updates: (4..8)
-            .map(|number| Update::Record(record(number)))
+            .map(|number| Update::Record(record(number).into()))
             .collect(),
     }
 }

@@ -1,8 +1,9 @@
-//! SWIM_PING to SWIM_STATE.
+//! SWIM_PING to SWIM_DIGEST.
 
 use macula_wire::message::{
-    Accusation, MemberRecord, MemberStatus, Roles, SignedAccusation, SignedRecord, SwimAck,
-    SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Update,
+    Accusation, BucketVersions, DigestPart, MemberRecord, MemberStatus, MemberVersion, Roles,
+    SignedAccusation, SignedRecord, Standing, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack,
+    SwimPing, SwimPingReq, SwimState, Tag, Update,
 };
 use macula_wire::{Body, Epoch, Incarnation, NodeId, ProbeId};
 use proptest::prelude::*;
@@ -39,8 +40,12 @@ pub(super) fn bodies() -> BoxedStrategy<Body> {
         }),
         probe().prop_map(|(probe, target, _)| SwimNack { probe, target }.into()),
         prop::collection::vec(update(), 1..4).prop_map(|updates| SwimGossip { updates }.into()),
-        signed_record().prop_map(|record| SwimJoin { record }.into()),
+        signed_record().prop_map(|record| {
+            let record = record.into();
+            SwimJoin { record }.into()
+        }),
         (any::<bool>(), updates()).prop_map(|(more, updates)| SwimState { more, updates }.into()),
+        digest_part().prop_map(|part| SwimDigest { part }.into()),
     ]
     .boxed()
 }
@@ -49,15 +54,52 @@ fn probe() -> impl Strategy<Value = (ProbeId, NodeId, Vec<Update>)> {
     (number(ProbeId::new), node(), updates())
 }
 
+fn digest_part() -> BoxedStrategy<DigestPart> {
+    let hashes = prop::collection::vec(any::<u64>(), 256);
+    prop_oneof![
+        any::<u64>().prop_map(DigestPart::View),
+        hashes.prop_map(DigestPart::Buckets),
+        bucket().prop_map(DigestPart::Versions),
+    ]
+    .boxed()
+}
+
+fn bucket() -> impl Strategy<Value = BucketVersions> {
+    let tail = prop::array::uniform31(any::<u8>());
+    let standing = select(Standing::ALL.to_vec());
+    let known = (number(Epoch::new), number(Incarnation::new), standing);
+    let members = prop::collection::btree_map(tail, known, 0..5);
+    (any::<u8>(), any::<bool>(), any::<bool>(), members).prop_map(
+        |(bucket, complete, compare, members)| BucketVersions {
+            bucket,
+            complete,
+            compare,
+            versions: members
+                .into_iter()
+                .map(|(tail, (epoch, incarnation, standing))| {
+                    let mut bytes = [bucket; 32];
+                    bytes[1..].copy_from_slice(&tail);
+                    MemberVersion {
+                        node: NodeId::from_bytes(bytes),
+                        epoch,
+                        incarnation,
+                        standing,
+                    }
+                })
+                .collect(),
+        },
+    )
+}
+
 fn updates() -> impl Strategy<Value = Vec<Update>> {
     prop::collection::vec(update(), 0..3)
 }
 
 fn update() -> BoxedStrategy<Update> {
     prop_oneof![
-        signed_record().prop_map(Update::Record),
-        signed_accusation().prop_map(Update::Suspect),
-        signed_accusation().prop_map(Update::Dead),
+        signed_record().prop_map(|record| Update::Record(record.into())),
+        signed_accusation().prop_map(|said| Update::Suspect(said.into())),
+        signed_accusation().prop_map(|said| Update::Dead(said.into())),
     ]
     .boxed()
 }

@@ -99,7 +99,7 @@ raw | frame without its body's end              | unexpected_end    | 01 04 0000
 raw | frame and more in one datagram            | trailing_bytes    | 01 04 0000 00000002 07 00 00
 00 | message 0x00                               | unknown_kind      | 00
 0a | message 0x0a                               | unknown_kind      | 00
-57 | message 0x57                               | unknown_kind      | 00
+5f | message 0x5f                               | unknown_kind      | 00
 e0 | message 0xe0                               | unknown_kind      | 00
 04 | ping with a byte too many                  | trailing_bytes    | 07 00 00
 04 | ping without extensions                    | unexpected_end    | 07
@@ -245,5 +245,13 @@ const MEMBERSHIP: &str = r#"
 54 | swim_gossip with 65 pieces of news         | too_large         | 41
 54 | swim_gossip with news of kind 3            | invalid           | 01 03
 56 | swim_state, neither more nor the end       | invalid           | 02 00 00
+57 | swim_digest of kind 3                      | invalid           | 03 00
+57 | swim_digest of two buckets                 | not_canonical     | 01 02 05 06 00
+57 | swim_digest of 257 buckets                 | too_large         | 01 fb 0101
+57 | swim_digest of a member of another bucket  | not_canonical     | 02 01 01 00 01 NODE 01 00 00 00
+57 | swim_digest of one member twice            | not_canonical     | 02 00 01 00 02 NODE 01 00 00 NODE 01 00 00 00
+57 | swim_digest of 129 members                 | too_large         | 02 00 01 00 81
+57 | swim_digest, standing 4                    | invalid           | 02 00 01 00 01 NODE 01 00 04 00
+57 | swim_digest, neither complete nor not      | invalid           | 02 00 02 00 00 00
 53 | swim_nack without its target's end         | unexpected_end    | 01 0001
 "#;

@@ -1,10 +1,13 @@
 //! Samples of membership.
 
+use std::sync::Arc;
+
 use macula_wire::message::{
-    Accusation, MemberRecord, MemberStatus, Roles, SignedAccusation, SignedRecord, SwimAck,
-    SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Update,
+    Accusation, BucketVersions, DigestPart, MemberRecord, MemberStatus, MemberVersion, Roles,
+    SignedAccusation, SignedRecord, Standing, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack,
+    SwimPing, SwimPingReq, SwimState, Tag, Update,
 };
-use macula_wire::{Incarnation, ProbeId};
+use macula_wire::{Epoch, Incarnation, NodeId, ProbeId};
 
 use super::session::{EPOCH, node, signature};
 use super::{Sample, sample};
@@ -35,11 +38,11 @@ fn record() -> MemberRecord {
     }
 }
 
-fn signed(record: MemberRecord) -> SignedRecord {
-    SignedRecord {
+fn signed(record: MemberRecord) -> Arc<SignedRecord> {
+    Arc::new(SignedRecord {
         record,
         signature: signature(0x80),
-    }
+    })
 }
 
 fn left() -> MemberRecord {
@@ -55,8 +58,8 @@ fn left() -> MemberRecord {
     }
 }
 
-fn accusation() -> SignedAccusation {
-    SignedAccusation {
+fn accusation() -> Arc<SignedAccusation> {
+    Arc::new(SignedAccusation {
         accusation: Accusation {
             subject: node(0),
             epoch: EPOCH,
@@ -64,6 +67,33 @@ fn accusation() -> SignedAccusation {
             accuser: node(0x40),
         },
         signature: signature(0x10),
+    })
+}
+
+fn digest(part: DigestPart) -> SwimDigest {
+    SwimDigest { part }
+}
+
+fn versions() -> BucketVersions {
+    let known = MemberVersion {
+        node: node(0x20),
+        epoch: EPOCH,
+        incarnation: Incarnation::new(2),
+        standing: Standing::Dead,
+    };
+    let unknown = MemberVersion {
+        node: NodeId::from_bytes([0x20; 32]),
+        epoch: Epoch::new(0),
+        incarnation: Incarnation::new(0),
+        standing: Standing::Unknown,
+    };
+    let mut versions = vec![known, unknown];
+    versions.sort_by_key(|version| version.node);
+    BucketVersions {
+        bucket: 0x20,
+        complete: false,
+        compare: true,
+        versions,
     }
 }
 
@@ -111,5 +141,17 @@ pub(super) fn samples() -> Vec<Sample> {
             state(true, vec![Update::Record(signed(record()))]),
         ),
         sample("swim_state, the end", state(false, Vec::new())),
+        sample(
+            "swim_digest of a view",
+            digest(DigestPart::View(0x0123_4567_89ab_cdef)),
+        ),
+        sample(
+            "swim_digest of the buckets",
+            digest(DigestPart::Buckets((0..256).collect())),
+        ),
+        sample(
+            "swim_digest of a bucket",
+            digest(DigestPart::Versions(versions())),
+        ),
     ]
 }

@@ -106,7 +106,7 @@ impl Bench {
     }
 
     fn gossip(&mut self, from: usize, record: SignedRecord) {
-        let updates = vec![Update::Record(record)];
+        let updates = vec![Update::Record(record.into())];
         self.hear(from, SwimGossip { updates });
     }
 

@@ -75,7 +75,7 @@ fn input(step: &Step) -> Option<NodeInput> {
         },
         Step::LinkDown(peer) => NodeInput::LinkDown(node_id(*peer)),
         Step::Record(from, of, epoch, left) => {
-            let updates = vec![Update::Record(record(*of, run(*epoch), *left))];
+            let updates = vec![Update::Record(record(*of, run(*epoch), *left).into())];
             message(*from, SwimGossip { updates })
         }
         Step::Ping(from) => message(

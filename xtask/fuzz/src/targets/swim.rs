@@ -236,7 +236,7 @@ impl Subject for Node {
     }
 }
 
-fn record(node: NodeId, epoch: u64, incarnation: u64, left: bool, tags: usize) -> SignedRecord {
+fn record(node: NodeId, epoch: u64, incarnation: u64, left: bool, tags: usize) -> Arc<SignedRecord> {
     let record = MemberRecord {
         node,
         epoch: Epoch::new(epoch),
@@ -259,7 +259,7 @@ fn record(node: NodeId, epoch: u64, incarnation: u64, left: bool, tags: usize) -
     };
     let bytes = signed::member_bytes(&realm(), &record).expect("a legal record");
     let signature = Pen(node).sign(&bytes);
-    SignedRecord { record, signature }
+    Arc::new(SignedRecord { record, signature })
 }
 
 fn accusation(
@@ -268,7 +268,7 @@ fn accusation(
     epoch: u64,
     incarnation: u64,
     accuser: NodeId,
-) -> SignedAccusation {
+) -> Arc<SignedAccusation> {
     let accusation = Accusation {
         subject,
         epoch: Epoch::new(epoch),
@@ -276,10 +276,10 @@ fn accusation(
         accuser,
     };
     let bytes = signed::accusation_bytes(domain, &realm(), &accusation);
-    SignedAccusation {
+    Arc::new(SignedAccusation {
         accusation,
         signature: Pen(accuser).sign(&bytes),
-    }
+    })
 }
 
 /// Signs as a node, without a key: the signature is made of a digest of the message.

@@ -26,7 +26,7 @@ pub fn holds(data: &[u8]) {
                     epoch,
                     incarnation,
                     ..
-                } = short.record;
+                } = short.record.clone();
                 let tags = usize::from(tags % 17);
                 Update::Record(record(
                     node,
