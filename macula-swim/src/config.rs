@@ -6,29 +6,72 @@ use std::time::Duration;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
-    /// How often a member is probed; also the time after which an unanswered probe has failed. Default: 1 s.
+    /// The period of the protocol: how often some member is probed where each has a link to each. Default: 1 s.
     ///
     /// Shorter finds crashes sooner and costs traffic. At least twice `probe_timeout`.
     pub probe_period: Duration,
-    /// How long a direct answer may take before others are asked to probe as well. Default: 500 ms.
-    ///
-    /// Above the longest round trip in the realm, at most half of `probe_period`.
+    /// The most that a direct answer may take before other ways are tried. Default: 500 ms. It is three round trips of the
+    /// path, within this bound and the next; half of this while nothing is known of the path.
     pub probe_timeout: Duration,
+    /// The least that a direct answer may take. Default: 50 ms.
+    pub min_probe_timeout: Duration,
+    /// How long a probe may take in all before it has failed; three times as long as a direct answer may take, if that is
+    /// longer. Default: 800 ms.
+    pub probe_deadline: Duration,
     /// How many members are asked to probe on this node's behalf. Default: 3; 0 asks nobody.
     pub indirect_probes: usize,
-    /// How long a suspicion lasts in a small realm. Default: 3 s.
+    /// How often a member is probed that is not watched, where not everybody has a link to everybody. Default: 30 s.
+    pub stranger_period: Duration,
+    /// How long a link that was asked for in order to probe a stranger is waited for. Default: 5 s. The stranger is
+    /// accused then, because who does not answer a dial does not answer.
+    pub dial_timeout: Duration,
+    /// Up to how many members this node wants a link to every other, and probes them by turns. Default: 64.
     ///
-    /// A member that stands still for `probe_period` less than this is not declared dead.
+    /// Above it the neighbours watch each other, and links to others are asked for when they are needed.
+    pub link_pool: usize,
+    /// How long a suspicion lasts that enough others confirm, however many members there are. Default: 3 s.
+    ///
+    /// A member that stands still for this long is not declared dead.
     pub min_suspicion_timeout: Duration,
-    /// How long a suspicion lasts at most; it grows with the number of digits of the member count. Default: 5 s.
+    /// How long a suspicion lasts that nobody confirms. Default: 5 s.
     pub max_suspicion_timeout: Duration,
+    /// How many others have to confirm a suspicion until it lasts no longer than the least time, if there are as many; at
+    /// most 3 count. Default: 3.
+    pub confirmations: usize,
+    /// Lengthens suspicions with the number of members, as plain SWIM does: this many periods for each power of ten of the
+    /// count, confirmed or not. Default: none, the two times above hold.
+    pub suspicion_periods: Option<u32>,
     /// How long an accusation by another may rest before this node probes for itself, at most. Default: 500 ms.
     pub check_delay: Duration,
-    /// How often news is sent by itself while there is any. Default: 200 ms.
+    /// Whether neighbours watch each other and news floods along them. Default: yes.
+    pub watch: bool,
+    /// Whether probes are slower while this node has reason to doubt itself (Lifeguard, LHA-Probe). Default: yes.
+    pub lha_probe: bool,
+    /// How much a node may doubt itself: how many times longer than usual its probes may take and be apart, less one.
+    /// Default: 3. Lifeguard has 8, with which two of five nodes that lose the others take half a minute to see it; what
+    /// 8 is needed for there, the guard against one's own stalls does here.
+    pub max_health: u32,
+    /// Whether suspicions last longer the fewer confirm them (Lifeguard, LHA-Suspicion). Default: yes; otherwise they all
+    /// last the least time.
+    pub lha_suspicion: bool,
+    /// Whether a suspected member is told with every probe (Lifeguard, Buddy System). Default: yes.
+    pub buddy: bool,
+    /// Whether the patience of probes follows the round trips of the path, and a late probe is repeated on the way on
+    /// which nothing is lost. Default: yes.
+    pub adaptive: bool,
+    /// Whether this node begins its probes and suspicions anew when it finds that it has stood still. Default: yes.
+    pub stall_guard: bool,
+    /// Whether the word of one is not enough: two accusers or a failed probe of one's own make a death. Default: yes.
+    ///
+    /// Only for comparison with plain SWIM: without it any member can kill any other.
+    pub two_accusers: bool,
+    /// How often news is sent by itself while there is any. Default: 200 ms. What is urgent (accusations, refutations,
+    /// goodbyes) goes to the neighbours at once.
     pub gossip_period: Duration,
-    /// To how many members news is sent at a time. Default: 3.
+    /// To how many members news is sent at a time by a node without neighbours. Default: 3.
     pub gossip_fanout: usize,
-    /// How often one piece of news is sent, for each bit of the member count. Default: 2.
+    /// How often one piece of news is sent besides the flood, for each bit of the member count. Default: 1; a node without
+    /// neighbours, which does not flood, sends it twice as often.
     pub gossip_factor: u32,
     /// The longest datagram that this machine makes in bytes, frame header included. Default: 1,100.
     ///
@@ -40,9 +83,11 @@ pub struct Config {
     pub link_grace: Duration,
     /// How long a missing link is waited for before it is asked for again; doubles three times. Default: 5 s.
     pub connect_period: Duration,
-    /// How often one of the dead is tried again, so that a partition heals. Default: 5 s.
+    /// How often one of the dead is tried again, so that a partition heals; ten times as often after one came back.
+    /// Default: 5 s.
     pub revive_period: Duration,
-    /// How often the whole membership is compared with a random member, for each 64 members. Default: 60 s.
+    /// How often this node's view is compared with that of a random peer, which costs a few bytes where they are equal.
+    /// Default: 10 s.
     pub sync_period: Duration,
     /// How long an answer to a join may take before it is asked for again. Default: 5 s.
     pub join_period: Duration,
@@ -79,19 +124,34 @@ impl Default for Config {
         Self {
             probe_period: Duration::from_secs(1),
             probe_timeout: Duration::from_millis(500),
+            min_probe_timeout: Duration::from_millis(50),
+            probe_deadline: Duration::from_millis(800),
             indirect_probes: 3,
+            stranger_period: Duration::from_secs(30),
+            dial_timeout: Duration::from_secs(5),
+            link_pool: 64,
             min_suspicion_timeout: Duration::from_secs(3),
             max_suspicion_timeout: Duration::from_secs(5),
+            confirmations: 3,
+            suspicion_periods: None,
             check_delay: Duration::from_millis(500),
+            watch: true,
+            lha_probe: true,
+            max_health: 3,
+            lha_suspicion: true,
+            buddy: true,
+            adaptive: true,
+            stall_guard: true,
+            two_accusers: true,
             gossip_period: Duration::from_millis(200),
             gossip_fanout: 3,
-            gossip_factor: 2,
+            gossip_factor: 1,
             max_datagram_len: 1_100,
             refute_period: Duration::from_millis(500),
             link_grace: Duration::from_secs(5),
             connect_period: Duration::from_secs(5),
             revive_period: Duration::from_secs(5),
-            sync_period: Duration::from_secs(60),
+            sync_period: Duration::from_secs(10),
             join_period: Duration::from_secs(5),
             forget_after: Duration::from_secs(24 * 3_600),
             leave_fanout: 32,
@@ -108,25 +168,78 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long a suspicion lasts among `members` members: half of a period more for each doubling beyond 16.
-    pub(crate) fn suspicion_timeout(&self, members: usize) -> Duration {
-        let doublings = bits(members).saturating_sub(bits(16));
-        let more = part(self.probe_period.saturating_mul(doublings), 2);
+    /// SWIM as its paper describes it (Das, Gupta and Motivala, 2002) with the time-outs to which Lifeguard compares
+    /// itself: no neighbours, none of Lifeguard's parts, no guard against one's own stalls. For comparison only.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self {
+            probe_deadline: Duration::from_secs(1),
+            link_pool: usize::MAX,
+            suspicion_periods: Some(5),
+            watch: false,
+            lha_probe: false,
+            lha_suspicion: false,
+            buddy: false,
+            adaptive: false,
+            stall_guard: false,
+            two_accusers: false,
+            ..Self::default()
+        }
+    }
+
+    /// How long a suspicion lasts among `members` members that `confirmed` others confirm, of at most `possible`
+    /// (Lifeguard, section IV-B, for up to three confirmations).
+    pub(crate) fn suspicion_timeout(
+        &self,
+        members: usize,
+        confirmed: usize,
+        possible: usize,
+    ) -> Duration {
+        if let Some(periods) = self.suspicion_periods {
+            return self
+                .probe_period
+                .mul_f64(f64::from(periods) * decades(members));
+        }
+        if !self.lha_suspicion {
+            return self.min_suspicion_timeout;
+        }
+        let wanted = self.confirmations.min(possible).min(3);
+        // log(c + 1) / log(k + 1) in thousandths.
+        let share = match (wanted, confirmed.min(wanted)) {
+            (0, _) | (1, 1) | (2, 2) | (3, 3) => 1_000,
+            (2, 1) => 631,
+            (3, 1) => 500,
+            (3, 2) => 792,
+            _ => 0,
+        };
+        let width = self
+            .max_suspicion_timeout
+            .saturating_sub(self.min_suspicion_timeout);
+        let less = part(width.saturating_mul(share), 1_000);
         self.min_suspicion_timeout
-            .saturating_add(more)
-            .min(self.max_suspicion_timeout)
+            .max(self.max_suspicion_timeout)
+            .saturating_sub(less)
     }
 
-    /// How often one piece of news is sent among `members` members.
-    pub(crate) fn transmissions(&self, members: usize) -> u32 {
-        self.gossip_factor.saturating_mul(bits(members)).max(1)
+    /// How long a neighbour may be silent before it is probed: a node hears of about four probes a period whatever its
+    /// degree is, because each of its links is probed by the end whose patience is over first.
+    pub(crate) fn watch_interval(&self, degree: usize) -> Duration {
+        let quarters = u32::try_from(degree.clamp(2, 8)).unwrap_or(8);
+        part(self.probe_period.saturating_mul(quarters), 4)
     }
 
-    /// How often the membership is compared among `members` members.
-    pub(crate) fn sync_period(&self, members: usize) -> Duration {
-        let factor = u32::try_from(members.div_ceil(64)).unwrap_or(u32::MAX);
-        self.sync_period.saturating_mul(factor.max(1))
+    /// How often one piece of news is sent besides the flood among `members` members.
+    pub(crate) fn transmissions(&self, members: usize, floods: bool) -> u32 {
+        let factor = if floods { 1 } else { 2 };
+        let each = self.gossip_factor.saturating_mul(factor);
+        each.saturating_mul(bits(members)).max(1)
     }
+}
+
+/// The decimal logarithm, at least 1. Only plain SWIM needs it, so the last bit of it does not matter to the protocol.
+fn decades(members: usize) -> f64 {
+    let members = u32::try_from(members).unwrap_or(u32::MAX);
+    f64::from(members).log10().max(1.0)
 }
 
 /// The duration divided by `parts`; zero for no parts.
@@ -144,21 +257,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_suspicion_timeout_grows_slowly_and_has_an_end() {
+    fn a_suspicion_lasts_longer_the_fewer_confirm_it() {
         let config = Config::default();
-        let seconds = |members| config.suspicion_timeout(members).as_secs_f64();
+        let seconds = |confirmed, possible| {
+            let timeout = config.suspicion_timeout(10_000, confirmed, possible);
+            timeout.as_secs_f64()
+        };
         assert_eq!(
-            [1, 16, 64, 128, 1_000_000].map(seconds),
-            [3.0, 3.0, 4.0, 4.5, 5.0]
+            [0, 1, 2, 3, 9].map(|n| seconds(n, 8)),
+            [5.0, 4.0, 3.416, 3.0, 3.0]
         );
+        assert_eq!([0, 1, 2].map(|n| seconds(n, 1)), [5.0, 3.0, 3.0]);
+        assert!((seconds(0, 0) - 3.0).abs() < 1e-9, "nobody could confirm");
+    }
+
+    #[test]
+    fn plain_swim_waits_longer_among_more() {
+        let seconds = |members| {
+            Config::plain()
+                .suspicion_timeout(members, 9, 9)
+                .as_secs_f64()
+        };
+        assert_eq!([3, 10, 100, 10_000].map(seconds), [5.0, 5.0, 10.0, 20.0]);
     }
 
     #[test]
     fn news_is_sent_more_often_among_more_members() {
         let config = Config::default();
+        let sent = |floods| [0, 1, 16, 1_000].map(|members| config.transmissions(members, floods));
+        assert_eq!(sent(true), [1, 1, 5, 10]);
+        assert_eq!(sent(false), [1, 2, 10, 20]);
+    }
+
+    #[test]
+    fn a_node_is_probed_about_four_times_a_period() {
+        let config = Config::default();
+        let millis = |degree| config.watch_interval(degree).as_millis();
         assert_eq!(
-            [0, 1, 16, 1_000].map(|members| config.transmissions(members)),
-            [1, 2, 10, 20]
+            [0, 2, 4, 6, 8, 20].map(millis),
+            [500, 500, 1_000, 1_500, 2_000, 2_000]
         );
     }
 }

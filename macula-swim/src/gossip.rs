@@ -39,6 +39,20 @@ struct Item {
     length: usize,
     sent: u32,
     order: u64,
+    /// From whom it came.
+    from: Option<NodeId>,
+    /// Whether it has not been flooded yet.
+    fresh: bool,
+}
+
+/// A piece of news that is to be flooded.
+#[derive(Clone, Debug)]
+pub(crate) struct Fresh {
+    pub(crate) update: Update,
+    /// How many bytes it takes.
+    pub(crate) length: usize,
+    /// From whom it came, who need not be told.
+    pub(crate) from: Option<NodeId>,
 }
 
 /// Room in a message.
@@ -69,6 +83,9 @@ pub(crate) struct Gossip {
     /// The fewest sent first, among those the oldest.
     order: BTreeSet<(u32, u64, Subject)>,
     next: u64,
+    /// What was not flooded yet, in the order of coming: what is urgent, and the rest.
+    urgent: Vec<Subject>,
+    later: Vec<Subject>,
 }
 
 /// How many pieces are looked at for one message, so that a full queue of long ones costs no more.
@@ -77,7 +94,7 @@ const MAX_LOOKED_AT: usize = 256;
 impl Gossip {
     /// Adds a piece of news in the place of an earlier one by the same about the same. At `max` pieces the most often
     /// sent one goes.
-    pub(crate) fn push(&mut self, update: Update, max: usize) {
+    pub(crate) fn push(&mut self, update: Update, from: Option<NodeId>, urgent: bool, max: usize) {
         let Some(subject) = Subject::of(&update) else {
             return;
         };
@@ -95,7 +112,15 @@ impl Gossip {
             length,
             sent: 0,
             order: self.next,
+            from,
+            fresh: true,
         };
+        let waiting = if urgent {
+            &mut self.urgent
+        } else {
+            &mut self.later
+        };
+        waiting.push(subject);
         self.order.insert((item.sent, item.order, subject));
         self.items.insert(subject, item);
         while self.items.len() > max {
@@ -104,6 +129,37 @@ impl Gossip {
             };
             self.remove(most);
         }
+    }
+
+    /// Takes what was not flooded yet: what is urgent, or everything.
+    pub(crate) fn take_fresh(&mut self, everything: bool) -> Vec<Fresh> {
+        let mut waiting = std::mem::take(&mut self.urgent);
+        if everything {
+            waiting.append(&mut self.later);
+        }
+        let mut fresh = Vec::with_capacity(waiting.len());
+        for subject in waiting {
+            let Some(item) = self.items.get_mut(&subject).filter(|item| item.fresh) else {
+                continue;
+            };
+            item.fresh = false;
+            fresh.push(Fresh {
+                update: item.update.clone(),
+                length: item.length,
+                from: item.from,
+            });
+        }
+        fresh
+    }
+
+    /// Whether something urgent was not flooded yet.
+    pub(crate) fn is_urgent(&self) -> bool {
+        !self.urgent.is_empty()
+    }
+
+    /// Whether anything was not flooded yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.is_urgent() || !self.later.is_empty()
     }
 
     /// Removes all news about a member.
@@ -166,6 +222,8 @@ impl Gossip {
     pub(crate) fn clear(&mut self) {
         self.items.clear();
         self.order.clear();
+        self.urgent.clear();
+        self.later.clear();
     }
 }
 
@@ -206,8 +264,8 @@ mod tests {
     fn the_fewest_sent_goes_first_and_each_a_bounded_number_of_times() {
         let mut gossip = Gossip::default();
         let length = update_len(&news(1, 0)).unwrap();
-        gossip.push(news(1, 0), 10);
-        gossip.push(news(2, 0), 10);
+        gossip.push(news(1, 0), None, true, 10);
+        gossip.push(news(2, 0), None, true, 10);
         let other = node_id(9);
         let mut sent = Vec::new();
         for _ in 0..4 {
@@ -220,7 +278,7 @@ mod tests {
     #[test]
     fn nobody_is_told_about_itself() {
         let mut gossip = Gossip::default();
-        gossip.push(news(1, 0), 10);
+        gossip.push(news(1, 0), None, true, 10);
         assert!(gossip.take(&node_id(1), &mut room(1_000), 2).is_empty());
         assert_eq!(gossip.take(&node_id(2), &mut room(1_000), 2).len(), 1);
     }
@@ -229,17 +287,34 @@ mod tests {
     fn news_is_replaced_and_bounded() {
         let mut gossip = Gossip::default();
         for _ in 0..5 {
-            gossip.push(news(1, 0), 3);
+            gossip.push(news(1, 0), None, true, 3);
         }
         assert_eq!(gossip.items.len(), 1);
         for subject in 1..9 {
-            gossip.push(news(subject, 0), 3);
-            gossip.push(news(subject, 1), 3);
+            gossip.push(news(subject, 0), None, true, 3);
+            gossip.push(news(subject, 1), None, true, 3);
         }
         assert_eq!((gossip.items.len(), gossip.order.len()), (3, 3));
-        gossip.push(news(1, 0), 3);
-        gossip.push(news(1, 1), 3);
+        gossip.push(news(1, 0), None, true, 3);
+        gossip.push(news(1, 1), None, true, 3);
         gossip.forget(node_id(1));
         assert!(about(&gossip.take(&node_id(0), &mut room(1_000), 2)).len() < 2);
+    }
+
+    #[test]
+    fn what_is_urgent_is_flooded_first_and_each_piece_once() {
+        let mut gossip = Gossip::default();
+        gossip.push(news(1, 0), Some(node_id(7)), false, 10);
+        gossip.push(news(2, 0), None, true, 10);
+        gossip.push(news(2, 0), None, true, 10);
+        assert!(gossip.is_urgent() && gossip.is_fresh());
+        let updates =
+            |fresh: Vec<Fresh>| fresh.into_iter().map(|one| one.update).collect::<Vec<_>>();
+        assert_eq!(about(&updates(gossip.take_fresh(false))), [node_id(2)]);
+        assert!(!gossip.is_urgent() && gossip.is_fresh());
+        let rest = gossip.take_fresh(true);
+        assert_eq!(rest[0].from, Some(node_id(7)));
+        assert_eq!(about(&updates(rest)), [node_id(1)]);
+        assert!(!gossip.is_fresh() && gossip.take_fresh(true).is_empty());
     }
 }

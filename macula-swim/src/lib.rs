@@ -32,12 +32,19 @@
 //! ```
 
 mod config;
+mod digest;
 mod error;
 mod gossip;
+mod health;
+mod index;
 mod member;
 mod members;
 mod own;
+mod peers;
 mod probe;
+mod rotation;
+mod rtt;
+mod snapshot;
 mod suspicion;
 mod swim;
 mod timer;
@@ -45,7 +52,8 @@ mod verify;
 
 pub use config::Config;
 pub use error::{JoinError, Offence, RecordError};
-pub use member::{Counts, Member, MemberIndex, State};
-pub use own::OwnRecord;
+pub use member::{Counts, Member, State};
+pub use own::{OwnRecord, Pen};
+pub use snapshot::Snapshot;
 pub use swim::{Class, Input, Output, Stats, Swim};
 pub use verify::{MAX_RECORD_LEN, verify};

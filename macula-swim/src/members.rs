@@ -1,4 +1,4 @@
-//! The dense table of members.
+//! The table of members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,71 +6,158 @@ use std::sync::Arc;
 use macula_wire::message::SignedRecord;
 use macula_wire::{Instant, NodeId, Random};
 
-use crate::member::{Counts, Member, MemberIndex, State};
+use crate::digest::Digest;
+use crate::index::Index;
+use crate::member::{Counts, Member, State};
+use crate::snapshot::Snapshot;
 
-/// All members: found by id in logarithmic time, by index or by chance in constant time.
+/// All members: found by id, by place or by chance without looking at all of them.
+///
+/// It is a shared snapshot, and what differs from it: members that changed or were forgotten, and members that came.
 #[derive(Debug)]
 pub(crate) struct Members {
-    list: Vec<Member>,
-    by_id: BTreeMap<NodeId, MemberIndex>,
+    own: Member,
+    base: Arc<Snapshot>,
+    /// By place in the snapshot; `None` was forgotten, or is this node.
+    altered: BTreeMap<u32, Option<Member>>,
+    added: Vec<Member>,
+    index: Index,
     counts: Counts,
+    digest: Digest,
     dead: BTreeSet<NodeId>,
     /// Who is dead or has left, the longest first.
     tombstones: BTreeSet<(Instant, NodeId)>,
 }
 
 impl Members {
-    /// A table that holds its owner.
-    pub(crate) fn new(own: Arc<SignedRecord>, now: Instant) -> Self {
+    /// A table that holds its owner and those of `base`.
+    pub(crate) fn new(own: Arc<SignedRecord>, base: Arc<Snapshot>, now: Instant) -> Self {
         let mut members = Self {
-            list: Vec::new(),
-            by_id: BTreeMap::new(),
+            digest: base.digest().clone(),
+            own: Member::new(own, now),
+            altered: BTreeMap::new(),
+            added: Vec::new(),
+            index: Index::default(),
             counts: Counts::default(),
             dead: BTreeSet::new(),
             tombstones: BTreeSet::new(),
+            base,
         };
-        members.insert(own, now);
+        members.counts.alive = members.base.len();
+        if let Some(place) = members.base.place(&members.own.node()) {
+            if let Some(earlier) = members.base.at(place) {
+                members.digest.toggle(earlier);
+            }
+            members.altered.insert(place, None);
+        } else {
+            members.count(State::Alive, 1);
+        }
+        members.digest.toggle(&members.own);
         members
     }
 
+    /// How many members there are, this node included.
     pub(crate) fn len(&self) -> usize {
-        self.list.len()
+        let counts = self.counts;
+        let gone = counts.dead.saturating_add(counts.left);
+        counts.present().saturating_add(gone)
     }
 
     pub(crate) const fn counts(&self) -> Counts {
         self.counts
     }
 
+    pub(crate) const fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// This node first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> {
-        self.list.iter()
+        let others = (0..self.places()).filter_map(|place| self.at(place));
+        std::iter::once(&self.own).chain(others)
     }
 
     pub(crate) fn get(&self, node: &NodeId) -> Option<&Member> {
-        self.at(*self.by_id.get(node)?)
+        if *node == self.own.node() {
+            return Some(&self.own);
+        }
+        self.at(self.place(node)?)
     }
 
+    fn place(&self, node: &NodeId) -> Option<u32> {
+        self.base.place(node).or_else(|| self.index.get(node))
+    }
+
+    /// How many places there are for others; not all of them are taken.
+    pub(crate) fn places(&self) -> u32 {
+        let places = self.base.len().saturating_add(self.added.len());
+        u32::try_from(places).unwrap_or(u32::MAX)
+    }
+
+    fn base_len(&self) -> u32 {
+        u32::try_from(self.base.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The member at a place; places change when a member is forgotten.
+    pub(crate) fn at(&self, place: u32) -> Option<&Member> {
+        match place.checked_sub(self.base_len()) {
+            Some(added) => self.added.get(usize::try_from(added).ok()?),
+            None => match self.altered.get(&place) {
+                Some(altered) => altered.as_ref(),
+                None => self.base.at(place),
+            },
+        }
+    }
+
+    /// A member to be changed in what its state and its version do not depend on.
     pub(crate) fn get_mut(&mut self, node: &NodeId) -> Option<&mut Member> {
-        let index = usize::try_from(self.by_id.get(node)?.0).ok()?;
-        self.list.get_mut(index)
-    }
-
-    pub(crate) fn at(&self, index: MemberIndex) -> Option<&Member> {
-        self.list.get(usize::try_from(index.0).ok()?)
+        if *node == self.own.node() {
+            return Some(&mut self.own);
+        }
+        let place = self.place(node)?;
+        match place.checked_sub(self.base_len()) {
+            Some(added) => self.added.get_mut(usize::try_from(added).ok()?),
+            None => {
+                let base = &self.base;
+                let altered = self.altered.entry(place);
+                altered.or_insert_with(|| base.at(place).cloned()).as_mut()
+            }
+        }
     }
 
     /// Adds a member that is not in the table as alive; does nothing for one that is.
     pub(crate) fn insert(&mut self, record: Arc<SignedRecord>, now: Instant) {
         let node = record.record.node;
-        let Ok(index) = u32::try_from(self.list.len()) else {
-            return;
-        };
-        if self.by_id.contains_key(&node) {
+        if self.get(&node).is_some() {
             return;
         }
-        let index = MemberIndex(index);
-        self.by_id.insert(node, index);
-        self.list.push(Member::new(index, record, now));
+        let place = self.places();
+        if place == u32::MAX {
+            return;
+        }
+        let member = Member::new(record, now);
+        self.digest.toggle(&member);
         self.count(State::Alive, 1);
+        if let Some(place) = self.base.place(&node) {
+            self.altered.insert(place, Some(member));
+        } else {
+            self.index.insert(node, place);
+            self.added.push(member);
+        }
+    }
+
+    /// Replaces the record of a member.
+    pub(crate) fn set_record(&mut self, node: &NodeId, record: Arc<SignedRecord>) {
+        let Some(member) = self.get_mut(node) else {
+            return;
+        };
+        let before = member.clone();
+        member.record = record;
+        let after = member.clone();
+        if before.state.is_present() {
+            self.digest.toggle(&before);
+            self.digest.toggle(&after);
+        }
     }
 
     /// Changes the state of a member; its time in the state starts anew even if it is the same.
@@ -83,7 +170,10 @@ impl Members {
         member.since = now;
         if state != State::Dead {
             member.evidence = None;
-            member.told = None;
+        }
+        let member = member.clone();
+        if before.is_present() != state.is_present() {
+            self.digest.toggle(&member);
         }
         self.count(before, -1);
         self.count(state, 1);
@@ -97,25 +187,33 @@ impl Members {
         }
     }
 
-    /// Forgets a member that is dead or has left.
+    /// Forgets another member that is dead or has left.
     pub(crate) fn remove(&mut self, node: &NodeId) {
-        let Some(member) = self.get(node) else {
+        let (Some(place), Some(member)) = (self.place(node), self.get(node).cloned()) else {
             return;
         };
-        let (index, state, since) = (member.index, member.state, member.since);
-        self.count(state, -1);
-        self.by_id.remove(node);
-        self.dead.remove(node);
-        self.tombstones.remove(&(since, *node));
-        let Ok(at) = usize::try_from(index.0) else {
+        if *node == self.own.node() {
             return;
-        };
-        if at < self.list.len() {
-            self.list.swap_remove(at);
         }
-        if let Some(moved) = self.list.get_mut(at) {
-            moved.index = index;
-            self.by_id.insert(moved.node(), index);
+        self.count(member.state, -1);
+        if member.state.is_present() {
+            self.digest.toggle(&member);
+        }
+        self.dead.remove(node);
+        self.tombstones.remove(&(member.since, *node));
+        let Some(added) = place.checked_sub(self.base_len()) else {
+            self.altered.insert(place, None);
+            return;
+        };
+        self.index.remove(node);
+        let Ok(at) = usize::try_from(added) else {
+            return;
+        };
+        if at < self.added.len() {
+            self.added.swap_remove(at);
+        }
+        if let Some(moved) = self.added.get(at) {
+            self.index.insert(moved.node(), place);
         }
     }
 
@@ -124,43 +222,20 @@ impl Members {
         self.tombstones.first().copied()
     }
 
-    /// The dead one behind `last`, all by turns.
-    pub(crate) fn next_dead(&self, last: Option<NodeId>) -> Option<NodeId> {
-        let behind = last.and_then(|last| {
-            use std::ops::Bound::{Excluded, Unbounded};
-            self.dead.range((Excluded(last), Unbounded)).next()
-        });
+    /// One of the dead, by chance.
+    pub(crate) fn any_dead(&self, random: &mut Random) -> Option<NodeId> {
+        let mut bytes = [0; macula_wire::NODE_ID_LEN];
+        random.fill(&mut bytes);
+        let behind = self.dead.range(NodeId::from_bytes(bytes)..).next();
         behind.or_else(|| self.dead.first()).copied()
     }
 
-    /// Up to `count` different members by chance that `fits`; fewer if they are hard to find.
-    pub(crate) fn sample(
-        &self,
-        random: &mut Random,
-        count: usize,
-        fits: impl Fn(&Member) -> bool,
-    ) -> Vec<NodeId> {
-        let mut found = Vec::new();
-        // In a small table every member is seen, in a large one chance is good enough.
-        if self.list.len() <= count.saturating_mul(8) {
-            let all = self.list.iter().filter(|member| fits(member));
-            found.extend(all.map(Member::node));
-            random.shuffle(&mut found);
-            found.truncate(count);
-            return found;
-        }
-        for _ in 0..count.saturating_mul(8) {
-            if found.len() >= count {
-                break;
-            }
-            let member = self.list.get(random.index(self.list.len()));
-            if let Some(member) = member.filter(|member| fits(member))
-                && !found.contains(&member.node())
-            {
-                found.push(member.node());
-            }
-        }
-        found
+    /// The members whose id begins with `byte`, in no order.
+    pub(crate) fn bucket(&self, byte: u8) -> impl Iterator<Item = &Member> {
+        let of_base = self.base.bucket(byte).filter_map(|place| self.at(place));
+        let first = move |member: &&Member| member.node().as_bytes().first() == Some(&byte);
+        let others = std::iter::once(&self.own).chain(&self.added);
+        of_base.chain(others.filter(first))
     }
 
     fn count(&mut self, state: State, change: isize) {
@@ -170,7 +245,7 @@ impl Members {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use macula_testkit::{StubSigner, node_id};
     use macula_wire::{Epoch, RealmName};
 
@@ -178,7 +253,7 @@ mod tests {
     use crate::OwnRecord;
     use crate::own::Pen;
 
-    fn record(number: usize) -> Arc<SignedRecord> {
+    pub(crate) fn record(number: usize) -> Arc<SignedRecord> {
         let realm = RealmName::new("be.acme").unwrap();
         let pen = Pen::new(realm, Arc::new(StubSigner::new(node_id(number))));
         let own = OwnRecord::new(Epoch::new(1)).into_record(node_id(number));
@@ -187,73 +262,76 @@ mod tests {
 
     #[expect(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
     fn check(members: &Members) {
-        for (at, member) in members.iter().enumerate() {
-            assert_eq!(member.index.get(), u32::try_from(at).unwrap());
-            assert_eq!(members.get(&member.node()).unwrap().index, member.index);
+        let mut digest = Digest::default();
+        for member in members.iter() {
+            assert_eq!(members.get(&member.node()).unwrap().since, member.since);
+            if member.state.is_present() {
+                digest.toggle(member);
+            }
         }
         let counts = members.counts();
         assert_eq!(
             counts.present() + counts.dead + counts.left,
-            members.len(),
+            members.iter().count(),
             "{counts:?}"
         );
+        assert_eq!(members.len(), members.iter().count());
         assert_eq!(members.tombstones.len(), counts.dead + counts.left);
         assert_eq!(members.dead.len(), counts.dead);
+        assert_eq!(digest.view(), members.digest.view());
+        let buckets = (0..=255).flat_map(|byte| members.bucket(byte)).count();
+        assert_eq!(buckets, members.len());
+    }
+
+    /// A table of ten, of which the first `shared` come from a snapshot.
+    fn table(shared: usize) -> Members {
+        let base = Snapshot::new((0..shared).map(record).collect());
+        let mut members = Members::new(record(0), Arc::new(base), Instant::ZERO);
+        (0..10).for_each(|number| members.insert(record(number), Instant::from_millis(1)));
+        check(&members);
+        members
     }
 
     #[test]
-    fn the_table_stays_dense() {
+    fn the_table_is_the_same_whatever_part_of_it_is_shared() {
         let now = Instant::from_millis;
-        let mut members = Members::new(record(0), now(0));
-        for number in 1..10 {
-            members.insert(record(number), now(1));
+        let mut views = BTreeSet::new();
+        for shared in 0..=10 {
+            let mut members = table(shared);
+            assert_eq!(members.len(), 10);
+            assert_eq!(members.iter().next().unwrap().node(), node_id(0));
+            members.set_state(&node_id(3), State::Dead, now(3));
+            members.set_state(&node_id(9), State::Left, now(4));
+            members.set_state(&node_id(5), State::Dead, now(5));
+            check(&members);
+            assert_eq!(members.oldest_tombstone(), Some((now(3), node_id(3))));
+            members.remove(&node_id(3));
+            members.remove(&node_id(9));
+            members.remove(&node_id(0));
+            check(&members);
+            assert!(members.get(&node_id(3)).is_none());
+            members.set_state(&node_id(5), State::Alive, now(6));
+            check(&members);
+            assert_eq!(members.oldest_tombstone(), None);
+            assert_eq!(members.counts().alive, 8);
+            members.insert(record(3), now(7));
+            check(&members);
+            views.insert(members.digest.view());
         }
-        members.insert(record(3), now(2));
-        assert_eq!(members.len(), 10);
-        members.set_state(&node_id(3), State::Dead, now(3));
-        members.set_state(&node_id(9), State::Left, now(4));
-        members.set_state(&node_id(5), State::Dead, now(5));
-        check(&members);
-        assert_eq!(members.oldest_tombstone(), Some((now(3), node_id(3))));
-        members.remove(&node_id(3));
-        check(&members);
-        assert_eq!(members.get(&node_id(9)).unwrap().index, MemberIndex(3));
-        members.remove(&node_id(9));
-        members.set_state(&node_id(5), State::Alive, now(6));
-        check(&members);
-        assert_eq!(members.oldest_tombstone(), None);
-        assert_eq!(members.counts().alive, 8);
+        assert_eq!(views.len(), 1, "equal views have one digest");
     }
 
     #[test]
-    fn the_dead_take_turns() {
-        let mut members = Members::new(record(0), Instant::ZERO);
-        assert_eq!(members.next_dead(None), None);
-        for number in 1..4 {
-            members.insert(record(number), Instant::ZERO);
+    fn the_dead_are_chosen_by_chance() {
+        let mut random = Random::new(1);
+        let mut members = table(5);
+        assert_eq!(members.any_dead(&mut random), None);
+        for number in 1..9 {
             members.set_state(&node_id(number), State::Dead, Instant::ZERO);
         }
-        let mut seen = BTreeSet::new();
-        let mut last = None;
-        for _ in 0..3 {
-            last = members.next_dead(last);
-            seen.extend(last);
-        }
-        assert_eq!(seen.len(), 3);
-    }
-
-    #[test]
-    fn a_sample_has_no_doubles_and_fits() {
-        let mut members = Members::new(record(0), Instant::ZERO);
-        for number in 1..100 {
-            members.insert(record(number), Instant::ZERO);
-        }
-        let mut random = Random::new(1);
-        for count in [0, 1, 3, 20] {
-            let found = members.sample(&mut random, count, |member| member.index.get() != 0);
-            assert_eq!(found.len(), count);
-            assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), count);
-            assert!(!found.contains(&node_id(0)));
-        }
+        let found: BTreeSet<_> = (0..500)
+            .filter_map(|_| members.any_dead(&mut random))
+            .collect();
+        assert_eq!(found.len(), 8);
     }
 }

@@ -1,5 +1,6 @@
 //! What this node says of itself.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -64,8 +65,8 @@ pub(crate) fn in_order(mut tags: Vec<Tag>) -> Vec<Tag> {
     tags
 }
 
-/// Signs on behalf of this node.
-pub(crate) struct Pen {
+/// Signs on behalf of this node, for one realm.
+pub struct Pen {
     realm: RealmName,
     signer: Arc<dyn Signer + Send + Sync>,
 }
@@ -96,7 +97,9 @@ impl Claim {
 }
 
 impl Pen {
-    pub(crate) const fn new(realm: RealmName, signer: Arc<dyn Signer + Send + Sync>) -> Self {
+    /// Signs as `signer` for `realm`.
+    #[must_use]
+    pub const fn new(realm: RealmName, signer: Arc<dyn Signer + Send + Sync>) -> Self {
         Self { realm, signer }
     }
 
@@ -135,5 +138,14 @@ impl Pen {
             accusation,
             signature,
         })
+    }
+}
+
+impl fmt::Debug for Pen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pen")
+            .field("node", &self.node())
+            .field("realm", &self.realm)
+            .finish_non_exhaustive()
     }
 }

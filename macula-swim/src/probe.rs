@@ -1,13 +1,16 @@
-//! Probes under way, and whose turn it is.
+//! Probes under way.
 
 use std::collections::BTreeMap;
 
-use macula_wire::{Epoch, Incarnation, NodeId, ProbeId, Random};
+use macula_wire::{Epoch, Incarnation, Instant, NodeId, ProbeId, Random};
 
 /// One attempt to hear from a member.
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     pub(crate) target: NodeId,
+    pub(crate) sent: Instant,
+    /// Whether it was repeated, so that an answer does not tell how long the way is.
+    pub(crate) repeated: bool,
     /// The version of the target's record when the probe began: a later one shows that it lives.
     pub(crate) version: (Epoch, Incarnation),
     /// Who was asked to probe as well.
@@ -24,16 +27,16 @@ pub(crate) struct Relay {
     /// The number of its probe.
     pub(crate) probe: ProbeId,
     pub(crate) target: NodeId,
+    /// Whether the target was asked; if not, its link is waited for.
+    pub(crate) asked: bool,
 }
 
-/// All probes, and the order of the round.
+/// All probes.
 #[derive(Debug)]
 pub(crate) struct Probes {
     next: ProbeId,
     running: BTreeMap<ProbeId, Probe>,
     relays: BTreeMap<ProbeId, Relay>,
-    round: Vec<NodeId>,
-    turn: usize,
 }
 
 impl Probes {
@@ -43,8 +46,6 @@ impl Probes {
             next: ProbeId::new(random.next_u64() >> 1),
             running: BTreeMap::new(),
             relays: BTreeMap::new(),
-            round: Vec::new(),
-            turn: 0,
         }
     }
 
@@ -86,6 +87,18 @@ impl Probes {
         self.relays.get(&number).copied()
     }
 
+    /// The probes on behalf of others that wait for a link to `target`, which are asked from now on.
+    pub(crate) fn ask_waiting(&mut self, target: &NodeId) -> Vec<ProbeId> {
+        let mut waiting = Vec::new();
+        for (number, relay) in &mut self.relays {
+            if relay.target == *target && !relay.asked {
+                relay.asked = true;
+                waiting.push(*number);
+            }
+        }
+        waiting
+    }
+
     pub(crate) fn end_relay(&mut self, number: ProbeId) {
         self.relays.remove(&number);
     }
@@ -99,74 +112,5 @@ impl Probes {
         let running = std::mem::take(&mut self.running);
         let relays = std::mem::take(&mut self.relays);
         running.into_keys().chain(relays.into_keys()).collect()
-    }
-
-    /// Lets a new member have its turn in this round, at a place by chance.
-    pub(crate) fn enter(&mut self, node: NodeId, random: &mut Random) {
-        self.round.push(node);
-        let last = self.round.len().saturating_sub(1);
-        let places = self.round.len().saturating_sub(self.turn.min(last));
-        let place = self.turn.min(last).saturating_add(random.index(places));
-        self.round.swap(place, last);
-    }
-
-    /// Whose turn it is; `None` at the end of the round.
-    pub(crate) fn turn(&mut self) -> Option<NodeId> {
-        let node = self.round.get(self.turn).copied();
-        self.turn = self.turn.saturating_add(1);
-        node
-    }
-
-    /// Begins a round over `nodes` in an order by chance.
-    pub(crate) fn begin_round(&mut self, nodes: impl Iterator<Item = NodeId>, random: &mut Random) {
-        self.round.clear();
-        self.round.extend(nodes);
-        random.shuffle(&mut self.round);
-        self.turn = 0;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use macula_testkit::node_id;
-
-    use super::*;
-
-    #[test]
-    fn everybody_has_one_turn_in_a_round_and_newcomers_too() {
-        let mut random = Random::new(1);
-        let mut probes = Probes::new(&mut random);
-        probes.begin_round((0..5).map(node_id), &mut random);
-        let mut seen: Vec<_> = (0..3).filter_map(|_| probes.turn()).collect();
-        probes.enter(node_id(7), &mut random);
-        probes.enter(node_id(8), &mut random);
-        seen.extend(std::iter::from_fn(|| probes.turn()));
-        assert_eq!(seen.len(), 7);
-        assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 7);
-    }
-
-    #[test]
-    fn each_round_has_an_order_of_its_own() {
-        let mut random = Random::new(3);
-        let mut probes = Probes::new(&mut random);
-        let nodes: Vec<_> = (0..20).map(node_id).collect();
-        let mut round = || {
-            probes.begin_round(nodes.iter().copied(), &mut random);
-            std::iter::from_fn(|| probes.turn()).collect::<Vec<_>>()
-        };
-        let (first, second) = (round(), round());
-        assert!(first != nodes && second != nodes && first != second);
-    }
-
-    #[test]
-    fn a_newcomer_behind_a_finished_round_is_kept() {
-        let mut random = Random::new(2);
-        let mut probes = Probes::new(&mut random);
-        assert_eq!(probes.turn(), None);
-        probes.enter(node_id(1), &mut random);
-        probes.begin_round(std::iter::once(node_id(1)), &mut random);
-        assert_eq!(probes.turn(), Some(node_id(1)));
     }
 }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use macula_wire::NodeId;
 use macula_wire::message::{SignedAccusation, Update};
+use macula_wire::{Instant, NodeId};
 
 use crate::own::Claim;
 
 /// The most accusers that are kept and passed on for one suspicion, this node not counted.
-pub(crate) const MAX_ACCUSERS: usize = 3;
+pub(crate) const MAX_ACCUSERS: usize = 4;
+/// How many accusers make a probe of one's own superfluous.
+const ENOUGH_CHECKED: usize = 3;
 /// How many accusers are believed without a probe of one's own.
 const ENOUGH_ACCUSERS: usize = 2;
 
@@ -45,18 +47,46 @@ struct Accuser {
 /// The suspicion of one member in one version of its record.
 #[derive(Clone, Debug)]
 pub(crate) struct Suspicion {
+    /// Since when this node has waited for a refutation.
+    since: Instant,
+    /// Whether it was prolonged for want of accusers.
+    prolonged: bool,
     finding: Finding,
     others: Vec<Accuser>,
     own: Option<Arc<SignedAccusation>>,
 }
 
 impl Suspicion {
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new(now: Instant) -> Self {
         Self {
+            since: now,
+            prolonged: false,
             finding: Finding::None,
             others: Vec::new(),
             own: None,
         }
+    }
+
+    pub(crate) const fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Lets the wait begin anew.
+    pub(crate) const fn restart(&mut self, now: Instant) {
+        self.since = now;
+    }
+
+    /// Whether it may be prolonged, which happens once.
+    pub(crate) const fn prolong(&mut self) -> bool {
+        let first = !self.prolonged;
+        self.prolonged = true;
+        first
+    }
+
+    /// How many have accused the member, this node included.
+    pub(crate) fn accusers(&self) -> usize {
+        let own = usize::from(self.finding == Finding::Failed);
+        self.others.len().saturating_add(own)
     }
 
     /// Whether the accusation says anything new.
@@ -99,22 +129,23 @@ impl Suspicion {
     /// Whether this node should look for itself: not if it has, and not if more than enough others did, because in a
     /// large realm a suspected member would be probed by everybody at once.
     pub(crate) fn needs_check(&self) -> bool {
-        self.finding == Finding::None && self.others.len() < MAX_ACCUSERS
+        self.finding == Finding::None && self.others.len() < ENOUGH_CHECKED
     }
 
-    /// What follows when the time is up.
-    pub(crate) fn verdict(&self) -> Verdict {
+    /// What follows when the time is up. Plain SWIM believes whatever it was told.
+    pub(crate) fn verdict(&self, two_accusers: bool) -> Verdict {
+        let enough = if two_accusers { ENOUGH_ACCUSERS } else { 1 };
         match self.finding {
             Finding::Failed => Verdict::Dead,
-            Finding::Answered => Verdict::Alive,
-            Finding::None if self.others.len() >= ENOUGH_ACCUSERS => Verdict::Dead,
-            Finding::None => Verdict::Unsure,
+            Finding::Answered if two_accusers => Verdict::Alive,
+            Finding::None | Finding::Answered if self.others.len() >= enough => Verdict::Dead,
+            Finding::None | Finding::Answered => Verdict::Unsure,
         }
     }
 
-    /// Whether nothing is gained by waiting: this node's probe has failed, and somebody's time is up already.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.finding == Finding::Failed && self.confirmations() > 0
+    /// Whether somebody's time is up already, and this node would say the same when its own is.
+    pub(crate) fn is_confirmed(&self, two_accusers: bool) -> bool {
+        self.confirmations() > 0 && self.verdict(two_accusers) == Verdict::Dead
     }
 
     /// How many others have declared the member dead.
@@ -159,38 +190,46 @@ mod tests {
 
     #[test]
     fn one_accuser_alone_is_never_enough() {
-        let mut suspicion = Suspicion::new();
+        let mut suspicion = Suspicion::new(Instant::ZERO);
         for _ in 0..100 {
             suspicion.accused(Claim::Suspect, by(1));
             suspicion.accused(Claim::Dead, by(1));
         }
-        assert_eq!(suspicion.verdict(), Verdict::Unsure);
+        assert_eq!(suspicion.verdict(true), Verdict::Unsure);
         assert!(suspicion.needs_check());
+        assert_eq!(
+            suspicion.verdict(false),
+            Verdict::Dead,
+            "plain SWIM believes it"
+        );
+        assert!(suspicion.prolong() && !suspicion.prolong());
         suspicion.accused(Claim::Suspect, by(2));
-        assert_eq!(suspicion.verdict(), Verdict::Dead);
+        assert_eq!(suspicion.verdict(true), Verdict::Dead);
     }
 
     #[test]
     fn what_one_has_seen_counts_more_than_what_one_is_told() {
-        let mut suspicion = Suspicion::new();
+        let mut suspicion = Suspicion::new(Instant::ZERO);
         for number in 1..9 {
             suspicion.accused(Claim::Dead, by(number));
         }
         assert_eq!(suspicion.confirmations(), MAX_ACCUSERS);
-        assert!(!suspicion.needs_check() && !suspicion.is_settled());
+        assert!(!suspicion.needs_check() && suspicion.is_confirmed(true));
         suspicion.answered();
-        assert_eq!(suspicion.verdict(), Verdict::Alive);
+        assert_eq!(suspicion.verdict(true), Verdict::Alive);
+        assert!(!suspicion.is_confirmed(true) && suspicion.is_confirmed(false));
         suspicion.failed(by(0));
-        assert_eq!(suspicion.verdict(), Verdict::Dead);
-        assert!(suspicion.is_settled());
+        assert_eq!(suspicion.verdict(true), Verdict::Dead);
+        assert!(suspicion.is_confirmed(true));
         assert_eq!(suspicion.updates().count(), MAX_ACCUSERS + 1);
     }
 
     #[test]
     fn a_failed_probe_of_ones_own_is_enough_in_time() {
-        let mut suspicion = Suspicion::new();
+        let mut suspicion = Suspicion::new(Instant::ZERO);
         suspicion.failed(by(0));
-        assert_eq!(suspicion.verdict(), Verdict::Dead);
-        assert!(!suspicion.is_settled(), "but the time has to pass");
+        assert_eq!(suspicion.verdict(true), Verdict::Dead);
+        assert!(!suspicion.is_confirmed(true), "but the time has to pass");
+        assert_eq!(suspicion.accusers(), 1);
     }
 }

@@ -1,10 +1,15 @@
 //! The machine: what a node is told, what it does at once, and whom it leaves the rest to.
 
+mod compare;
 mod event;
+mod link;
 mod merge;
 mod probing;
 mod receive;
 mod spread;
+mod state;
+mod suspect;
+mod watch;
 
 pub use event::{Class, Input, Output, Stats};
 
@@ -20,10 +25,14 @@ use macula_wire::{Body, Epoch, Instant, Machine, NodeId, Random, RealmName, Sign
 use crate::config::Config;
 use crate::error::{JoinError, Offence, RecordError};
 use crate::gossip::Gossip;
-use crate::member::{Counts, Member, MemberIndex, State};
+use crate::health::Health;
+use crate::member::{Counts, Member, State};
 use crate::members::Members;
 use crate::own::{OwnRecord, Pen, in_order};
+use crate::peers::Peers;
 use crate::probe::Probes;
+use crate::rotation::Rotation;
+use crate::snapshot::Snapshot;
 use crate::suspicion::Suspicion;
 use crate::timer::{Timer, Timers};
 
@@ -40,9 +49,11 @@ pub struct Swim {
     started: Instant,
     wall_ms: u64,
     members: Members,
-    links: BTreeSet<NodeId>,
+    peers: Peers,
     timers: Timers,
     probes: Probes,
+    rotation: Rotation,
+    health: Health,
     suspicions: BTreeMap<NodeId, Suspicion>,
     gossip: Gossip,
     /// Through whom this node wants to join.
@@ -51,7 +62,9 @@ pub struct Swim {
     asked: BTreeSet<NodeId>,
     /// Who asked this node for it, and how much of it is still to be sent.
     answers: VecDeque<(NodeId, u32)>,
-    last_revived: Option<NodeId>,
+    /// Links that were asked for in order to probe who is at their other end.
+    strangers: BTreeSet<NodeId>,
+    last_return: Option<Instant>,
     last_refuted: Option<Instant>,
     has_left: bool,
     stats: Stats,
@@ -72,41 +85,67 @@ impl Swim {
         realm: RealmName,
         signer: Arc<dyn Signer + Send + Sync>,
         own: OwnRecord,
-        mut random: Random,
+        random: Random,
         now: Instant,
         wall_ms: u64,
     ) -> Result<Self, RecordError> {
         let pen = Pen::new(realm, signer);
+        let base = Arc::new(Snapshot::default());
+        Self::with_snapshot(config, pen, own, random, (now, wall_ms), base)
+    }
+
+    /// A node that takes the members of `base` for alive until it learns more. No [`Output::Up`] tells of them.
+    ///
+    /// `pen` signs as this node and thereby says who it is; `(now, wall_ms)` is as for [`new`](Self::new). An earlier
+    /// record of this node in `base` is ignored. Members of `base` beyond [`Config::max_members`] are kept.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] if `own` is over a limit.
+    pub fn with_snapshot(
+        config: Config,
+        pen: Pen,
+        own: OwnRecord,
+        mut random: Random,
+        (now, wall_ms): (Instant, u64),
+        base: Arc<Snapshot>,
+    ) -> Result<Self, RecordError> {
         let record = pen.record(own.into_record(pen.node()))?;
         let mut swim = Self {
-            members: Members::new(Arc::clone(&record), now),
+            members: Members::new(Arc::clone(&record), base, now),
             own: record,
             probes: Probes::new(&mut random),
+            rotation: Rotation::new(),
+            health: Health::default(),
             config,
             pen,
             random,
             now,
             started: now,
             wall_ms,
-            links: BTreeSet::new(),
+            peers: Peers::default(),
             timers: Timers::default(),
             suspicions: BTreeMap::new(),
             gossip: Gossip::default(),
             joins: BTreeSet::new(),
             asked: BTreeSet::new(),
             answers: VecDeque::new(),
-            last_revived: None,
+            strangers: BTreeSet::new(),
+            last_return: None,
             last_refuted: None,
             has_left: false,
             stats: Stats::default(),
             outputs: VecDeque::new(),
         };
         // Nodes that start together should not act in step.
-        let first = swim.within(swim.config.probe_period);
-        swim.after(Timer::Round, first);
-        let first = swim.within(swim.config.revive_period);
-        swim.after(Timer::Revive, first);
-        swim.arm_sync();
+        for (timer, period) in [
+            (Timer::Round, swim.round_period()),
+            (Timer::Revive, swim.config.revive_period),
+            (Timer::Sync, swim.config.sync_period),
+        ] {
+            let first = swim.within(period);
+            swim.after(timer, first);
+        }
         Ok(swim)
     }
 
@@ -126,6 +165,7 @@ impl Swim {
         }
         self.joins.insert(via);
         self.ask(via);
+        self.finish();
         Ok(())
     }
 
@@ -140,8 +180,9 @@ impl Swim {
         let mut record = self.next_record();
         record.status = MemberStatus::Left;
         if self.publish(record).is_ok() {
-            let updates = vec![Update::Record(Arc::clone(self.own_record()))];
-            let to = self.sample(self.config.leave_fanout);
+            let updates = vec![Update::Record(Arc::clone(&self.own))];
+            let mut to: BTreeSet<NodeId> = self.peers.neighbours().collect();
+            to.extend(self.sample(self.config.leave_fanout));
             for to in to {
                 let updates = updates.clone();
                 self.send(to, Class::Reliable, SwimGossip { updates });
@@ -157,6 +198,7 @@ impl Swim {
         self.joins.clear();
         self.asked.clear();
         self.answers.clear();
+        self.strangers.clear();
     }
 
     /// Replaces the application's marks on this node; their order does not matter, a key may occur once.
@@ -168,7 +210,9 @@ impl Swim {
         self.advance(now);
         let mut record = self.next_record();
         record.tags = in_order(tags);
-        self.publish(record)
+        let published = self.publish(record);
+        self.finish();
+        published
     }
 
     /// Replaces the addresses at which this node can be dialled, best first.
@@ -184,7 +228,9 @@ impl Swim {
         self.advance(now);
         let mut record = self.next_record();
         record.addresses = addresses;
-        self.publish(record)
+        let published = self.publish(record);
+        self.finish();
+        published
     }
 
     /// Removes the updates that would change nothing, so that their signatures need not be checked.
@@ -205,10 +251,15 @@ impl Swim {
         self.members.get(node)
     }
 
-    /// A member by its place in the table.
+    /// How long a round trip to a peer takes, smoothed; `None` without a link or before the first measurement.
     #[must_use]
-    pub fn member_at(&self, index: MemberIndex) -> Option<&Member> {
-        self.members.at(index)
+    pub fn rtt(&self, node: &NodeId) -> Option<Duration> {
+        self.peers.rtt(node).get()
+    }
+
+    /// The neighbours in the overlay to which there is a link.
+    pub fn neighbours(&self) -> impl Iterator<Item = NodeId> {
+        self.peers.neighbours()
     }
 
     /// What this node says of itself.
@@ -221,6 +272,19 @@ impl Swim {
     #[must_use]
     pub const fn counts(&self) -> Counts {
         self.members.counts()
+    }
+
+    /// A hash of this node's view: who is present, in which run and version. Nodes with equal views have equal digests.
+    #[must_use]
+    pub const fn digest(&self) -> u64 {
+        self.members.digest().view()
+    }
+
+    /// How much reason this node has to doubt itself, from 0 (none) to
+    /// [`Config::max_health`]: Lifeguard's local health multiplier, less one.
+    #[must_use]
+    pub const fn health(&self) -> u32 {
+        self.health.score()
     }
 
     /// What was counted so far.
@@ -274,9 +338,11 @@ impl Swim {
 
     /// Up to `count` present members by chance to which there is a link.
     fn sample(&mut self, count: usize) -> Vec<NodeId> {
-        let (own, links) = (self.own.record.node, &self.links);
-        self.members.sample(&mut self.random, count, |member| {
-            member.state.is_present() && member.node() != own && links.contains(&member.node())
+        let members = &self.members;
+        self.peers.sample(&mut self.random, count, |node| {
+            members
+                .get(node)
+                .is_some_and(|member| member.state.is_present())
         })
     }
 
@@ -294,10 +360,8 @@ impl Swim {
         }
         self.own = self.pen.record(record)?;
         let own = self.own_id();
-        if let Some(member) = self.members.get_mut(&own) {
-            member.record = Arc::clone(&self.own);
-        }
-        self.spread(Update::Record(Arc::clone(&self.own)));
+        self.members.set_record(&own, Arc::clone(&self.own));
+        self.spread(Update::Record(Arc::clone(&self.own)), None, true);
         Ok(())
     }
 
@@ -309,10 +373,11 @@ impl Swim {
         epoch.get() > self.wall_ms.saturating_add(passed).saturating_add(ahead)
     }
 
-    /// Moves time on and does what has fallen due; every entry point calls it first.
+    /// Moves time on and does what has fallen due; every entry point calls it first, and [`finish`](Self::finish) last.
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
         if let Some(due) = self.timers.next()
+            && self.config.stall_guard
             && self.now.saturating_since(due) > self.config.probe_timeout
         {
             self.on_stall();
@@ -323,12 +388,22 @@ impl Swim {
         }
     }
 
+    /// Tells the neighbours what cannot wait.
+    fn finish(&mut self) {
+        if self.gossip.is_urgent() {
+            self.flood(false);
+        }
+    }
+
     fn fire(&mut self, timer: Timer) {
         match timer {
             Timer::Direct(probe) => self.on_direct_late(probe),
+            Timer::Repeated(probe) => self.on_repeated_late(probe),
             Timer::Verdict(probe) => self.on_probe_failed(probe),
             Timer::Nack(probe) => self.on_relay_late(probe),
             Timer::Relay(probe) => self.probes.end_relay(probe),
+            Timer::Watch(node) => self.on_watch(node),
+            Timer::Stranger(node) => self.on_stranger_late(node),
             Timer::Check(node) => self.on_check(node),
             Timer::Suspicion(node) => self.on_suspicion_over(node),
             Timer::Refute => self.refute(),
@@ -357,11 +432,16 @@ impl Machine for Swim {
             Input::Message { from, body } => self.on_message(from, body),
             Input::LinkUp { peer } => self.on_link_up(peer),
             Input::LinkDown { peer } => self.on_link_down(peer),
+            Input::Rtt { peer, rtt } => self.on_rtt(&peer, rtt),
+            Input::NeighbourUp { peer } => self.on_neighbour_up(peer),
+            Input::NeighbourDown { peer } => self.on_neighbour_down(peer),
         }
+        self.finish();
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
+        self.finish();
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -382,7 +462,7 @@ impl fmt::Debug for Swim {
         f.debug_struct("Swim")
             .field("node", &self.own_id())
             .field("counts", &self.counts())
-            .field("links", &self.links.len())
+            .field("links", &self.peers.len())
             .finish_non_exhaustive()
     }
 }

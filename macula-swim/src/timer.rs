@@ -9,12 +9,18 @@ use macula_wire::{Instant, NodeId, ProbeId};
 pub(crate) enum Timer {
     /// An answer to a direct probe is late.
     Direct(ProbeId),
+    /// An answer on the reliable way is late, too.
+    Repeated(ProbeId),
     /// A probe has failed.
     Verdict(ProbeId),
     /// A probe on behalf of another is late.
     Nack(ProbeId),
     /// A probe on behalf of another is of no use any more.
     Relay(ProbeId),
+    /// A neighbour may have been silent for too long.
+    Watch(NodeId),
+    /// A link to a stranger that is to be probed is late.
+    Stranger(NodeId),
     /// An accused member is to be probed.
     Check(NodeId),
     /// A suspicion has run out.
@@ -59,6 +65,11 @@ impl Timers {
         if !self.by_timer.contains_key(&timer) {
             self.set(timer, at);
         }
+    }
+
+    /// When `timer` is due.
+    pub(crate) fn at(&self, timer: Timer) -> Option<Instant> {
+        self.by_timer.get(&timer).copied()
     }
 
     pub(crate) fn cancel(&mut self, timer: Timer) {

@@ -56,7 +56,11 @@ fn updates(body: &Body) -> Option<&[Update]> {
     if let Body::SwimState(state) = body {
         return Some(&state.updates);
     }
-    matches!(body, Body::SwimNack(_) | Body::SwimJoin(_)).then_some(&[])
+    let unsigned = matches!(
+        body,
+        Body::SwimNack(_) | Body::SwimJoin(_) | Body::SwimDigest(_)
+    );
+    unsigned.then_some(&[])
 }
 
 /// The updates of a message, to be changed.

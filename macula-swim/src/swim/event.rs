@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use macula_wire::message::SignedRecord;
 use macula_wire::{Body, Epoch, NodeId};
@@ -19,6 +20,24 @@ pub enum Input {
         from: NodeId,
         /// The message.
         body: Body,
+    },
+    /// A node is a neighbour in the overlay: it and this node watch each other, and news floods along. Its link may be up
+    /// or not yet.
+    NeighbourUp {
+        /// The neighbour.
+        peer: NodeId,
+    },
+    /// A node is no neighbour any more. This says nothing about whether it is there.
+    NeighbourDown {
+        /// The former neighbour.
+        peer: NodeId,
+    },
+    /// The transport has measured the path to a peer. Optional: probes measure it as well.
+    Rtt {
+        /// The peer.
+        peer: NodeId,
+        /// How long a round trip takes.
+        rtt: Duration,
     },
     /// A link to a member, or to a node that may become one, is there; once for each peer, however many links it has.
     LinkUp {
@@ -62,6 +81,11 @@ pub enum Output {
         node: NodeId,
         /// Where it can be dialled, best first.
         addresses: Vec<SocketAddr>,
+    },
+    /// The link to a member is not needed by membership any more. Others may need it.
+    Release {
+        /// The member.
+        node: NodeId,
     },
     /// Everything that a node knows has arrived, after it was asked: this node is a member.
     Joined {
@@ -124,10 +148,14 @@ pub struct Stats {
     pub probes_failed: u64,
     /// Those that another had to answer for the member.
     pub probes_indirect: u64,
+    /// Helpers that said nothing when they were asked to probe, which Lifeguard holds against oneself.
+    pub nacks_missed: u64,
     /// Times that a member became suspected.
     pub suspicions: u64,
     /// Times that this node refuted.
     pub refutations: u64,
+    /// Views that were found to differ from a peer's.
+    pub differences: u64,
     /// Times that this node found out that it had stood still, and began its probes and suspicions anew.
     pub stalls: u64,
     /// Members that were refused because the table was full.

@@ -1,58 +1,16 @@
-//! Probing members and judging who does not answer.
+//! One probe: the direct way, the way on which nothing is lost, the help of others, and the verdict.
+
+use std::time::Duration;
 
 use macula_wire::message::{SwimNack, SwimPing, SwimPingReq};
 use macula_wire::{NodeId, ProbeId};
 
 use super::{Class, Swim};
-use crate::config::part;
-use crate::member::{Member, State};
+use crate::member::State;
 use crate::probe::Probe;
-use crate::suspicion::Verdict;
 use crate::timer::Timer;
 
-/// How many turns of members that cannot be probed are passed over at a time.
-const MAX_SKIPPED: usize = 64;
-
 impl Swim {
-    pub(super) fn on_round(&mut self) {
-        let pause = self.config.probe_period;
-        self.after(Timer::Round, pause);
-        for _ in 0..MAX_SKIPPED {
-            let Some(target) = self.probes.turn() else {
-                self.begin_round();
-                return;
-            };
-            if self.is_due(&target) {
-                self.begin_probe(target);
-                return;
-            }
-        }
-    }
-
-    /// Puts everybody in a new order, and probes the first.
-    fn begin_round(&mut self) {
-        let own = self.own_id();
-        let present = |member: &&Member| member.state.is_present() && member.node() != own;
-        let present = self.members.iter().filter(present).map(Member::node);
-        self.probes.begin_round(present, &mut self.random);
-        while let Some(target) = self.probes.turn() {
-            if self.is_due(&target) {
-                self.begin_probe(target);
-                return;
-            }
-        }
-    }
-
-    /// Whether a member may be probed when it has its turn.
-    fn is_due(&self, target: &NodeId) -> bool {
-        let Some(member) = self.members.get(target) else {
-            return false;
-        };
-        let grace = self.config.link_grace;
-        let settled = self.now.saturating_since(member.since) >= grace;
-        member.state.is_present() && (settled || self.links.contains(target))
-    }
-
     /// Probes a member, unless that is under way.
     pub(super) fn begin_probe(&mut self, target: NodeId) {
         let Some(member) = self.members.get(&target) else {
@@ -66,20 +24,36 @@ impl Swim {
         let number = self.probes.number();
         let probe = Probe {
             target,
+            sent: self.now,
+            repeated: false,
             version,
             helpers: Vec::new(),
             nacks: 0,
         };
         self.probes.start(number, probe);
         self.stats.probes = self.stats.probes.saturating_add(1);
-        let period = self.config.probe_period;
-        self.after(Timer::Verdict(number), period);
-        if self.links.contains(&target) {
-            let patience = self.config.probe_timeout;
-            self.after(Timer::Direct(number), patience);
+        let patience = self.patience(&target);
+        let mut deadline = self.config.probe_deadline;
+        if self.config.adaptive {
+            deadline = deadline.max(patience.saturating_mul(3));
+        }
+        let deadline = self.health.scale(deadline);
+        self.after(Timer::Verdict(number), deadline);
+        if self.peers.contains(&target) {
+            self.after(Timer::Direct(number), self.health.scale(patience));
             self.ping(number, target, Class::Datagram);
         } else {
-            self.on_direct_late(number);
+            self.ask_helpers(number);
+        }
+    }
+
+    /// How long a direct answer of a member may take.
+    fn patience(&self, target: &NodeId) -> Duration {
+        let (min, max) = (self.config.min_probe_timeout, self.config.probe_timeout);
+        if self.config.adaptive {
+            self.peers.rtt(target).patience(min, max)
+        } else {
+            max
         }
     }
 
@@ -93,8 +67,28 @@ impl Swim {
         self.send(target, class, ping);
     }
 
-    /// Asks others to probe as well, and tries the way on which nothing gets lost.
+    /// Tries the way on which nothing gets lost, and others after that: most late answers are lost datagrams.
     pub(super) fn on_direct_late(&mut self, number: ProbeId) {
+        let Some(probe) = self.probes.get_mut(number) else {
+            return;
+        };
+        probe.repeated = true;
+        let target = probe.target;
+        if self.config.adaptive && self.peers.contains(&target) {
+            self.ping(number, target, Class::Reliable);
+            let patience = self.health.scale(self.patience(&target));
+            self.after(Timer::Repeated(number), patience);
+        } else {
+            self.ask_helpers(number);
+        }
+    }
+
+    pub(super) fn on_repeated_late(&mut self, number: ProbeId) {
+        self.ask_helpers(number);
+    }
+
+    /// Asks others to probe as well.
+    fn ask_helpers(&mut self, number: ProbeId) {
         let Some(target) = self.probes.get(number).map(|probe| probe.target) else {
             return;
         };
@@ -114,32 +108,56 @@ impl Swim {
             };
             self.send(helper, Class::Datagram, request);
         }
-        if self.links.contains(&target) {
-            self.ping(number, target, Class::Reliable);
+    }
+
+    fn end_probe(&mut self, number: ProbeId) -> Option<Probe> {
+        for timer in [
+            Timer::Direct(number),
+            Timer::Repeated(number),
+            Timer::Verdict(number),
+        ] {
+            self.timers.cancel(timer);
         }
+        self.probes.end(number)
     }
 
     pub(super) fn on_probe_answered(&mut self, number: ProbeId, by: NodeId) {
-        let Some(probe) = self.probes.end(number) else {
+        let Some(probe) = self.end_probe(number) else {
             return;
         };
-        self.timers.cancel(Timer::Direct(number));
-        self.timers.cancel(Timer::Verdict(number));
-        if by != probe.target {
+        let target = probe.target;
+        if by != target {
             self.stats.probes_indirect = self.stats.probes_indirect.saturating_add(1);
+        } else if !probe.repeated
+            && let Some(peer) = self.peers.get_mut(&target)
+        {
+            // Of a repeated probe it is not known which copy was answered (Karn's rule).
+            peer.rtt.sample(probe.sent, self.now);
         }
-        let same = self.members.get(&probe.target).map(Member::version) == Some(probe.version);
-        if let Some(suspicion) = self.suspicions.get_mut(&probe.target).filter(|_| same) {
+        self.health.better();
+        let same = self.members.get(&target).map(|member| member.version()) == Some(probe.version);
+        if let Some(suspicion) = self.suspicions.get_mut(&target).filter(|_| same) {
             suspicion.answered();
         }
+        self.release(target);
     }
 
-    /// Nobody has answered within the period.
+    /// Nobody has answered in time.
     pub(super) fn on_probe_failed(&mut self, number: ProbeId) {
-        let Some(probe) = self.probes.end(number) else {
+        let Some(probe) = self.end_probe(number) else {
             return;
         };
-        self.timers.cancel(Timer::Direct(number));
+        // Helpers that are silent, too, speak against this node, unless they are suspected themselves; those that are
+        // there and have no answer speak for it.
+        let alive = |node: &&NodeId| {
+            let member = self.members.get(node);
+            member.is_some_and(|member| member.state == State::Alive)
+        };
+        let missed = probe.helpers.iter().filter(alive).count();
+        let missed = missed.saturating_sub(probe.nacks);
+        let counted = u64::try_from(missed).unwrap_or(u64::MAX);
+        self.stats.nacks_missed = self.stats.nacks_missed.saturating_add(counted);
+        self.doubt_self(if probe.helpers.is_empty() { 1 } else { missed });
         let Some(member) = self.members.get(&probe.target) else {
             return;
         };
@@ -150,6 +168,14 @@ impl Swim {
         self.stats.probes_failed = self.stats.probes_failed.saturating_add(1);
         tracing::trace!(target = %probe.target.short(), nacks = probe.nacks, "a probe failed");
         self.accuse(probe.target);
+        self.release(probe.target);
+    }
+
+    /// Something is more likely this node's fault than another's.
+    pub(super) fn doubt_self(&mut self, times: usize) {
+        if self.config.lha_probe {
+            self.health.worse(times, self.config.max_health);
+        }
     }
 
     pub(super) fn on_relay_late(&mut self, number: ProbeId) {
@@ -163,43 +189,23 @@ impl Swim {
     }
 
     pub(super) fn end_relay(&mut self, number: ProbeId) {
+        let target = self.probes.relay(number).map(|relay| relay.target);
         self.probes.end_relay(number);
         self.timers.cancel(Timer::Nack(number));
         self.timers.cancel(Timer::Relay(number));
-    }
-
-    /// Looks whether another's accusation holds.
-    pub(super) fn on_check(&mut self, node: NodeId) {
-        let doubted = self.suspicions.get(&node);
-        if doubted.is_some_and(crate::suspicion::Suspicion::needs_check) {
-            self.begin_probe(node);
-        }
-    }
-
-    pub(super) fn on_suspicion_over(&mut self, node: NodeId) {
-        let Some(suspicion) = self.suspicions.get(&node) else {
-            return;
-        };
-        match suspicion.verdict() {
-            Verdict::Dead => self.declare_dead(node),
-            Verdict::Alive => self.acquit(node),
-            Verdict::Unsure => {
-                self.begin_probe(node);
-                let pause = self
-                    .config
-                    .probe_period
-                    .saturating_add(self.config.probe_timeout);
-                self.after(Timer::Suspicion(node), pause);
-            }
+        if let Some(target) = target {
+            self.release(target);
         }
     }
 
     /// This node has stood still: what it missed in that time proves nothing about others.
     pub(super) fn on_stall(&mut self) {
         self.stats.stalls = self.stats.stalls.saturating_add(1);
+        self.doubt_self(1);
         for number in self.probes.void() {
             for timer in [
                 Timer::Direct(number),
+                Timer::Repeated(number),
                 Timer::Verdict(number),
                 Timer::Nack(number),
                 Timer::Relay(number),
@@ -207,104 +213,15 @@ impl Swim {
                 self.timers.cancel(timer);
             }
         }
-        let pause = self.suspicion_timeout();
+        for node in std::mem::take(&mut self.strangers) {
+            self.timers.cancel(Timer::Stranger(node));
+        }
         let suspected: Vec<NodeId> = self.suspicions.keys().copied().collect();
         for node in suspected {
-            self.after(Timer::Suspicion(node), pause);
-        }
-    }
-
-    pub(super) fn suspicion_timeout(&self) -> std::time::Duration {
-        self.config.suspicion_timeout(self.counts().present())
-    }
-
-    /// A member that is missing its link is asked for one: by the lower id at once, by the other only if that fails.
-    pub(super) fn want_link(&mut self, node: NodeId) {
-        if self.links.contains(&node) {
-            return;
-        }
-        let pause = if self.own_id() < node {
-            part(self.config.probe_timeout, 10)
-        } else {
-            self.config.connect_period
-        };
-        let pause = pause.saturating_add(self.within(pause));
-        self.after(Timer::Connect(node), pause);
-    }
-
-    pub(super) fn on_link_missing(&mut self, node: NodeId) {
-        let Some(member) = self.members.get_mut(&node) else {
-            return;
-        };
-        if !member.state.is_present() || self.links.contains(&node) {
-            return;
-        }
-        let doublings = member.attempts.min(3);
-        member.attempts = member.attempts.saturating_add(1);
-        self.connect(node);
-        let pause = self.config.connect_period.saturating_mul(1 << doublings);
-        let pause = pause.saturating_add(self.within(pause));
-        self.after(Timer::Connect(node), pause);
-    }
-
-    /// Tries one of the dead: it may be that only the way to it was cut.
-    pub(super) fn on_revive(&mut self) {
-        let pause = self.config.revive_period;
-        self.after(Timer::Revive, pause);
-        let Some(node) = self.members.next_dead(self.last_revived) else {
-            return;
-        };
-        self.last_revived = Some(node);
-        if self.links.contains(&node) {
-            let number = self.probes.number();
-            self.ping(number, node, Class::Reliable);
-        } else {
-            self.connect(node);
-        }
-    }
-
-    pub(super) fn on_forget(&mut self) {
-        while let Some((since, node)) = self.members.oldest_tombstone() {
-            let at = since + self.config.forget_after;
-            if at > self.now {
-                self.timers.set(Timer::Forget, at);
-                return;
+            if let Some(suspicion) = self.suspicions.get_mut(&node) {
+                suspicion.restart(self.now);
             }
-            self.forget(&node);
-        }
-    }
-
-    fn forget(&mut self, node: &NodeId) {
-        self.members.remove(node);
-        self.gossip.forget(*node);
-        self.timers.cancel(Timer::Connect(*node));
-    }
-
-    /// Makes room for a new member; answers whether there is any.
-    pub(super) fn make_room(&mut self) -> bool {
-        if self.members.len() < self.config.max_members {
-            return true;
-        }
-        let Some((_, node)) = self.members.oldest_tombstone() else {
-            self.stats.refused_full = self.stats.refused_full.saturating_add(1);
-            return false;
-        };
-        self.forget(&node);
-        true
-    }
-
-    /// Changes the state of a member and what depends on it.
-    pub(super) fn enter_state(&mut self, node: NodeId, state: State) {
-        self.members.set_state(&node, state, self.now);
-        if state != State::Suspect {
-            self.suspicions.remove(&node);
-            self.timers.cancel(Timer::Suspicion(node));
-            self.timers.cancel(Timer::Check(node));
-        }
-        if !state.is_present() {
-            self.timers.cancel(Timer::Connect(node));
-            let at = self.now + self.config.forget_after;
-            self.timers.arm(Timer::Forget, at);
+            self.arm_suspicion(node);
         }
     }
 }

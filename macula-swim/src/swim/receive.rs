@@ -29,6 +29,7 @@ impl Swim {
             Body::SwimGossip(gossip) => self.on_news(from, gossip),
             Body::SwimJoin(join) => self.on_join(from, join),
             Body::SwimState(state) => self.on_state(from, state),
+            Body::SwimDigest(digest) => self.on_digest(from, digest),
             other => {
                 tracing::trace!(kind = other.kind().name(), "not a message of membership");
                 self.misbehaved(from, Offence::NotMembership);
@@ -39,34 +40,53 @@ impl Swim {
     /// Takes the news of a message in; answers whether its sender is a member that may be heard.
     ///
     /// News first: whoever is new here brings its own record along.
-    fn hear(&mut self, from: NodeId, updates: Vec<Update>) -> bool {
+    pub(super) fn hear(&mut self, from: NodeId, updates: Vec<Update>) -> bool {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.heard = self.now;
+        }
         for update in updates {
             if !self.merge(from, update) {
                 break;
             }
         }
-        let Some(member) = self.members.get_mut(&from) else {
+        if self.members.get(&from).is_none() {
             self.misbehaved(from, Offence::UnknownSender);
+            self.introduce(from);
             return false;
-        };
-        member.greeted = true;
+        }
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.greeted = true;
+        }
         true
+    }
+
+    /// Asks a peer that is not known as a member who it is, and tells it of this node; not again before it had the time to
+    /// answer.
+    fn introduce(&mut self, from: NodeId) {
+        if self.peers.contains(&from) && !self.asked.contains(&from) {
+            self.ask(from);
+        }
     }
 
     /// Tells a member that it is dead here, if it is, so that it refutes; not more often than it could refute.
     fn tell_dead(&mut self, from: NodeId) {
         let (now, pause) = (self.now, self.config.refute_period);
-        let Some(member) = self.members.get_mut(&from) else {
+        let Some(member) = self.members.get(&from) else {
+            return;
+        };
+        if member.state != State::Dead {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(&from) else {
             return;
         };
         let recent = |told| now.saturating_since(told) < pause;
-        if member.state != State::Dead || member.told.is_some_and(recent) {
+        if peer.told.is_some_and(recent) {
             return;
         }
-        member.told = Some(now);
+        peer.told = Some(now);
         if let Some(evidence) = member.evidence.clone() {
-            let updates = vec![Update::Dead(evidence)];
-            self.send(from, Class::Reliable, SwimGossip { updates });
+            self.tell(from, Update::Dead(evidence));
         }
     }
 
@@ -130,8 +150,9 @@ impl Swim {
             self.send(from, Class::Datagram, ack);
             return;
         }
-        let reachable = self.links.contains(&target) && self.members.get(&target).is_some();
-        if !reachable || self.probes.relays() >= self.config.max_relays {
+        let asked = self.peers.contains(&target);
+        let free = self.probes.relays() < self.config.max_relays;
+        if self.members.get(&target).is_none() || !free || !asked && !self.connect(target) {
             self.send(from, Class::Datagram, SwimNack { probe, target });
             return;
         }
@@ -140,6 +161,7 @@ impl Swim {
             origin: from,
             probe,
             target,
+            asked,
         };
         self.probes.start_relay(number, relay);
         // The nack leaves while it still can arrive before the origin's verdict.
@@ -147,7 +169,9 @@ impl Swim {
         self.after(Timer::Nack(number), patience);
         let lifetime = self.config.probe_period;
         self.after(Timer::Relay(number), lifetime);
-        self.ping(number, target, Class::Datagram);
+        if asked {
+            self.ping(number, target, Class::Datagram);
+        }
     }
 
     fn on_nack(&mut self, from: NodeId, nack: &SwimNack) {
@@ -175,9 +199,9 @@ impl Swim {
             return;
         }
         if self.hear(from, vec![Update::Record(join.record)]) {
-            if let Some(member) = self.members.get_mut(&from) {
+            if let Some(peer) = self.peers.get_mut(&from) {
                 // Whoever asks need not know whom it asks, and a datagram may overtake the answer.
-                member.greeted = false;
+                peer.greeted = false;
             }
             self.tell_dead(from);
             self.answer_join(from);
@@ -196,43 +220,6 @@ impl Swim {
         self.timers.cancel(Timer::Join(from));
         if self.joins.remove(&from) {
             self.output(Output::Joined { via: from });
-        }
-    }
-
-    pub(super) fn on_link_up(&mut self, peer: NodeId) {
-        if peer == self.own_id() {
-            return;
-        }
-        self.links.insert(peer);
-        self.timers.cancel(Timer::Connect(peer));
-        if let Some(member) = self.members.get_mut(&peer) {
-            // Another run may be at the other end, which has to be told about this node.
-            member.greeted = false;
-            member.attempts = 0;
-            if member.state == State::Dead {
-                let number = self.probes.number();
-                self.ping(number, peer, Class::Reliable);
-            }
-        }
-        if self.joins.contains(&peer) {
-            self.ask(peer);
-        }
-        self.arm_gossip();
-    }
-
-    pub(super) fn on_link_down(&mut self, peer: NodeId) {
-        if !self.links.remove(&peer) {
-            return;
-        }
-        self.answers.retain(|(to, _)| *to != peer);
-        if !self.joins.contains(&peer) {
-            self.asked.remove(&peer);
-            self.timers.cancel(Timer::Join(peer));
-        }
-        let present = self.members.get(&peer).map(|member| member.state);
-        if present.is_some_and(State::is_present) {
-            self.want_link(peer);
-            self.begin_probe(peer);
         }
     }
 }

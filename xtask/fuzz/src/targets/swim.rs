@@ -228,15 +228,20 @@ impl Subject for Node {
         let members = machine.members().count();
         assert!(members <= MAX_MEMBERS, "{members} members");
         assert_eq!(counts.present() + counts.dead + counts.left, members);
-        let own = machine.member_at(machine.members().next().expect("itself").index());
-        let own = own.expect("itself");
+        let own = machine.members().next().expect("itself");
         assert_eq!(own.node(), node(OWN));
         assert_eq!(own.state().is_present(), !machine.has_left());
         assert!(counts.alive >= usize::from(!machine.has_left()));
     }
 }
 
-fn record(node: NodeId, epoch: u64, incarnation: u64, left: bool, tags: usize) -> Arc<SignedRecord> {
+fn record(
+    node: NodeId,
+    epoch: u64,
+    incarnation: u64,
+    left: bool,
+    tags: usize,
+) -> Arc<SignedRecord> {
     let record = MemberRecord {
         node,
         epoch: Epoch::new(epoch),
