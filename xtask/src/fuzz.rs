@@ -17,7 +17,7 @@ use target::{Effort, Fuzzer};
 
 const ACCEPTS: Accepts = Accepts {
     flags: &["--list", "--replay", "--keep"],
-    numbers: &["--seconds", "--runs", "--jobs"],
+    numbers: &["--seconds", "--runs", "--jobs", "--max-len"],
     names: Names::Many,
 };
 
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     if let Some(missing) = missing() {
         return Err(Failure::failed(missing));
     }
-    let fuzzer = build::build()?;
+    let mut fuzzer = build::build()?;
     let known = fuzzer.targets()?;
     if options.has("--list") {
         for name in &known {
@@ -52,6 +52,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     } else {
         Effort::Seconds(options.number("--seconds").unwrap_or(SECONDS))
     };
+    if let Some(length) = options.number("--max-len") {
+        fuzzer.limit_inputs(length);
+    }
     seeds::plant(&fuzzer, &known)?;
     let reports = all(
         &fuzzer,

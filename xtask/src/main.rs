@@ -64,7 +64,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "fuzz",
-        arguments: "[--list] [--replay] [--seconds N] [--runs N] [--jobs N] [--keep] [TARGET..]",
+        arguments: "[--list] [--replay] [--seconds N] [--runs N] [--jobs N] [--max-len BYTES] [--keep] [TARGET..]",
         about: "fuzzes decoders and machines, starting from the committed corpus",
         run: fuzz::run,
     },

@@ -13,7 +13,7 @@ const VARIABLE: &str = "MACULA_FUZZ_TARGET";
 const TIMEOUT: u64 = 10;
 /// The most that a run may have resident, in MiB.
 const MEMORY: u64 = 1024;
-/// The longest input, in bytes; a corpus of short inputs is found and replayed faster.
+/// The longest input, in bytes, when nothing is said; a corpus of short inputs is found and replayed faster.
 const MAX_INPUT: u64 = 4096;
 
 /// How much a target is fuzzed.
@@ -33,6 +33,7 @@ pub(super) struct Fuzzer {
     binary: PathBuf,
     folder: PathBuf,
     found: tempfile::TempDir,
+    max_input: u64,
 }
 
 impl Fuzzer {
@@ -48,7 +49,13 @@ impl Fuzzer {
             binary,
             folder,
             found,
+            max_input: MAX_INPUT,
         })
+    }
+
+    /// Makes no input longer than `bytes`: shorter inputs run more often in the same time.
+    pub(super) fn limit_inputs(&mut self, bytes: u64) {
+        self.max_input = bytes.max(1);
     }
 
     /// The names of all targets.
@@ -132,7 +139,7 @@ impl Fuzzer {
             .arg("-print_final_stats=1")
             .arg(format!("-timeout={TIMEOUT}"))
             .arg(format!("-rss_limit_mb={MEMORY}"))
-            .arg(format!("-max_len={MAX_INPUT}"))
+            .arg(format!("-max_len={}", self.max_input))
             .arg(format!(
                 "-artifact_prefix={}/",
                 self.artifacts(target).display()
