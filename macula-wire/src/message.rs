@@ -73,6 +73,20 @@ macro_rules! messages {
                 match self { $(Self::$variant(_) => Kind::$variant,)* }
             }
 
+            /// Appends the frame of a message with this body and no extensions to `out`.
+            ///
+            /// The same bytes as [`Message::encode`], for a caller that keeps the body.
+            ///
+            /// # Errors
+            ///
+            /// As [`Message::encode`].
+            pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+                put_frame(out, self.kind().number(), |out| {
+                    self.put(out)?;
+                    Extensions::new().put("extensions", UNLIMITED, out)
+                })
+            }
+
             fn put(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
                 match self { $(Self::$variant(body) => body.put(stringify!($variant), UNLIMITED, out),)* }
             }

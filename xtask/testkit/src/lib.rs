@@ -10,8 +10,8 @@ mod seed;
 mod stub;
 
 pub use net::{
-    Chance, Class, Coding, Conditions, Config, Context, Counters, Failure, FailureCause, Host,
-    LinkChange, Net, NodeIndex,
+    Bursts, Chance, Class, Coding, Conditions, Config, Context, Counters, Failure, FailureCause,
+    Geography, Host, LinkChange, Net, NodeIndex, NodeRef,
 };
 pub use seed::{DEFAULT_SEEDS, each_seed, seeds};
 pub use stub::{StubSigner, StubVerifier, node_id};

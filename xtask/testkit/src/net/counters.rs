@@ -10,6 +10,8 @@ pub struct Counters {
     pub datagrams_delivered: u64,
     /// Datagrams lost by chance.
     pub datagrams_lost: u64,
+    /// Those of them that were lost in a burst.
+    pub lost_in_bursts: u64,
     /// Datagrams made twice.
     pub datagrams_doubled: u64,
     /// Datagrams that arrived after one that was sent later in the same direction.
@@ -24,6 +26,8 @@ pub struct Counters {
     pub messages_broken: u64,
     /// Bytes of the frames of all messages sent on streams.
     pub message_bytes: u64,
+    /// How often a message on a stream was lost and sent again.
+    pub retransmissions: u64,
     /// Datagrams that met a block, and stream messages that had to wait for the end of one.
     pub blocked: u64,
     /// Messages and datagrams for which there was no link.
@@ -32,8 +36,12 @@ pub struct Counters {
     pub links_up: u64,
     /// Links that ended, for whatever reason.
     pub links_down: u64,
+    /// Dials that were begun.
+    pub dials: u64,
     /// Dials that led to no link.
     pub dials_failed: u64,
+    /// Nodes that were paused, each time counted.
+    pub pauses: u64,
 }
 
 pub(super) fn count(counter: &mut u64) {

@@ -1,63 +1,59 @@
-//! What is going to happen, in order.
+//! Something that is going to happen.
 
-use std::collections::BTreeMap;
-
-use macula_wire::{Body, Instant};
+use macula_wire::Instant;
 
 use super::host::NodeIndex;
-use super::link::Pair;
+use super::link::{LinkRef, Pair};
+use super::parcel::ParcelId;
 
 /// Something that is going to happen.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
-    /// A machine's time-out.
+    /// A machine's time-out may be due.
     Wake { node: NodeIndex },
     /// A datagram arrives.
     Datagram {
-        link: u64,
+        link: LinkRef,
         from: NodeIndex,
         to: NodeIndex,
-        number: u64,
-        sent: Sent,
+        number: u32,
+        parcel: ParcelId,
     },
     /// A message arrives on a stream.
     Message {
-        link: u64,
+        link: LinkRef,
         from: NodeIndex,
         to: NodeIndex,
-        sent: Sent,
+        parcel: ParcelId,
     },
     /// What waited for the end of a block arrives.
     Flush {
-        link: u64,
+        link: LinkRef,
         from: NodeIndex,
         to: NodeIndex,
     },
     /// A dial ends.
     Dialled {
-        link: u64,
+        link: LinkRef,
         from: NodeIndex,
         to: NodeIndex,
     },
     /// A link was silent for too long, unless it spoke in between.
     Idle {
-        link: u64,
+        link: LinkRef,
         pair: Pair,
         since: Instant,
     },
     /// A node learns that a link is gone.
     Down {
         node: NodeIndex,
-        life: u64,
+        life: u32,
         peer: NodeIndex,
     },
-}
-
-/// A message on its way, and the hash of its bytes.
-#[derive(Clone, Debug)]
-pub(super) struct Sent {
-    pub(super) body: Body,
-    pub(super) hash: u64,
+    /// The nodes of a schedule of pauses begin to pause.
+    Pause { schedule: u32 },
+    /// They go on.
+    Resume { schedule: u32 },
 }
 
 impl Event {
@@ -69,48 +65,70 @@ impl Event {
             | Self::Message { to, .. }
             | Self::Flush { to, .. }
             | Self::Dialled { to, .. } => Some(*to),
-            Self::Idle { .. } => None,
+            Self::Idle { .. } | Self::Pause { .. } | Self::Resume { .. } => None,
         }
     }
 
-    /// A number for the kind, who is concerned, and the hash of what travels; for the trace.
-    pub(super) fn trace(&self) -> [u64; 4] {
-        let of = |node: &NodeIndex| u64::try_from(node.get()).unwrap_or(u64::MAX);
+    /// The message that travels with it.
+    pub(super) const fn parcel(&self) -> Option<ParcelId> {
         match self {
-            Self::Wake { node } => [0, of(node), 0, 0],
-            Self::Datagram { from, to, sent, .. } => [1, of(from), of(to), sent.hash],
-            Self::Message { from, to, sent, .. } => [2, of(from), of(to), sent.hash],
-            Self::Flush { from, to, .. } => [3, of(from), of(to), 0],
-            Self::Dialled { from, to, .. } => [4, of(from), of(to), 0],
-            Self::Idle { pair, .. } => [5, of(&pair.0), of(&pair.1), 0],
-            Self::Down { node, peer, .. } => [6, of(node), of(peer), 0],
+            Self::Datagram { parcel, .. } | Self::Message { parcel, .. } => Some(*parcel),
+            Self::Wake { .. }
+            | Self::Flush { .. }
+            | Self::Dialled { .. }
+            | Self::Idle { .. }
+            | Self::Down { .. }
+            | Self::Pause { .. }
+            | Self::Resume { .. } => None,
+        }
+    }
+
+    /// A number for the kind, who does it and to whom it happens; for the trace.
+    pub(super) const fn trace(&self) -> (Traced, Option<NodeIndex>, Option<NodeIndex>) {
+        match self {
+            Self::Wake { node } => (Traced::Timeout, Some(*node), None),
+            Self::Datagram { from, to, .. } => (Traced::Datagram, Some(*from), Some(*to)),
+            Self::Message { from, to, .. } => (Traced::Message, Some(*from), Some(*to)),
+            Self::Flush { from, to, .. } => (Traced::Flush, Some(*from), Some(*to)),
+            Self::Dialled { from, to, .. } => (Traced::Dialled, Some(*from), Some(*to)),
+            Self::Idle { pair, .. } => (Traced::Idle, Some(pair.0), Some(pair.1)),
+            Self::Down { node, peer, .. } => (Traced::Down, Some(*peer), Some(*node)),
+            Self::Pause { .. } => (Traced::Pause, None, None),
+            Self::Resume { .. } => (Traced::Resume, None, None),
         }
     }
 }
 
-/// Events by time; those of one time in the order in which they were made.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    events: BTreeMap<(Instant, u64), Event>,
-    next: u64,
+/// The kind of an event, as the trace names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Traced {
+    Timeout,
+    Datagram,
+    Message,
+    Flush,
+    Dialled,
+    Idle,
+    Down,
+    Pause,
+    Resume,
 }
 
-impl Queue {
-    pub(super) fn push(&mut self, at: Instant, event: Event) -> (Instant, u64) {
-        let key = (at, self.next);
-        self.next = self.next.saturating_add(1);
-        self.events.insert(key, event);
-        key
+impl Traced {
+    pub(super) const fn number(self) -> u8 {
+        self as u8
     }
 
-    pub(super) fn remove(&mut self, key: (Instant, u64)) {
-        self.events.remove(&key);
-    }
-
-    /// The next event, if it happens by `at`.
-    pub(super) fn pop_by(&mut self, at: Instant) -> Option<(Instant, Event)> {
-        let entry = self.events.first_entry()?;
-        let (due, _) = *entry.key();
-        (due <= at).then(|| (due, entry.remove()))
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Datagram => "datagram",
+            Self::Message => "message",
+            Self::Flush => "flush",
+            Self::Dialled => "dialled",
+            Self::Idle => "idle",
+            Self::Down => "down",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
     }
 }

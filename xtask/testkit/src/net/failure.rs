@@ -77,6 +77,12 @@ pub enum FailureCause {
         /// The limit.
         max: u64,
     },
+    /// The trace could not be written.
+    #[error("the trace cannot be written: {error}")]
+    Trace {
+        /// What the writer said.
+        error: String,
+    },
     /// A datagram was too long.
     #[error("{node} sent a datagram of {length} bytes, over the limit of {max}")]
     TooLong {

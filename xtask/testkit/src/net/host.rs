@@ -4,21 +4,33 @@ use std::fmt;
 
 use macula_wire::{Body, Instant, Machine, NodeId};
 
+use super::FailureCause;
+use super::fabric::Fabric;
+
 /// A node of a simulated network, by the order in which it was added; its id is [`node_id`](crate::node_id) of it.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct NodeIndex(pub(super) usize);
+pub struct NodeIndex(u32);
 
 impl NodeIndex {
-    /// The node that was added as number `index`, from 0.
+    /// The node that was added as number `index`, from 0. There are at most 2^32 - 1 nodes; a number beyond them names
+    /// none.
     #[must_use]
     pub const fn new(index: usize) -> Self {
-        Self(index)
+        if index > u32::MAX as usize {
+            return Self(u32::MAX);
+        }
+        let [a, b, c, d, ..] = index.to_le_bytes();
+        Self(u32::from_le_bytes([a, b, c, d]))
     }
 
     /// The number, from 0.
     #[must_use]
     pub const fn get(self) -> usize {
-        self.0
+        self.0 as usize
+    }
+
+    pub(super) fn word(self) -> u64 {
+        u64::from(self.0)
     }
 }
 
@@ -88,39 +100,48 @@ pub trait Host {
     );
 }
 
+/// A node, named by its id or by its index. The index saves a look-up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a node has these two names")]
+pub enum NodeRef {
+    /// By its id.
+    Id(NodeId),
+    /// By its index.
+    Index(NodeIndex),
+}
+
+impl From<NodeId> for NodeRef {
+    fn from(id: NodeId) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl From<NodeIndex> for NodeRef {
+    fn from(index: NodeIndex) -> Self {
+        Self::Index(index)
+    }
+}
+
 /// Where and when a [`Host`] is called, and what it may do to the network there.
-#[derive(Debug)]
 pub struct Context<'a> {
+    pub(super) fabric: &'a mut Fabric,
     pub(super) now: Instant,
     pub(super) node: NodeIndex,
     pub(super) id: NodeId,
-    pub(super) actions: &'a mut Vec<Action>,
-}
-
-/// What a host wants done.
-#[derive(Debug)]
-pub(super) enum Action {
-    Send {
-        to: NodeId,
-        class: Class,
-        body: Box<Body>,
-    },
-    Dial {
-        to: NodeId,
-    },
-    Close {
-        to: NodeId,
-    },
-    Fail {
-        text: String,
-    },
+    pub(super) peer: Option<NodeIndex>,
 }
 
 impl Context<'_> {
-    /// The virtual time.
+    /// The time as the node sees it: the virtual time, unless its clock [drifts](crate::Net::set_drift).
     #[must_use]
     pub const fn now(&self) -> Instant {
         self.now
+    }
+
+    /// The virtual time, whatever the node's clock says: for what is compared between nodes.
+    #[must_use]
+    pub const fn network_now(&self) -> Instant {
+        self.fabric.now
     }
 
     /// The node.
@@ -135,28 +156,58 @@ impl Context<'_> {
         self.id
     }
 
+    /// The other node of what is being handed over: the sender of a message, or the other end of a link. `None` for
+    /// outputs that a time-out or a command caused.
+    #[must_use]
+    pub const fn peer(&self) -> Option<NodeIndex> {
+        self.peer
+    }
+
+    /// The node with an id.
+    #[must_use]
+    pub fn index_of(&self, id: NodeId) -> Option<NodeIndex> {
+        self.fabric.find(id)
+    }
+
+    /// The id of a node.
+    #[must_use]
+    pub fn id_of(&self, node: NodeIndex) -> Option<NodeId> {
+        self.fabric.id(node)
+    }
+
     /// Sends `body` over the link to `to`. Without a link it is dropped and counted.
-    pub fn send(&mut self, to: NodeId, class: Class, body: impl Into<Body>) {
-        self.actions.push(Action::Send {
-            to,
-            class,
-            body: Box::new(body.into()),
-        });
+    pub fn send(&mut self, to: impl Into<NodeRef>, class: Class, body: impl Into<Body>) {
+        let to = self.fabric.resolve(to.into());
+        self.fabric.send(self.node, to, class, body.into());
     }
 
     /// Dials `to`. Does nothing if there is a link already or one is being made; fails in silence, and is counted, if
     /// `to` is not there or cannot be reached.
-    pub fn dial(&mut self, to: NodeId) {
-        self.actions.push(Action::Dial { to });
+    pub fn dial(&mut self, to: impl Into<NodeRef>) {
+        let to = self.fabric.resolve(to.into());
+        self.fabric.dial(self.node, to);
     }
 
     /// Closes the link to `to`.
-    pub fn close(&mut self, to: NodeId) {
-        self.actions.push(Action::Close { to });
+    pub fn close(&mut self, to: impl Into<NodeRef>) {
+        if let Some(peer) = self.fabric.resolve(to.into()) {
+            self.fabric.drop_link_between(self.node, peer);
+        }
     }
 
     /// Fails the run.
     pub fn fail(&mut self, text: impl Into<String>) {
-        self.actions.push(Action::Fail { text: text.into() });
+        let (node, text) = (self.node, text.into());
+        self.fabric.fail(FailureCause::Host { node, text });
+    }
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("now", &self.now)
+            .field("node", &self.node)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }

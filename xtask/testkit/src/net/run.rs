@@ -3,271 +3,240 @@
 use macula_wire::{Instant, Machine};
 
 use super::counters::count;
-use super::event::{Event, Sent};
-use super::host::Action;
-use super::link::Pair;
+use super::event::Event;
+use super::link::LinkRef;
+use super::parcel::ParcelId;
 use super::{Class, Context, Failure, FailureCause, Host, LinkChange, Net, NodeIndex};
 
 impl<H: Host> Net<H> {
     /// Carries out the next event, if there is one by `at`.
     pub(super) fn step_before(&mut self, at: Instant) -> Result<bool, Failure> {
-        if let Some(failure) = &self.failure {
+        if let Some(failure) = &self.fabric.failure {
             return Err(failure.clone());
         }
-        let Some((due, event)) = self.queue.pop_by(at) else {
-            return Ok(false);
-        };
-        self.now = self.now.max(due);
-        self.steps = self.steps.saturating_add(1);
-        if self.steps > self.config.max_steps {
-            let max = self.config.max_steps;
-            self.fail(FailureCause::Steps { max });
-        } else {
+        loop {
+            let Some((due, event)) = self.fabric.queue.pop_by(at) else {
+                return Ok(false);
+            };
+            self.fabric.now = self.fabric.now.max(due);
+            if let Event::Wake { node } = event
+                && !self.fabric.wakes(node)
+            {
+                continue;
+            }
             self.carry_out(event);
-        }
-        self.failure.clone().map_or(Ok(true), Err)
-    }
-
-    pub(super) fn failure(&self, cause: FailureCause) -> Failure {
-        Failure {
-            seed: self.seed,
-            at: self.now,
-            cause,
-        }
-    }
-
-    /// Stops the run; the first cause counts.
-    pub(super) fn fail(&mut self, cause: FailureCause) {
-        if self.failure.is_none() {
-            self.failure = Some(self.failure(cause));
+            return match &self.fabric.failure {
+                Some(failure) => Err(failure.clone()),
+                None => Ok(true),
+            };
         }
     }
 
     fn carry_out(&mut self, event: Event) {
-        let place = event.place().and_then(|node| self.slots.get_mut(node.0));
-        if let Some(slot) = place.filter(|slot| slot.paused) {
-            slot.held.push(event);
+        self.fabric.events = self.fabric.events.saturating_add(1);
+        let max = self.fabric.config.max_steps;
+        if self.fabric.events > max {
+            self.fabric.fail(FailureCause::Steps { max });
             return;
         }
-        self.digest.number(self.now.as_nanos());
-        for number in event.trace() {
-            self.digest.number(number);
+        let place = event.place().and_then(|node| self.fabric.place_mut(node));
+        if let Some(place) = place.filter(|place| place.paused) {
+            place.held.push(event);
+            return;
         }
+        self.fabric.note(&event);
         match event {
-            Event::Wake { node } => self.on_wake(node),
+            Event::Wake { node } => {
+                self.touch(node, None, |_, context, machine| {
+                    machine.handle_timeout(context.now());
+                });
+            }
             Event::Datagram {
                 link,
                 from,
                 to,
                 number,
-                sent,
-            } => self.on_datagram(link, from, to, number, sent),
+                parcel,
+            } => {
+                if self.fabric.datagram_arrives(link, from, to, number, parcel) {
+                    self.hand_over(from, to, Class::Datagram, parcel);
+                }
+            }
             Event::Message {
                 link,
                 from,
                 to,
-                sent,
-            } => self.on_stream(link, from, to, sent),
+                parcel,
+            } => {
+                if self.fabric.message_arrives(link, from, to, parcel) {
+                    self.hand_over(from, to, Class::Reliable, parcel);
+                }
+            }
             Event::Flush { link, from, to } => self.on_flush(link, from, to),
-            Event::Dialled { link, from, to } => self.on_dialled(link, from, to),
-            Event::Idle { link, pair, since } => self.on_idle(link, pair, since),
-            Event::Down { node, life, peer } => self.on_down(node, life, peer),
+            Event::Dialled { link, from, to } => {
+                if self.fabric.dial_ends(link, from, to) {
+                    self.tell(to, from, LinkChange::Up);
+                    self.tell(from, to, LinkChange::Up);
+                }
+            }
+            Event::Idle { link, since, .. } => {
+                let idle = self.fabric.links.get(link);
+                if idle.is_some_and(|link| link.silent_since == Some(since)) {
+                    self.fabric.drop_link(link);
+                }
+            }
+            Event::Down { node, life, peer } => {
+                if self
+                    .fabric
+                    .place(node)
+                    .is_some_and(|place| place.life == life)
+                {
+                    self.tell(node, peer, LinkChange::Down);
+                }
+            }
+            Event::Pause { schedule } => self.fabric.turn(schedule, true),
+            Event::Resume { schedule } => self.fabric.turn(schedule, false),
         }
     }
 
-    fn on_wake(&mut self, node: NodeIndex) {
-        if let Some(slot) = self.slots.get_mut(node.0) {
-            slot.wake = None;
-        }
-        let now = self.now;
-        self.touch(node, |_, _, machine| machine.handle_timeout(now));
-    }
-
-    fn on_datagram(&mut self, link: u64, from: NodeIndex, to: NodeIndex, number: u64, sent: Sent) {
-        if self.links.is_blocked(from, to) {
-            count(&mut self.counters.blocked);
+    fn on_flush(&mut self, link: LinkRef, from: NodeIndex, to: NodeIndex) {
+        if self.fabric.links.is_blocked(from, to) {
             return;
         }
-        let Some(current) = self.links.same_mut(Pair::new(from, to), link) else {
+        let Some(current) = self.fabric.links.get_mut(link) else {
             return;
         };
-        let direction = current.directions.entry(from).or_default();
-        if number < direction.arrived {
-            count(&mut self.counters.datagrams_overtaken);
-        }
-        direction.arrived = direction.arrived.max(number);
-        if self.machine(to).is_some() {
-            count(&mut self.counters.datagrams_delivered);
-            self.hand_over(from, to, Class::Datagram, sent);
-        }
-    }
-
-    fn on_stream(&mut self, link: u64, from: NodeIndex, to: NodeIndex, sent: Sent) {
-        let blocked = self.links.is_blocked(from, to);
-        let Some(current) = self.links.same_mut(Pair::new(from, to), link) else {
-            count(&mut self.counters.messages_broken);
-            return;
-        };
-        let direction = current.directions.entry(from).or_default();
-        if blocked || !direction.held.is_empty() {
-            direction.held.push(sent);
-            count(&mut self.counters.blocked);
-        } else {
-            self.hand_over_message(from, to, sent);
-        }
-    }
-
-    fn on_flush(&mut self, link: u64, from: NodeIndex, to: NodeIndex) {
-        let pair = Pair::new(from, to);
-        if self.links.is_blocked(from, to) {
-            return;
-        }
-        let Some(current) = self.links.same_mut(pair, link) else {
-            return;
-        };
-        let held = std::mem::take(&mut current.directions.entry(from).or_default().held);
-        for sent in held {
-            if self.links.same_mut(pair, link).is_some() {
-                self.hand_over_message(from, to, sent);
-            } else {
-                count(&mut self.counters.messages_broken);
+        for parcel in std::mem::take(&mut current.way(from).held) {
+            // Nothing waits any more, so each goes through, unless the link ends in between.
+            if self.fabric.message_arrives(link, from, to, parcel) {
+                self.hand_over(from, to, Class::Reliable, parcel);
             }
         }
     }
 
-    fn hand_over_message(&mut self, from: NodeIndex, to: NodeIndex, sent: Sent) {
-        if self.machine(to).is_some() {
-            count(&mut self.counters.messages_delivered);
-            self.hand_over(from, to, Class::Reliable, sent);
-        } else {
-            count(&mut self.counters.messages_broken);
-        }
-    }
-
-    fn hand_over(&mut self, from: NodeIndex, to: NodeIndex, class: Class, sent: Sent) {
-        let Some(peer) = self.id(from) else {
+    fn hand_over(&mut self, from: NodeIndex, to: NodeIndex, class: Class, parcel: ParcelId) {
+        let (Some(body), Some(peer)) = (self.fabric.parcels.take(parcel), self.fabric.id(from))
+        else {
             return;
         };
-        self.touch(to, |host, context, machine| {
-            host.on_message(context, machine, peer, class, sent.body);
+        self.touch(to, Some(from), |host, context, machine| {
+            host.on_message(context, machine, peer, class, body);
         });
     }
 
-    fn on_dialled(&mut self, link: u64, from: NodeIndex, to: NodeIndex) {
-        let pair = Pair::new(from, to);
-        let reachable = !self.is_silent(pair);
-        let Some(current) = self.links.same_mut(pair, link) else {
-            return;
-        };
-        if !reachable {
-            self.links.remove(pair);
-            count(&mut self.counters.dials_failed);
-            return;
-        }
-        current.up = true;
-        count(&mut self.counters.links_up);
-        for (node, other) in [(to, from), (from, to)] {
-            if let Some(peer) = self.id(other) {
-                self.touch(node, |host, context, machine| {
-                    host.on_link(context, machine, peer, LinkChange::Up);
-                });
-            }
-        }
-    }
-
-    fn on_idle(&mut self, link: u64, pair: Pair, since: Instant) {
-        let idle = self.links.same_mut(pair, link);
-        if idle.is_some_and(|link| link.silent_since == Some(since)) {
-            self.drop_link(pair);
-        }
-    }
-
-    fn on_down(&mut self, node: NodeIndex, life: u64, peer: NodeIndex) {
-        let alive = self
-            .slots
-            .get(node.0)
-            .is_some_and(|slot| slot.life == life && slot.machine.is_some());
-        if let Some(peer) = self.id(peer).filter(|_| alive) {
-            self.touch(node, |host, context, machine| {
-                host.on_link(context, machine, peer, LinkChange::Down);
+    /// Tells a node what became of its link to `other`.
+    pub(super) fn tell(&mut self, node: NodeIndex, other: NodeIndex, change: LinkChange) {
+        if let Some(peer) = self.fabric.id(other) {
+            self.touch(node, Some(other), |host, context, machine| {
+                host.on_link(context, machine, peer, change);
             });
         }
     }
 
-    /// Lets `call` act on the machine of a node, drains it, and carries out what came of it.
+    /// Lets `call` act on the machine of a node, and drains it.
     pub(super) fn touch(
         &mut self,
         node: NodeIndex,
+        peer: Option<NodeIndex>,
         call: impl FnOnce(&mut H, &mut Context<'_>, &mut H::Machine),
     ) {
-        let Some(slot) = self.slots.get_mut(node.0) else {
+        let Some(machine) = self.machines.get_mut(node.get()).and_then(Option::as_mut) else {
             return;
         };
-        let Some(mut machine) = slot.machine.take() else {
+        let Some(id) = self.fabric.id(node) else {
             return;
         };
-        let mut actions = std::mem::take(&mut self.actions);
+        let max = self.fabric.config.max_outputs;
         let mut context = Context {
-            now: self.now,
+            now: self.fabric.local_now(node),
+            fabric: &mut self.fabric,
             node,
-            id: slot.id,
-            actions: &mut actions,
+            id,
+            peer,
         };
-        call(&mut self.host, &mut context, &mut machine);
-        let mut left = self.config.max_outputs;
+        call(&mut self.host, &mut context, machine);
+        let mut left = max;
         while let Some(output) = machine.poll_output() {
-            self.host.on_output(&mut context, &mut machine, output);
+            self.host.on_output(&mut context, machine, output);
             left = left.saturating_sub(1);
             if left == 0 {
-                let max = self.config.max_outputs;
-                self.failure = self.failure.take().or_else(|| {
-                    let cause = FailureCause::Outputs { node, max };
-                    Some(Failure {
-                        seed: self.seed,
-                        at: self.now,
-                        cause,
-                    })
-                });
+                context.fabric.fail(FailureCause::Outputs { node, max });
                 break;
             }
         }
-        let wanted = machine.poll_timeout();
-        slot.machine = Some(machine);
-        if let Some(at) = wanted.filter(|at| *at <= self.now) {
-            self.fail(FailureCause::NotInFuture { node, at });
+        self.fabric.settle(node, machine.poll_timeout());
+    }
+}
+
+impl super::fabric::Fabric {
+    /// Whether a datagram gets to its receiver; takes it out if not.
+    fn datagram_arrives(
+        &mut self,
+        link: LinkRef,
+        from: NodeIndex,
+        to: NodeIndex,
+        number: u32,
+        parcel: ParcelId,
+    ) -> bool {
+        let blocked = self.links.is_blocked(from, to);
+        let current = self.links.get_mut(link).filter(|_| !blocked);
+        if blocked {
+            count(&mut self.counters.blocked);
         }
-        self.rearm(node);
-        for action in actions.drain(..) {
-            match action {
-                Action::Send { to, class, body } => self.send(node, to, class, *body),
-                Action::Dial { to } => self.start_dial(node, to),
-                Action::Close { to } => {
-                    if let Some(peer) = self.find(to) {
-                        self.drop_link(Pair::new(node, peer));
-                    }
-                }
-                Action::Fail { text } => self.fail(FailureCause::Host { node, text }),
-            }
+        let Some(current) = current else {
+            self.parcels.take(parcel);
+            return false;
+        };
+        let way = current.way(from);
+        if number < way.arrived {
+            count(&mut self.counters.datagrams_overtaken);
         }
-        self.actions = actions;
+        way.arrived = way.arrived.max(number);
+        if !self.runs(to) {
+            self.parcels.take(parcel);
+            return false;
+        }
+        count(&mut self.counters.datagrams_delivered);
+        true
     }
 
-    /// Schedules the time-out that the machine of a node asks for.
-    pub(super) fn rearm(&mut self, node: NodeIndex) {
-        let now = self.now;
-        let Some(slot) = self.slots.get_mut(node.0) else {
-            return;
-        };
-        let wanted = slot.machine.as_ref().and_then(Machine::poll_timeout);
-        if let Some(key) = slot.wake {
-            if Some(key.0) == wanted && !slot.paused {
-                return;
+    /// Whether a message on a stream gets to its receiver now; lets it wait if the way is blocked, and takes it out if
+    /// it is never going to get there.
+    fn message_arrives(
+        &mut self,
+        link: LinkRef,
+        from: NodeIndex,
+        to: NodeIndex,
+        parcel: ParcelId,
+    ) -> bool {
+        let blocked = self.links.is_blocked(from, to);
+        if let Some(current) = self.links.get_mut(link) {
+            let way = current.way(from);
+            if blocked || !way.held.is_empty() {
+                way.held.push(parcel);
+                count(&mut self.counters.blocked);
+                return false;
             }
-            self.queue.remove(key);
-            slot.wake = None;
+            if self.runs(to) {
+                count(&mut self.counters.messages_delivered);
+                return true;
+            }
         }
-        if let Some(at) = wanted.filter(|_| !slot.paused) {
-            slot.wake = Some(self.queue.push(at.max(now), Event::Wake { node }));
+        count(&mut self.counters.messages_broken);
+        self.parcels.take(parcel);
+        false
+    }
+
+    /// Whether a dial leads to a link that is new to both ends.
+    fn dial_ends(&mut self, link: LinkRef, from: NodeIndex, to: NodeIndex) -> bool {
+        if self.links.get(link).is_none_or(|link| link.up) {
+            return false;
         }
+        if self.is_silent(super::link::Pair::new(from, to)) {
+            self.links.remove(link);
+            count(&mut self.counters.dials_failed);
+            return false;
+        }
+        self.take_up(link)
     }
 }
