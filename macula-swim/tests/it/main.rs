@@ -2,14 +2,17 @@
 #![expect(
     clippy::unwrap_used,
     clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::wildcard_enum_match_arm,
     reason = "a test may panic"
 )]
 
 mod bench;
+mod compare;
 mod directed;
 mod forged;
 mod laws;
 mod realm;
 mod sim;
+mod watch;
