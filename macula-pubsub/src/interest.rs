@@ -11,6 +11,8 @@ use crate::{Config, Destination};
 
 /// The interest of everybody, as the tree that tables are made of, and what is still to be said of our own.
 ///
+/// What a node tells of itself under reserved names stays on the node: interest in it is neither announced nor heard.
+///
 /// Methods that may change the tree say whether they did.
 #[derive(Debug)]
 pub(crate) struct Interests {
@@ -46,7 +48,7 @@ impl Interests {
         if *count > 1 {
             return false;
         }
-        if self.announcer.get(pattern).is_none() {
+        if !pattern.is_reserved() && self.announcer.get(pattern).is_none() {
             self.announcer.set(pattern.clone(), ());
         }
         self.trie.insert(pattern, destination)
@@ -98,6 +100,9 @@ impl Interests {
         let Changes { set, unset } = self.heard.hear(now, from, interest.into())?;
         let mut changed = self.forget(from, &unset);
         for (pattern, ()) in set {
+            if pattern.is_reserved() {
+                continue;
+            }
             changed |= self.trie.insert(&pattern, Destination::Member(from));
         }
         Ok(changed)
@@ -128,12 +133,12 @@ impl Interests {
         renewal.into_iter().chain(self.heard.next_end()).min()
     }
 
-    /// The distinct patterns of this node.
+    /// The distinct patterns that this node announces.
     pub(crate) fn own_patterns(&self) -> usize {
         self.announcer.len()
     }
 
-    /// Whether somebody on this node wants `pattern`.
+    /// Whether this node announces `pattern`.
     pub(crate) fn is_own(&self, pattern: &Pattern) -> bool {
         self.announcer.get(pattern).is_some()
     }

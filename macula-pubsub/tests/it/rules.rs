@@ -77,6 +77,40 @@ fn rights_are_asked_for_before_anything_else() {
 }
 
 #[test]
+fn interest_in_reserved_names_stays_on_the_node() {
+    let mut pubsub = machine(Config::default());
+    let other = node_id(1);
+    up(&mut pubsub, 0, other);
+    drain(&mut pubsub);
+    for (id, text) in [(1, "$sys.x"), (2, "sys.x")] {
+        let result = pubsub.subscribe(
+            at(10),
+            &Always(Verdict::Allow),
+            &anybody(),
+            local(id),
+            pattern(text),
+        );
+        assert_eq!(result, Ok(()), "{text}");
+    }
+    pubsub.handle_timeout(at(100));
+    let outputs = drain(&mut pubsub);
+    let said: Vec<_> = announced(&outputs)
+        .into_iter()
+        .flat_map(|interest| interest.add.clone())
+        .collect();
+    assert_eq!(said, [pattern("sys.x")]);
+    assert_eq!(destinations(&pubsub, "$sys.x"), [LOCAL]);
+    // What another member wants of it is not for that member.
+    hear(&mut pubsub, 200, other, full(1, &["$sys.x", "sys.x"]));
+    assert_eq!(destinations(&pubsub, "$sys.x"), [LOCAL]);
+    assert_eq!(destinations(&pubsub, "sys.x").len(), 2);
+    pubsub.unsubscribe(at(300), local(1)).unwrap();
+    pubsub.handle_timeout(at(400));
+    assert!(announced(&drain(&mut pubsub)).is_empty());
+    assert!(destinations(&pubsub, "$sys.x").is_empty());
+}
+
+#[test]
 fn what_is_not_decided_yet_can_be_tried_again() {
     let mut pubsub = machine(Config::default());
     let (who, wanted) = (anybody(), pattern("a"));

@@ -64,6 +64,12 @@ impl Pattern {
         })
     }
 
+    /// Whether only names reserved for the platform can match: the pattern starts with `$`.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with('$')
+    }
+
     /// Whether `topic` is one of those that the pattern asks for.
     ///
     /// This is the definition; whoever holds many patterns uses a trie that agrees with it.
