@@ -28,6 +28,7 @@ use crate::node::{register_error, subscribe_error};
 use crate::plane::Plane;
 use crate::plane::dispatch::Registration;
 use crate::plane::links::Attached;
+use crate::plane::rights::ClientRules;
 use crate::publisher::{PublishOptions, Publisher};
 use crate::queue::{Queue, SubscribeOptions};
 use crate::subscription::Subscription;
@@ -168,7 +169,7 @@ impl Client {
                 .pubsub
                 .subscribe(
                     now,
-                    &DefaultRules,
+                    &ClientRules,
                     &who,
                     Subscriber::Local(id),
                     pattern.clone(),

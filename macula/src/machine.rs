@@ -3,31 +3,21 @@
 //! This is the only place that knows who talks to whom. It holds no protocol of its own, so a simulated network runs
 //! whole nodes by it.
 
+mod member;
+
+pub use member::MemberEvent;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use macula_pubsub::{PubSub, Table};
 use macula_rpc::{ProviderTable, Rpc};
-use macula_swim::{Class, Swim};
-use macula_wire::message::{Body, SignedRecord};
+use macula_swim::{Class, RecordError, Swim};
+use macula_wire::message::{Body, Tag};
 use macula_wire::{Epoch, ErrorCode, Instant, Machine, NodeId};
 
-/// What happens to a member, as the application hears of it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum MemberEvent {
-    /// A member joined, came back, or turned out to be alive.
-    Up(Arc<SignedRecord>),
-    /// A member does not answer; it may yet turn out to be alive.
-    Suspect(NodeId),
-    /// A member is taken for dead.
-    Down(NodeId),
-    /// A member has left on purpose.
-    Left(NodeId),
-    /// A member said something new of itself.
-    Changed(Arc<SignedRecord>),
-}
+use self::member::Audience;
 
 /// What happened outside of the machine.
 #[derive(Debug)]
@@ -114,19 +104,21 @@ pub struct NodeMachine {
     rpc: Rpc,
     /// The members that a link is up to, and the run at its other end.
     links: BTreeMap<NodeId, Epoch>,
+    audience: Audience,
     outputs: VecDeque<NodeOutput>,
 }
 
 impl NodeMachine {
     /// Composes a node of its machines.
     #[must_use]
-    pub const fn new(swim: Swim, pubsub: PubSub, rpc: Rpc) -> Self {
+    pub fn new(swim: Swim, pubsub: PubSub, rpc: Rpc) -> Self {
         Self {
             now: Instant::ZERO,
             swim,
             pubsub,
             rpc,
             links: BTreeMap::new(),
+            audience: Audience::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -162,6 +154,22 @@ impl NodeMachine {
     /// Offers of procedures, for commands. [`settle`](Self::settle) has to follow.
     pub const fn rpc_mut(&mut self) -> &mut Rpc {
         &mut self.rpc
+    }
+
+    /// Replaces the application's marks on this node. [`settle`](Self::settle) has to follow.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] if they are over a limit or this node has left. Nothing is changed then.
+    pub fn set_tags(&mut self, now: Instant, tags: Vec<Tag>) -> Result<(), RecordError> {
+        let now = self.advance(now);
+        let before = Arc::clone(self.swim.own_record());
+        self.swim.set_tags(now, tags)?;
+        let own = Arc::clone(self.swim.own_record());
+        if before.record.tags != own.record.tags {
+            self.member(MemberEvent::Tags(own));
+        }
+        Ok(())
     }
 
     /// The versions of the tables of routes and of providers in which everything so far has its effect.
@@ -200,20 +208,32 @@ impl NodeMachine {
                 self.outputs
                     .push_back(NodeOutput::Connect { node, addresses });
             }
-            Output::Up { record, .. } => self.member(MemberEvent::Up(record)),
-            Output::Suspect { node } => self.member(MemberEvent::Suspect(node)),
+            Output::Up { record, .. } => {
+                let event = self.audience.up(record);
+                self.member(event);
+            }
+            Output::Suspect { node } => {
+                let event = self.audience.suspect(node);
+                self.member(event);
+            }
             Output::Down { node, epoch } => {
                 self.on_down(now, node, epoch);
-                self.member(MemberEvent::Down(node));
+                let event = self.audience.down(node);
+                self.member(event);
             }
             Output::Left { node } => {
                 // The record of a member that has left is its goodbye, so it tells which run has ended.
                 let left = self.swim.member(&node);
                 let epoch = left.map_or(Epoch::new(u64::MAX), |member| member.record().epoch);
                 self.on_down(now, node, epoch);
-                self.member(MemberEvent::Left(node));
+                let event = self.audience.left(node);
+                self.member(event);
             }
-            Output::Changed { record, .. } => self.member(MemberEvent::Changed(record)),
+            Output::Changed { record, .. } => {
+                for event in self.audience.changed(&record) {
+                    self.member(event);
+                }
+            }
             Output::Misbehaved { peer, offence } => self.misbehaved(peer, offence.to_string()),
             Output::Superseded { epoch } => {
                 self.outputs.push_back(NodeOutput::Superseded { epoch });

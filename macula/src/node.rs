@@ -5,6 +5,7 @@ pub(crate) mod dial;
 #[cfg(feature = "http3")]
 pub(crate) mod face;
 pub(crate) mod link;
+mod news;
 pub(crate) mod session;
 mod socket;
 pub(crate) mod start;

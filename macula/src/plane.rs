@@ -59,6 +59,8 @@ pub(crate) struct Plane {
     /// Moves whenever the receivers of a topic may have changed.
     pub(crate) version: AtomicU64,
     tables_changed: Notify,
+    /// How much has happened to members so far.
+    pub(crate) member_changes: AtomicU64,
     pub(crate) table: ArcSwap<Table>,
     pub(crate) providers: ArcSwap<ProviderTable>,
     pub(crate) forwarder: Forwarder,
@@ -112,6 +114,7 @@ impl Plane {
             counters: Counters::default(),
             version: AtomicU64::new(0),
             tables_changed: Notify::new(),
+            member_changes: AtomicU64::new(0),
             table: ArcSwap::default(),
             providers: ArcSwap::default(),
             forwarder: Forwarder::new(&ForwarderConfig::default()),

@@ -1,4 +1,4 @@
-//! The reserved procedures `$sys.*`: what a member answers to its own clients about itself.
+//! The reserved names `$sys.*`: what a member answers to its own clients about itself, and what it tells them.
 
 use std::future::Future;
 
@@ -19,6 +19,14 @@ pub const PROCEDURES: &[(&str, &str)] = &[
     ("$sys.peers", "the links of this node"),
     ("$sys.stats", "the counters of this node"),
 ];
+
+/// The topics that a member publishes on to its own clients, for `--help` and documents. Nobody else gets them.
+pub const TOPICS: &[(&str, &str)] = &[(
+    MEMBERS_TOPIC,
+    "what happens to the members of the realm as this node sees it",
+)];
+
+pub(crate) const MEMBERS_TOPIC: &str = "$sys.members";
 
 /// What `$sys.node` answers.
 #[derive(Clone, Debug, Serialize)]

@@ -1,5 +1,10 @@
 //! `macula members` and `macula peers`: who is there.
 
+mod watch;
+
+use std::collections::BTreeMap;
+
+use macula::Client;
 use serde::{Deserialize, Serialize};
 
 use super::attach::{self, Attach};
@@ -9,9 +14,16 @@ use super::output::Output;
 use super::table::{Table, grouped};
 
 /// List the members of the realm, as a node knows them.
+///
+/// With --watch it goes on and tells each change as it happens: up, suspect, down, left, tags.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  macula members --node mesh/node")]
+#[command(
+    after_help = "Examples:\n  macula members --node mesh/node\n  macula members --watch --json --node mesh/node"
+)]
 pub(crate) struct MembersArgs {
+    /// Go on, and print each change of a member as it happens, until ended by a signal.
+    #[arg(long)]
+    watch: bool,
     #[command(flatten)]
     attach: Attach,
 }
@@ -33,7 +45,7 @@ struct Line<'a, T> {
 }
 
 /// A member, as a node tells of it.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Member {
     node: String,
     state: String,
@@ -43,8 +55,12 @@ struct Member {
     roles: Vec<String>,
     zone: Option<String>,
     agent: String,
+    tags: BTreeMap<String, String>,
+    rtt_us: Option<u64>,
+    since_at_ms: u64,
     since_ms: u64,
     linked: bool,
+    as_of: u64,
 }
 
 /// A link, as a node tells of it.
@@ -63,30 +79,70 @@ struct Peer {
 
 pub(crate) async fn members(args: MembersArgs, output: Output) -> Result<Exit, Failed> {
     let client = args.attach.client().await?;
-    let members: Vec<Member> = attach::ask(&client, "$sys.members").await?;
+    if args.watch {
+        return watch::run(&client, output).await;
+    }
+    let members = ask(&client).await?;
     client.close().await;
+    list(&members, output)?;
+    Ok(Exit::Ok)
+}
+
+async fn ask(client: &Client) -> Result<Vec<Member>, Failed> {
+    attach::ask(client, "$sys.members").await
+}
+
+fn list(members: &[Member], output: Output) -> Result<(), Failed> {
     if output.is_json() {
-        for member in &members {
+        for member in members {
             output.object(&Line {
                 event: "member",
                 value: member,
             })?;
         }
-        return Ok(Exit::Ok);
+        return Ok(());
     }
-    let mut table = Table::new(&["node", "state", "for", "linked", "address", "zone", "agent"]);
+    let heading = [
+        "node",
+        "state",
+        "for",
+        "incarnation",
+        "rtt",
+        "linked",
+        "address",
+        "zone",
+        "agent",
+        "tags",
+    ];
+    let mut table = Table::new(&heading);
     for member in members {
         table.row([
             short(&member.node),
-            member.state,
+            member.state.clone(),
             micros(member.since_ms.saturating_mul(1_000)),
+            member.incarnation.to_string(),
+            member.rtt_us.map_or_else(|| "-".to_owned(), micros),
             if member.linked { "yes" } else { "no" }.to_owned(),
             member.addresses.first().cloned().unwrap_or_default(),
-            member.zone.unwrap_or_else(|| "none".to_owned()),
+            member.zone.clone().unwrap_or_else(|| "none".to_owned()),
             super::output::escaped(&member.agent),
+            tags(&member.tags),
         ]);
     }
-    print(&table, output)
+    print(&table, output)?;
+    Ok(())
+}
+
+/// Tags for people.
+fn tags(tags: &BTreeMap<String, String>) -> String {
+    if tags.is_empty() {
+        return "none".to_owned();
+    }
+    let pairs: Vec<String> = tags
+        .iter()
+        .map(|(key, value)| super::output::escaped(&format!("{key}={value}")))
+        .collect();
+    pairs.join(" ")
 }
 
 pub(crate) async fn peers(args: PeersArgs, output: Output) -> Result<Exit, Failed> {

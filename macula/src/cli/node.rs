@@ -29,7 +29,8 @@ pub(crate) enum Command {
 /// at once. What is given here goes before node.toml.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example:\n  macula node run --dir mesh/two --listen 127.0.0.1:0 --join 127.0.0.1:4433"
+    after_help = "Examples:\n  macula node run --dir mesh/two --listen 127.0.0.1:0 --join 127.0.0.1:4433\n  \
+        macula node run --dir mesh/two --tag site=cellar --tag rack=7"
 )]
 pub(crate) struct RunArgs {
     /// The directory of the node, as `macula init` and `macula cert issue` make it.
@@ -44,6 +45,9 @@ pub(crate) struct RunArgs {
     /// A member to join by; may be given several times.
     #[arg(long, value_name = "ADDR", value_parser = address::parse)]
     join: Vec<SocketAddr>,
+    /// A mark that other members see; may be given several times. It goes before a tag of node.toml with this key.
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
+    tags: Vec<(String, String)>,
     /// How many threads drive the node.
     #[arg(long, value_name = "N", default_value = "2")]
     pub(crate) workers: NonZeroUsize,
@@ -94,12 +98,23 @@ fn configuration(args: &RunArgs, directory: &NodeDirectory) -> Result<NodeConfig
     if !args.join.is_empty() {
         config.join.clone_from(&args.join);
     }
+    config.tags.extend(args.tags.iter().cloned());
     // Once more, for what the command line says.
     let checked: Result<NodeConfig, ConfigError> =
         NodeConfig::parse(&directory.config_path(), &config.to_text());
-    checked.map_err(|_| {
-        Failed::usage("too many addresses on the command line: --advertise may be given 8 times")
+    checked.map_err(|error| {
+        Failed::usage(format!(
+            "the command line adds what node.toml could not say: {error}"
+        ))
     })
+}
+
+/// A tag as people write it.
+fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is no tag: write KEY=VALUE")),
+    }
 }
 
 fn builder(directory: &NodeDirectory, config: &NodeConfig) -> Result<NodeBuilder, Failed> {

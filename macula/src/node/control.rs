@@ -11,6 +11,7 @@ use macula_wire::{ErrorCode, Instant, NodeId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::dial::Dialler;
+use super::news::MemberNews;
 use crate::Error;
 use crate::machine::{MemberEvent, NodeInput, NodeMachine, NodeOutput};
 use crate::plane::Plane;
@@ -92,6 +93,7 @@ pub(crate) struct Outputs {
     pub(crate) plane: Arc<Plane>,
     pub(crate) dialler: Dialler,
     pub(crate) members: broadcast::Sender<MemberEvent>,
+    pub(crate) news: MemberNews,
 }
 
 impl Sink<NodeOutput> for Outputs {
@@ -160,6 +162,7 @@ impl Outputs {
     }
 
     fn member(&self, event: MemberEvent) {
+        self.news.tell(&self.plane, &event);
         // Nobody listening is not an error.
         drop(self.members.send(event));
     }

@@ -17,7 +17,7 @@ use crate::plane::Plane;
 use crate::plane::counters::add;
 use crate::plane::links::Attached;
 use crate::plane::outgoing::session_key;
-use crate::plane::rights::principal;
+use crate::plane::rights::{ClientRules, principal};
 
 /// One client's link, seen from the member that it attached to.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl Session {
             .run(move |machine, now| {
                 machine.pubsub_mut().subscribe(
                     now,
-                    &DefaultRules,
+                    &ClientRules,
                     &principal,
                     subscriber,
                     request.pattern,

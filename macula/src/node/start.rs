@@ -19,6 +19,7 @@ use super::Node;
 use super::control::{Control, MAX_CALLS, MAX_INPUTS, MAX_MEMBER_EVENTS, Outputs};
 use super::dial::{Dialled, Dialler};
 use super::link::LinkRunner;
+use super::news::MemberNews;
 use crate::Error;
 use crate::credentials::RealmCredentials;
 use crate::machine::NodeMachine;
@@ -85,6 +86,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         plane: Arc::clone(&plane),
         dialler: dialler.clone(),
         members: members.clone(),
+        news: MemberNews::new(&plane)?,
     };
     let driver = Driver::new(machine, outputs, clock, call_queue, input_queue);
     plane.tasks.spawn("control", driver.run());

@@ -1,11 +1,14 @@
 //! What a node can be asked about itself, its members and its links.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use macula_swim::{Member, State};
+use macula_swim::{Member, RecordError, State};
 use macula_transport::LinkStats;
-use macula_wire::Instant;
+use macula_wire::message::{MemberRecord, Tag};
+use macula_wire::{ErrorCode, Instant};
 use tokio::sync::broadcast;
 
 use super::{Node, start};
@@ -36,10 +39,18 @@ pub struct MemberInfo {
     pub zone: Option<String>,
     /// Its program and version.
     pub agent: String,
+    /// The marks that its application gave it.
+    pub tags: BTreeMap<String, String>,
+    /// Round trip time to it in microseconds, as far as it was measured.
+    pub rtt_us: Option<u64>,
+    /// Since when it has been in this state, in milliseconds since 1970.
+    pub since_at_ms: u64,
     /// How long it has been in this state, in milliseconds.
     pub since_ms: u64,
     /// Whether a link to it is up; `true` for the node itself.
     pub linked: bool,
+    /// The number of the last change of any member that this picture shows, as `$sys.members` counts them.
+    pub as_of: u64,
 }
 
 /// A link of a node.
@@ -71,7 +82,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`SHUTTING_DOWN`](macula_wire::ErrorCode::SHUTTING_DOWN) if the node has stopped.
+    /// [`SHUTTING_DOWN`](ErrorCode::SHUTTING_DOWN) if the node has stopped.
     pub async fn members(&self) -> Result<Vec<MemberInfo>, Error> {
         let plane = Arc::clone(&self.0.plane);
         self.0
@@ -81,6 +92,43 @@ impl Node {
                 machine.swim().members().map(info).collect()
             })
             .await
+    }
+
+    /// Replaces the marks that other members see on this node; those of [`NodeBuilder::tag`](crate::NodeBuilder::tag)
+    /// as well. At most 16, keys and values of at most 64 bytes, a key of visible ASCII characters.
+    ///
+    /// The others know within about a second.
+    ///
+    /// # Errors
+    ///
+    /// [`INVALID_ARGUMENT`](ErrorCode::INVALID_ARGUMENT) if a mark or all of them are over a limit or a key occurs twice;
+    /// nothing is changed then. [`SHUTTING_DOWN`](ErrorCode::SHUTTING_DOWN) if the node has left or stopped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the marks may or may not be replaced; never some of them.
+    pub async fn set_tags<K: Into<String>, V: Into<String>>(
+        &self,
+        tags: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(), Error> {
+        let pairs = tags.into_iter();
+        let tags: Vec<Tag> = pairs
+            .map(|(key, value)| Tag {
+                key: key.into(),
+                value: value.into(),
+            })
+            .collect();
+        self.0
+            .control
+            .run(move |machine, now| machine.set_tags(now, tags))
+            .await?
+            .map_err(|error| {
+                let code = match error {
+                    RecordError::Left => ErrorCode::SHUTTING_DOWN,
+                    _ => ErrorCode::INVALID_ARGUMENT,
+                };
+                Error::caused(code, error.to_string(), error)
+            })
     }
 
     /// What happens to members from here on. A receiver that lags 1,024 events behind loses the oldest.
@@ -99,7 +147,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`SHUTTING_DOWN`](macula_wire::ErrorCode::SHUTTING_DOWN) if the node has stopped.
+    /// [`SHUTTING_DOWN`](ErrorCode::SHUTTING_DOWN) if the node has stopped.
     pub async fn stats(&self) -> Result<NodeStats, Error> {
         crate::stats::collect(&self.0.plane, &self.0.control, &self.0.endpoint).await
     }
@@ -119,6 +167,8 @@ impl Node {
 
 fn member_info(plane: &Plane, now: Instant, member: &Member) -> MemberInfo {
     let record = member.record();
+    let link = plane.links.member(&member.node());
+    let since_ms = milliseconds(now.saturating_since(member.since()));
     MemberInfo {
         node: member.node().to_string(),
         state: state_name(member.state()),
@@ -128,9 +178,25 @@ fn member_info(plane: &Plane, now: Instant, member: &Member) -> MemberInfo {
         roles: record.roles.names().collect(),
         zone: record.zone.clone(),
         agent: record.agent.clone(),
-        since_ms: u64::from(milliseconds(now.saturating_since(member.since()))),
-        linked: member.node() == plane.node() || plane.links.member(&member.node()).is_some(),
+        tags: tags(record),
+        rtt_us: link.as_ref().map(|attached| rtt_us(attached)),
+        since_at_ms: plane.clock.unix_ms().saturating_sub(u64::from(since_ms)),
+        since_ms: u64::from(since_ms),
+        linked: member.node() == plane.node() || link.is_some(),
+        as_of: plane.member_changes.load(Ordering::Relaxed),
     }
+}
+
+/// The marks that a member's application gave it.
+pub(crate) fn tags(record: &MemberRecord) -> BTreeMap<String, String> {
+    let pairs = record.tags.iter();
+    pairs
+        .map(|tag| (tag.key.clone(), tag.value.clone()))
+        .collect()
+}
+
+fn rtt_us(attached: &Attached) -> u64 {
+    u64::try_from(attached.link.stats().rtt.as_micros()).unwrap_or(u64::MAX)
 }
 
 const fn state_name(state: State) -> &'static str {

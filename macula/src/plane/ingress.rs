@@ -264,7 +264,8 @@ impl Ingress {
         Ok(())
     }
 
-    /// A member is trusted to have checked what its clients may do; a client's own link is checked here.
+    /// A member is trusted to have checked what its clients may do; a client's own link is checked here. What a node
+    /// tells of itself is for its own clients, so nobody has to pass it on to this one.
     fn may_publish(&self, topic: &Topic) -> bool {
         match self.source {
             Source::Session(_) => self.plane.allows(
@@ -272,6 +273,7 @@ impl Ingress {
                 macula_realm::Action::Publish,
                 topic.as_str(),
             ),
+            Source::Member(_) if topic.is_reserved() => self.plane.uplink.is_some(),
             Source::Own | Source::Member(_) => true,
         }
     }

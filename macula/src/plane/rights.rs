@@ -7,6 +7,21 @@ use macula_wire::{ErrorCode, Topic};
 use super::Plane;
 use super::counters::add;
 use crate::Error;
+use crate::system::TOPICS;
+
+/// The rules of a node for its own clients: those of the realm, and what the node tells of itself may be listened to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientRules;
+
+impl Authority for ClientRules {
+    fn check(&self, who: &Principal, action: Action, name: &str) -> Verdict {
+        let told = TOPICS.iter().any(|(topic, _)| *topic == name);
+        if told && action == Action::Subscribe {
+            return Verdict::Allow;
+        }
+        DefaultRules.check(who, action, name)
+    }
+}
 
 impl Plane {
     /// Whether this node may publish on `topic`.

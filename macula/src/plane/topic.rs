@@ -106,6 +106,13 @@ impl OwnTopic {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether anybody is owed its events at present.
+    pub(crate) fn is_wanted(&self, plane: &Plane) -> bool {
+        let topic = &self.origin.topic;
+        let receivers = self.route.resolve(plane, topic, macula_pubsub::Source::Own);
+        !receivers.is_empty()
+    }
+
     pub(crate) fn priority(&self) -> Priority {
         self.origin.priority
     }
@@ -254,7 +261,9 @@ impl OwnTopic {
 
     fn send(&self, plane: &Plane, receivers: &Receivers, sealed: SealedBatch) {
         let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
-        add(&plane.counters.events_published, count);
+        if !self.origin.topic.is_reserved() {
+            add(&plane.counters.events_published, count);
+        }
         if receivers.unlinked > 0 {
             add(
                 &plane.counters.dropped_no_link,

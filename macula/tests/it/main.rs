@@ -25,8 +25,11 @@ mod command_events;
 #[cfg(feature = "command")]
 mod command_files;
 #[cfg(feature = "command")]
+mod command_members;
+#[cfg(feature = "command")]
 mod command_node;
 mod events;
+mod members;
 mod mesh;
 mod refusals;
 mod sim;

@@ -24,7 +24,11 @@ impl Ingress {
     }
 
     async fn publish_as_node(&self, topic: &Topic, key: &BatchKey, payload: Bytes) {
-        let taken = match self.plane.own_topic(topic, self.priority) {
+        let own = self
+            .plane
+            .check_publish(topic)
+            .and_then(|()| self.plane.own_topic(topic, self.priority));
+        let taken = match own {
             Ok(own) => own.take(&self.plane, key, payload).await,
             Err(error) => Err(error),
         };
