@@ -31,6 +31,7 @@ pub struct NodeBuilder {
     max_payload_len: usize,
     http: bool,
     socket: Option<PathBuf>,
+    member_cache: Option<PathBuf>,
 }
 
 impl NodeBuilder {
@@ -49,6 +50,7 @@ impl NodeBuilder {
             max_payload_len: limit::DEFAULT_MAX_PAYLOAD_LEN,
             http: true,
             socket: None,
+            member_cache: None,
         }
     }
 
@@ -149,6 +151,17 @@ impl NodeBuilder {
         self
     }
 
+    /// A file, mode 0600, in which the node remembers the members that it knows; by default none.
+    ///
+    /// It is written when members have changed, at most every ten seconds, and when the node shuts down; up to
+    /// [`MemberList::MAX_RECORDS`](crate::MemberList::MAX_RECORDS) members are kept. A node that starts and finds no seed
+    /// that answers dials the members in it. A damaged file is moved aside, with a warning in the log.
+    #[must_use]
+    pub fn member_cache(mut self, path: impl Into<PathBuf>) -> Self {
+        self.member_cache = Some(path.into());
+        self
+    }
+
     /// Starts the node in the present tokio runtime. It listens when this returns, and joins on its own.
     ///
     /// # Errors
@@ -197,6 +210,7 @@ impl NodeBuilder {
             max_payload_len: self.max_payload_len,
             http: self.http,
             socket: self.socket,
+            member_cache: self.member_cache,
         })
         .await
     }

@@ -1,8 +1,10 @@
 //! The directory of a node on disk: identity, trust, configuration, and what it keeps between runs.
 
 mod config;
+mod members;
 
 pub use config::{ConfigError, LimitsConfig, NodeConfig};
+pub use members::{MemberList, MemberListError};
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -17,10 +19,11 @@ use crate::NodeBuilder;
 const CONFIG_FILE: &str = "node.toml";
 const EPOCH_FILE: &str = "epoch";
 const SOCKET_FILE: &str = "macula.sock";
+const MEMBERS_FILE: &str = "members.cache";
 /// The largest file that is read.
 const MAX_FILE_LEN: u64 = 1 << 20;
 
-/// Where a node keeps its files: `node.crt`, `node.key`, `realm.trust`, `node.toml`, `epoch` and `macula.sock`.
+/// Where a node keeps its files: `node.crt`, `node.key`, `realm.trust`, `node.toml`, `epoch`, `members.cache` and `macula.sock`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NodeDirectory {
     path: PathBuf,
@@ -71,6 +74,12 @@ impl NodeDirectory {
     #[must_use]
     pub fn socket_path(&self) -> PathBuf {
         self.path.join(SOCKET_FILE)
+    }
+
+    /// Where the node remembers the members of its realm between runs.
+    #[must_use]
+    pub fn members_path(&self) -> PathBuf {
+        self.path.join(MEMBERS_FILE)
     }
 
     /// Where the configuration is.
@@ -126,7 +135,8 @@ impl NodeDirectory {
         let mut builder = NodeBuilder::new()
             .identity(identity)
             .trust(trust)
-            .local_socket(self.socket_path());
+            .local_socket(self.socket_path())
+            .member_cache(self.members_path());
         builder = config.apply(builder);
         Ok(builder)
     }

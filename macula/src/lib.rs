@@ -58,7 +58,10 @@ pub use builder::{DEFAULT_PORT, NodeBuilder};
 pub use call::{CallFailure, CallOptions, Invocation, Reply};
 pub use client::{Client, ClientBuilder};
 pub use credentials::RealmCredentials;
-pub use directory::{ConfigError, DirectoryError, LimitsConfig, NodeConfig, NodeDirectory};
+pub use directory::{
+    ConfigError, DirectoryError, LimitsConfig, MemberList, MemberListError, NodeConfig,
+    NodeDirectory,
+};
 pub use error::Error;
 pub use event::{Delivery, Event, Gap, GapCause};
 pub use machine::{MemberEvent, NodeInput, NodeMachine, NodeOutput};
@@ -67,7 +70,7 @@ pub use plane::counters::Counts;
 pub use publisher::{PublishOptions, Publisher};
 pub use queue::{Overflow, SubscribeOptions};
 pub use served::Served;
-pub use stats::{AuthFailures, EndpointCounts, MemberCounts, NodeStats, process};
+pub use stats::{AuthFailures, CacheCounts, EndpointCounts, MemberCounts, NodeStats, process};
 pub use subscription::Subscription;
 pub use time::unix_time;
 

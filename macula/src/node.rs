@@ -1,5 +1,6 @@
 //! A running node.
 
+pub(crate) mod cache;
 pub(crate) mod control;
 pub(crate) mod dial;
 #[cfg(feature = "http3")]
@@ -24,6 +25,7 @@ use macula_transport::Endpoint;
 use macula_wire::{ErrorCode, NodeId, Pattern, Procedure, RealmName, Topic};
 use tokio::sync::broadcast;
 
+use self::cache::MemberCache;
 use self::control::Control;
 use self::dial::Dialler;
 pub(crate) use self::view::peer_info;
@@ -55,6 +57,7 @@ struct Running {
     endpoint: Endpoint,
     dialler: Dialler,
     members: broadcast::Sender<MemberEvent>,
+    cache: Option<Arc<MemberCache>>,
     next_key: AtomicU64,
 }
 
@@ -81,6 +84,7 @@ impl Node {
         endpoint: Endpoint,
         dialler: Dialler,
         members: broadcast::Sender<MemberEvent>,
+        cache: Option<Arc<MemberCache>>,
     ) -> Self {
         Self(Arc::new(Running {
             plane,
@@ -88,6 +92,7 @@ impl Node {
             endpoint,
             dialler,
             members,
+            cache,
             next_key: AtomicU64::new(1),
         }))
     }
@@ -361,6 +366,10 @@ impl Node {
         if !plane.drained(FLUSH_TIMEOUT).await {
             tracing::warn!("some events or answers could not leave before the node stopped");
         }
+        let remembered = match &self.0.cache {
+            Some(cache) => cache.list(&self.0.control).await.zip(Some(cache)),
+            None => None,
+        };
         let left = self
             .0
             .control
@@ -380,6 +389,9 @@ impl Node {
         }
         plane.serving.shutdown().await;
         plane.tasks.shutdown().await;
+        if let Some((list, cache)) = remembered {
+            cache.write(list).await;
+        }
         self.queues(|queues| queues.values().for_each(|queue| queue.close()));
     }
 }

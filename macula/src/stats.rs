@@ -6,6 +6,7 @@ use macula_transport::{Endpoint, EndpointStats};
 use serde::Serialize;
 
 use crate::Error;
+use crate::node::cache::MemberCache;
 use crate::node::control::Control;
 use crate::plane::Plane;
 use crate::plane::counters::Counts;
@@ -24,6 +25,8 @@ pub struct NodeStats {
     pub links_members: u64,
     /// Sessions of clients.
     pub links_clients: u64,
+    /// The members remembered between runs.
+    pub cache: CacheCounts,
     /// Connections and handshakes.
     pub endpoint: EndpointCounts,
     /// Subscriptions of applications and clients on this node.
@@ -58,6 +61,24 @@ pub struct MemberCounts {
     pub left: u64,
 }
 
+/// The members remembered between runs; all 0 where the node has no file for them.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct CacheCounts {
+    /// Records in the file.
+    pub records: u64,
+    /// Records that were read when the node started.
+    pub read: u64,
+    /// 1 if the file was damaged when the node started and was set aside.
+    pub set_aside: u64,
+    /// 1 if the file could not be read when the node started.
+    pub unreadable: u64,
+    /// Times that the file was written.
+    pub writes: u64,
+    /// Times that it could not be written.
+    pub failed_writes: u64,
+}
+
 /// What the endpoint counts.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
@@ -88,6 +109,7 @@ pub(crate) async fn collect(
     plane: &Arc<Plane>,
     control: &Control,
     endpoint: &Endpoint,
+    cache: Option<&MemberCache>,
 ) -> Result<NodeStats, Error> {
     let mut stats = control
         .run(|machine, _| {
@@ -115,6 +137,7 @@ pub(crate) async fn collect(
         .iter()
         .map(|attached| wide(attached.link.stats().outbox_bytes))
         .sum();
+    stats.cache = cache.map(MemberCache::counts).unwrap_or_default();
     stats.endpoint = endpoint_counts(endpoint.stats());
     (stats.process_resident_bytes, stats.process_open_fds) = process();
     stats.tasks = wide(plane.tasks.len()).saturating_add(wide(plane.serving.len()));

@@ -121,7 +121,8 @@ fn builder(directory: &NodeDirectory, config: &NodeConfig) -> Result<NodeBuilder
     let builder = Node::builder()
         .identity(NodeIdentity::load(directory.path())?)
         .trust(TrustBundle::load(directory.path())?)
-        .local_socket(directory.socket_path());
+        .local_socket(directory.socket_path())
+        .member_cache(directory.members_path());
     Ok(config.apply(builder))
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use macula_transport::{Backoff, Endpoint, Link, LinkError, LinkReceiver};
-use macula_wire::NodeId;
+use macula_wire::message::SignedRecord;
+use macula_wire::{NodeId, Random};
 use tokio::sync::mpsc;
 
 use crate::plane::Plane;
@@ -15,6 +16,10 @@ use crate::plane::Plane;
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
 /// The longest pause between two rounds of dialling.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// How long seeds have to answer before remembered members are dialled as well.
+const HEAD_START: Duration = Duration::from_secs(1);
+/// How many remembered members are dialled in one round.
+const AT_A_TIME: usize = 4;
 /// How much later than the smaller id the larger one of two members dials, so that they do not cross each other.
 const COURTESY: Duration = Duration::from_millis(500);
 
@@ -28,6 +33,8 @@ pub(crate) struct Dialler {
     endpoint: Endpoint,
     dialled: mpsc::Sender<Dialled>,
     wanted: Arc<Mutex<BTreeSet<NodeId>>>,
+    /// The seeds that are being dialled.
+    seeds: Arc<Mutex<BTreeSet<SocketAddr>>>,
 }
 
 impl Dialler {
@@ -41,11 +48,12 @@ impl Dialler {
             endpoint,
             dialled,
             wanted: Arc::default(),
+            seeds: Arc::default(),
         }
     }
 
     fn wanted<T>(&self, with: impl FnOnce(&mut BTreeSet<NodeId>) -> T) -> T {
-        with(&mut self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut lock(&self.wanted))
     }
 
     /// Dials `node` once, at each of its addresses. Does nothing if it is being dialled already. Membership asks again
@@ -93,20 +101,91 @@ impl Dialler {
         Ok(node)
     }
 
-    /// Keeps joining by `seeds` while no other member is linked: at the start, and again after everybody was lost.
-    pub(crate) async fn keep_joined(self, seeds: Vec<SocketAddr>) {
+    /// Keeps joining while no other member is linked: at the start, and again after everybody was lost. Seeds are dialled
+    /// first; if none of them has answered a second later, some remembered members are.
+    pub(crate) async fn keep_joined(self, mut ways: Ways) {
         let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF, self.plane.random());
         loop {
-            if self.plane.links.members().is_empty() {
-                for seed in &seeds {
-                    if let Err(error) = self.dial(*seed, None).await {
-                        tracing::info!(%seed, %error, "the seed does not answer yet");
-                    }
+            if self.is_alone() {
+                for seed in &ways.seeds {
+                    self.try_seed(*seed);
+                }
+                if !ways.seeds.is_empty() && !ways.remembered.is_empty() {
+                    tokio::time::sleep(HEAD_START).await;
+                }
+            }
+            if self.is_alone() {
+                for (node, addresses) in ways.next() {
+                    self.connect(node, addresses);
                 }
             } else {
                 backoff.reset();
             }
             tokio::time::sleep(backoff.next()).await;
         }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.plane.links.members().is_empty()
+    }
+
+    /// Dials a seed, unless it is being dialled already.
+    fn try_seed(&self, seed: SocketAddr) {
+        if !lock(&self.seeds).insert(seed) {
+            return;
+        }
+        let dialler = self.clone();
+        self.plane.tasks.spawn("seed", async move {
+            if let Err(error) = dialler.dial(seed, None).await {
+                tracing::info!(%seed, %error, "the seed does not answer yet");
+            }
+            lock(&dialler.seeds).remove(&seed);
+        });
+    }
+}
+
+fn lock<T>(set: &Mutex<T>) -> MutexGuard<'_, T> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// By whom a node can join.
+#[derive(Debug)]
+pub(crate) struct Ways {
+    seeds: Vec<SocketAddr>,
+    /// Members of an earlier run, in an order of their own for each node, so that not all nodes dial the same.
+    remembered: Vec<(NodeId, Vec<SocketAddr>)>,
+    turn: usize,
+}
+
+impl Ways {
+    pub(crate) fn new(
+        seeds: &[SocketAddr],
+        remembered: &[Arc<SignedRecord>],
+        mut random: Random,
+    ) -> Self {
+        let mut remembered: Vec<(NodeId, Vec<SocketAddr>)> = remembered
+            .iter()
+            .map(|signed| (signed.record.node, signed.record.addresses.clone()))
+            .filter(|(_, addresses)| !addresses.is_empty())
+            .collect();
+        remembered.sort_by_cached_key(|_| random.below(u64::MAX));
+        Self {
+            seeds: seeds.to_vec(),
+            remembered,
+            turn: 0,
+        }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.seeds.is_empty() && self.remembered.is_empty()
+    }
+
+    /// The remembered members whose turn it is.
+    fn next(&mut self) -> Vec<(NodeId, Vec<SocketAddr>)> {
+        let count = self.remembered.len().min(AT_A_TIME);
+        let start = self.turn.checked_rem(self.remembered.len()).unwrap_or(0);
+        self.turn = start.saturating_add(count);
+        let round = self.remembered.iter().cycle().skip(start);
+        round.take(count).cloned().collect()
     }
 }

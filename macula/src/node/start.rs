@@ -16,8 +16,9 @@ use macula_wire::{Epoch, ErrorCode, Random};
 use tokio::sync::{broadcast, mpsc};
 
 use super::Node;
+use super::cache::MemberCache;
 use super::control::{Control, MAX_CALLS, MAX_INPUTS, MAX_MEMBER_EVENTS, Outputs};
-use super::dial::{Dialled, Dialler};
+use super::dial::{Dialled, Dialler, Ways};
 use super::link::LinkRunner;
 use super::news::MemberNews;
 use crate::Error;
@@ -47,6 +48,7 @@ pub(crate) struct Plan {
     pub(crate) max_payload_len: usize,
     pub(crate) http: bool,
     pub(crate) socket: Option<PathBuf>,
+    pub(crate) member_cache: Option<PathBuf>,
 }
 
 /// The program and its version, as peers see it.
@@ -71,6 +73,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     .map_err(|error| bind_error(&error, plan.listen))?;
     let local = listen_locally(&plan, &credentials, transport, hello).await?;
     let plane = Arc::new(plane(&plan, epoch, clock)?);
+    let cache = cache(&plan, &plane, wall_ms);
     let machine = machine(&plan, &plane, &endpoint, wall_ms)?;
     let (calls, call_queue) = mpsc::channel(MAX_CALLS);
     let (inputs, input_queue) = mpsc::channel(MAX_INPUTS);
@@ -103,12 +106,16 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         .tasks
         .spawn("links", run_links(runner, incoming, dialled_queue));
     plane.tasks.spawn("drops", tell_drops(Arc::clone(&plane)));
-    if !plan.join.is_empty() {
-        plane
-            .tasks
-            .spawn("join", dialler.clone().keep_joined(plan.join.clone()));
+    let remembered = cache.as_ref().map_or(&[][..], |cache| cache.found());
+    let ways = Ways::new(&plan.join, remembered, plane.random());
+    if !ways.is_empty() {
+        plane.tasks.spawn("join", dialler.clone().keep_joined(ways));
     }
-    let node = Node::running(plane, control, endpoint, dialler, members);
+    if let Some(cache) = &cache {
+        let keeping = Arc::clone(cache).keep(Arc::clone(&plane), control.clone());
+        plane.tasks.spawn("member cache", keeping);
+    }
+    let node = Node::running(plane, control, endpoint, dialler, members, cache);
     let system = crate::system::handler(node.downgrade());
     let fresh = node.plane().system.set(system).is_ok();
     debug_assert!(fresh, "a plane has one node");
@@ -118,6 +125,17 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         node.plane().tasks.spawn("http3 face", refreshing);
     }
     Ok(node)
+}
+
+fn cache(plan: &Plan, plane: &Plane, wall_ms: u64) -> Option<Arc<MemberCache>> {
+    let path = plan.member_cache.clone()?;
+    let realm = plane.realm.clone();
+    Some(Arc::new(MemberCache::open(
+        path,
+        realm,
+        plane.node(),
+        wall_ms,
+    )))
 }
 
 fn bind_error(error: &BindError, listen: SocketAddr) -> Error {

@@ -149,7 +149,8 @@ impl Node {
     ///
     /// [`SHUTTING_DOWN`](ErrorCode::SHUTTING_DOWN) if the node has stopped.
     pub async fn stats(&self) -> Result<NodeStats, Error> {
-        crate::stats::collect(&self.0.plane, &self.0.control, &self.0.endpoint).await
+        let cache = self.0.cache.as_deref();
+        crate::stats::collect(&self.0.plane, &self.0.control, &self.0.endpoint, cache).await
     }
 
     /// This node in a few words.

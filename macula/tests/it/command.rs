@@ -207,12 +207,17 @@ pub(crate) struct Place {
 impl Place {
     /// A new realm with one node that listens at a port that the system chooses.
     pub(crate) fn new() -> Self {
+        Self::named("be.acme.iot")
+    }
+
+    /// The same with another name for the realm.
+    pub(crate) fn named(name: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().to_str().unwrap();
         let realm = [
             "init",
             "--realm",
-            "be.acme.iot",
+            name,
             "--dir",
             path,
             "--listen",

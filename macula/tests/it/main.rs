@@ -17,6 +17,8 @@ mod command;
 #[cfg(feature = "command")]
 mod command_attach;
 #[cfg(feature = "command")]
+mod command_cache;
+#[cfg(feature = "command")]
 mod command_calls;
 #[cfg(feature = "command")]
 mod command_demo;

@@ -34,6 +34,7 @@ const TABLE: &[(&str, fn(&[u8]))] = &[
     ("name_topic", name::topic),
     ("negotiate", value::negotiate),
     ("node_config", configuration::node),
+    ("node_members", configuration::members),
     ("pubsub_forwarder", pubsub::forwarder),
     ("pubsub_machine", machine::pubsub),
     ("pubsub_table", pubsub::table),

@@ -30,6 +30,8 @@ fn counters(registry: &mut Registry, snapshot: &Snapshot) {
         ("retries_sent", endpoint.retries_sent),
         ("refused_by_limit", endpoint.refused_by_limit),
         ("panics", snapshot.stats.panics),
+        ("cache_writes", snapshot.stats.cache.writes),
+        ("cache_failed_writes", snapshot.stats.cache.failed_writes),
     ];
     for (name, value) in snapshot.stats.counts.iter().chain(totals) {
         registry.register(name, help(name), ConstCounter::new(value));
@@ -49,6 +51,10 @@ fn gauges(registry: &mut Registry, snapshot: &Snapshot) {
         ("process_resident_bytes", stats.process_resident_bytes),
         ("process_open_fds", stats.process_open_fds),
         ("tasks", stats.tasks),
+        ("cache_records", stats.cache.records),
+        ("cache_read", stats.cache.read),
+        ("cache_set_aside", stats.cache.set_aside),
+        ("cache_unreadable", stats.cache.unreadable),
     ] {
         let value = i64::try_from(value).unwrap_or(i64::MAX);
         registry.register(name, help(name), ConstGauge::new(value));
