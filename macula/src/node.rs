@@ -10,19 +10,19 @@ mod news;
 pub(crate) mod session;
 mod socket;
 pub(crate) mod start;
+mod stop;
 mod view;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::Duration;
 
 use bytes::Bytes;
 use macula_pubsub::{LocalId, SubscribeError, Subscriber};
 use macula_realm::DefaultRules;
 use macula_rpc::{RegisterError, RegisterOptions, Registrant, RegistrationKey};
 use macula_transport::Endpoint;
-use macula_wire::{ErrorCode, NodeId, Pattern, Procedure, RealmName, Topic};
+use macula_wire::{NodeId, Pattern, Procedure, RealmName, Topic};
 use tokio::sync::broadcast;
 
 use self::cache::MemberCache;
@@ -38,11 +38,6 @@ use crate::publisher::{PublishOptions, Publisher};
 use crate::queue::{Queue, SubscribeOptions};
 use crate::subscription::Subscription;
 use crate::{Error, Served};
-
-/// How long a shutdown waits for what was published to leave, at most.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a node that leaves keeps its links, so that its goodbye arrives.
-const LEAVE_DELAY: Duration = Duration::from_millis(300);
 
 /// A member of a realm, running in this process. Cloning shares the node.
 ///
@@ -356,43 +351,6 @@ impl Node {
 
     pub(crate) fn downgrade(&self) -> WeakNode {
         WeakNode(Arc::downgrade(&self.0))
-    }
-
-    /// Leaves the realm and stops: what was published leaves, the others are told, links close, tasks end.
-    ///
-    /// It takes about a second and at most ten. A second call waits for nothing and returns.
-    pub async fn shutdown(&self) {
-        let plane = &self.0.plane;
-        if !plane.drained(FLUSH_TIMEOUT).await {
-            tracing::warn!("some events or answers could not leave before the node stopped");
-        }
-        let remembered = match &self.0.cache {
-            Some(cache) => cache.list(&self.0.control).await.zip(Some(cache)),
-            None => None,
-        };
-        let left = self
-            .0
-            .control
-            .run(|machine, now| machine.swim_mut().leave(now))
-            .await;
-        if left.is_ok() {
-            tokio::time::sleep(LEAVE_DELAY).await;
-        }
-        self.0
-            .endpoint
-            .close(ErrorCode::SHUTTING_DOWN, "the node is shutting down")
-            .await;
-        for attached in plane.links.all() {
-            attached
-                .link
-                .close(ErrorCode::SHUTTING_DOWN, "the node is shutting down");
-        }
-        plane.serving.shutdown().await;
-        plane.tasks.shutdown().await;
-        if let Some((list, cache)) = remembered {
-            cache.write(list).await;
-        }
-        self.queues(|queues| queues.values().for_each(|queue| queue.close()));
     }
 }
 
