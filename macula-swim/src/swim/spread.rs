@@ -178,18 +178,17 @@ impl Swim {
     pub(super) fn ask(&mut self, via: NodeId) {
         let pause = self.config.join_period;
         self.after(Timer::Join(via), pause);
-        if self.peers.contains(&via) {
-            self.asked.insert(via);
+        // Asked twice it would answer twice, and the second answer come unasked for.
+        if self.peers.contains(&via) && self.asked.insert(via) {
             let record = Arc::clone(&self.own);
             self.send(via, Class::Reliable, SwimJoin { record });
         }
     }
 
     pub(super) fn on_join_late(&mut self, via: NodeId) {
+        self.asked.remove(&via);
         if self.joins.contains(&via) {
             self.ask(via);
-        } else {
-            self.asked.remove(&via);
         }
     }
 
