@@ -19,6 +19,9 @@ use macula_wire::{Epoch, ErrorCode, Instant, Machine, NodeId};
 
 use self::member::Audience;
 
+/// Up to how many members everybody tells everybody all that it knows when a link comes up.
+const FULL_MESH: usize = 64;
+
 /// What happened outside of the machine.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -242,6 +245,18 @@ impl NodeMachine {
         }
     }
 
+    /// Tells a peer of this node, and asks it for all members: over every new link in a small realm, and in a large one
+    /// where the peer is no member yet as far as this node knows. Membership asks once the link is up.
+    fn introduce(&mut self, now: Instant, peer: NodeId) {
+        let known = self.swim.member(&peer).map(macula_swim::Member::state);
+        let is_small = self.swim.counts().present() <= FULL_MESH;
+        if is_small || !known.is_some_and(macula_swim::State::is_present) {
+            if let Err(error) = self.swim.join(now, peer) {
+                tracing::debug!(%error, "not joining by this peer");
+            }
+        }
+    }
+
     /// A run has ended. The link may be that of a later run, whose announcements must stay.
     fn on_down(&mut self, now: Instant, node: NodeId, epoch: Epoch) {
         match self.links.get(&node) {
@@ -339,6 +354,7 @@ impl Machine for NodeMachine {
         match input {
             NodeInput::LinkUp { peer, epoch } => {
                 self.links.insert(peer, epoch);
+                self.introduce(now, peer);
                 self.swim
                     .handle_input(now, macula_swim::Input::LinkUp { peer });
                 self.pubsub

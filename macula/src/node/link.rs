@@ -38,15 +38,9 @@ impl LinkRunner {
     }
 
     async fn run_member(&self, attached: Arc<Attached>, mut receiver: LinkReceiver) {
-        let peer = attached.link.peer().node;
         if !self.admit(&attached).await {
             return;
         }
-        self.control.run_later(move |machine, now| {
-            if let Err(error) = machine.swim_mut().join(now, peer) {
-                tracing::debug!(%error, "not joining by this peer");
-            }
-        });
         while self.member_event(&attached, receiver.next().await).await {}
         self.dismiss(&attached).await;
     }

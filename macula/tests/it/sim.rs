@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use macula::MemberEvent;
-use macula::wire::Random;
+use macula::wire::{Instant, Random};
 use macula_swim::State;
 use macula_testkit::{Chance, Conditions, Config, NodeIndex, each_seed, node_id};
 
@@ -54,6 +54,17 @@ fn what_is_wanted_and_served_is_known_everywhere_within_a_second() {
         trial.unsubscribe(node(2), 2);
         trial.unsubscribe(node(0), 1);
         trial.settled_within(seconds(1), "and so is its end");
+    });
+}
+
+#[test]
+fn six_that_join_by_one_at_once_know_each_other_within_ten_seconds() {
+    each_seed(|seed| {
+        for config in [Config::default(), rough()] {
+            let trial = Trial::new(config, seed, 6);
+            let taken = trial.net.now().saturating_since(Instant::ZERO);
+            assert!(taken < seconds(10), "it took {taken:?}");
+        }
     });
 }
 
