@@ -3,16 +3,17 @@
 //! This is the only place that knows who talks to whom. It holds no protocol of its own, so a simulated network runs
 //! whole nodes by it.
 
+mod boundary;
 mod member;
 
+pub use boundary::{NodeInput, NodeOutput};
 pub use member::MemberEvent;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use macula_pubsub::{PubSub, Table};
-use macula_rpc::{ProviderTable, Rpc};
+use macula_pubsub::PubSub;
+use macula_rpc::Rpc;
 use macula_swim::{Class, RecordError, Swim};
 use macula_wire::message::{Body, Tag};
 use macula_wire::{Epoch, ErrorCode, Instant, Machine, NodeId};
@@ -21,81 +22,6 @@ use self::member::Audience;
 
 /// Up to how many members everybody tells everybody all that it knows when a link comes up.
 const FULL_MESH: usize = 64;
-
-/// What happened outside of the machine.
-#[derive(Debug)]
-#[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "most inputs are messages")]
-pub enum NodeInput {
-    /// The link to a member is up.
-    LinkUp {
-        /// Who is at its other end.
-        peer: NodeId,
-        /// The run that HANDSHAKE named.
-        epoch: Epoch,
-    },
-    /// The link to a member is gone.
-    LinkDown(NodeId),
-    /// A member said something; signatures in it were verified.
-    Message {
-        /// The peer of the link.
-        from: NodeId,
-        /// What it said.
-        body: Body,
-    },
-}
-
-/// What is to be done outside of the machine.
-#[derive(Debug)]
-#[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "most outputs are messages")]
-pub enum NodeOutput {
-    /// Send a message by the link to a member; without a link it is lost.
-    Send {
-        /// To whom.
-        to: NodeId,
-        /// How.
-        class: Class,
-        /// What.
-        body: Body,
-    },
-    /// Dial a member that has no link.
-    Connect {
-        /// Whom.
-        node: NodeId,
-        /// Where, best first.
-        addresses: Vec<SocketAddr>,
-    },
-    /// The table of who is owed which topic.
-    Table(Arc<Table>),
-    /// The table of who serves which procedure.
-    Providers(Arc<ProviderTable>),
-    /// Something happened to a member.
-    Member(MemberEvent),
-    /// Close the link to a member.
-    Disconnect {
-        /// Which.
-        node: NodeId,
-        /// What the member is told.
-        code: ErrorCode,
-        /// The cause, for people.
-        detail: &'static str,
-    },
-    /// A member is gone, and with it what it published.
-    Lost(NodeId),
-    /// A peer broke a rule.
-    Misbehaved {
-        /// Who.
-        peer: NodeId,
-        /// What it did, for the log.
-        offence: String,
-    },
-    /// A later run of this very node is known, so the others ignore this one.
-    Superseded {
-        /// The later run.
-        epoch: Epoch,
-    },
-}
 
 /// The machines of one node, and the rules by which the outputs of each become inputs of the others.
 #[derive(Debug)]
@@ -250,10 +176,11 @@ impl NodeMachine {
     fn introduce(&mut self, now: Instant, peer: NodeId) {
         let known = self.swim.member(&peer).map(macula_swim::Member::state);
         let is_small = self.swim.counts().present() <= FULL_MESH;
-        if is_small || !known.is_some_and(macula_swim::State::is_present) {
-            if let Err(error) = self.swim.join(now, peer) {
-                tracing::debug!(%error, "not joining by this peer");
-            }
+        let is_new = !known.is_some_and(macula_swim::State::is_present);
+        if (is_small || is_new)
+            && let Err(error) = self.swim.join(now, peer)
+        {
+            tracing::debug!(%error, "not joining by this peer");
         }
     }
 
