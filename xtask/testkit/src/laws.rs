@@ -200,7 +200,15 @@ fn all_laws<S: Subject>(subject: &S, seed: u64, steps: &[Timed<S::Step>]) -> Res
 }
 
 fn same(law: &str, expected: &Played, found: &Played) -> Result<(), String> {
-    let (expected, found) = (&expected.lines, &found.lines);
+    same_lines(law, &expected.lines, &found.lines)?;
+    let lines = |played: &Played| -> Vec<String> {
+        let text = |at: &Instant| format!("a time-out at {at}");
+        played.timeouts.iter().map(text).collect()
+    };
+    same_lines(law, &lines(expected), &lines(found))
+}
+
+fn same_lines(law: &str, expected: &[String], found: &[String]) -> Result<(), String> {
     let differ = expected
         .iter()
         .zip(found)

@@ -1,7 +1,9 @@
 //! A simulated network, the laws of machines and generators, for the tests of every core.
 //!
 //! [`Net`] runs any [`Machine`](macula_wire::Machine) on virtual time in one thread: a [`Host`] says what the machine's
-//! outputs mean to the network and what the network's events mean to the machine. [`laws`] checks the six laws of
+//! outputs mean to the network and what the network's events mean to the machine. It carries 10,000 nodes, with
+//! [`Conditions`] from a LAN to the whole [world](Geography::world), with faults, and with an account of what each node
+//! [sends](Net::sent). [`laws`] checks the six laws of
 //! machines on random steps. [`seeds`] and [`each_seed`] say which simulation seeds a test runs, and how to replay one.
 
 pub mod laws;

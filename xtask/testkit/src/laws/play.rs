@@ -129,8 +129,10 @@ impl<'a, S: Subject> Player<'a, S> {
         match &mut self.back {
             // The machine has seen `now` only if something happened then, so it is shown first.
             Some(random) => {
+                let mut earlier = || self.now - Duration::from_millis(random.below(5_000));
                 self.machine.handle_timeout(self.now);
-                self.now - Duration::from_millis(random.below(5_000))
+                self.machine.handle_timeout(earlier());
+                earlier()
             }
             None => self.now,
         }
@@ -146,21 +148,24 @@ impl<'a, S: Subject> Player<'a, S> {
 
     /// Takes what waits, and checks laws 1 and 4.
     fn drain_now(&mut self) -> Result<(), String> {
-        let asked = self.machine.poll_timeout();
         let mut count = 0_usize;
-        while let Some(output) = self.machine.poll_output() {
+        loop {
+            let asked = self.machine.poll_timeout();
+            let Some(output) = self.machine.poll_output() else {
+                break;
+            };
+            if asked.is_none_or(|at| at > self.now) {
+                return Err(format!(
+                    "law 1: output waits at {} and the time-out asked for is {asked:?}",
+                    self.now
+                ));
+            }
             count = count.saturating_add(1);
             let max = self.subject.max_outputs();
             if count > max && self.schedule.is_none() {
                 return Err(format!("law 4: one event caused more than {max} outputs"));
             }
             self.played.lines.push(format!("{output:?}"));
-        }
-        if count > 0 && asked.is_none_or(|at| at > self.now) {
-            return Err(format!(
-                "law 1: output waits at {} and the time-out asked for is {asked:?}",
-                self.now
-            ));
         }
         match self.machine.poll_timeout() {
             Some(at) if at <= self.now => Err(format!(

@@ -159,6 +159,8 @@ pub(super) struct Rules {
     retransmission: u64,
     reorder_delay: u64,
     loss: Chance,
+    /// The share of packets that is lost in the long run.
+    mean_loss: Chance,
     bursts: Option<Bursts>,
     duplication: Chance,
     reorder: Chance,
@@ -182,6 +184,7 @@ impl Rules {
             retransmission: Self::retransmission_of(min_delay, jitter),
             reorder_delay: nanos(conditions.reorder_delay),
             loss: conditions.loss,
+            mean_loss: mean_loss(conditions),
             bursts: conditions.bursts,
             duplication: conditions.duplication,
             reorder: conditions.reorder,
@@ -240,9 +243,32 @@ impl Rules {
         }
     }
 
+    /// Whether a retransmission is lost. It comes a round trip later, when a burst may be over, so it is as likely as
+    /// any packet's loss in the long run, and says nothing of the state.
+    pub(super) fn loses_again(&self, random: &mut Random) -> bool {
+        self.mean_loss.strikes(random)
+    }
+
     pub(super) const fn retransmission(&self) -> Duration {
         Duration::from_nanos(self.retransmission)
     }
+}
+
+/// The share of packets that is lost in the long run.
+fn mean_loss(conditions: &Conditions) -> Chance {
+    let Some(bursts) = &conditions.bursts else {
+        return conditions.loss;
+    };
+    let [begin, end] = [bursts.begin, bursts.end].map(|chance| u64::from(chance.0));
+    let bad = begin.saturating_mul(bursts.loss.0.into());
+    let good = end.saturating_mul(conditions.loss.0.into());
+    let mean = bad
+        .saturating_add(good)
+        .checked_div(begin.saturating_add(end));
+    // Without any change of state, the good one lasts.
+    mean.map_or(conditions.loss, |mean| {
+        Chance::per_million(u32::try_from(mean).unwrap_or(u32::MAX))
+    })
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -286,6 +312,19 @@ mod tests {
         let count = lost.iter().filter(|lost| **lost).count() as f64;
         let begins = lost.windows(2).filter(|two| !two[0] && two[1]).count() as f64;
         (count / 4_000.0, count / begins)
+    }
+
+    #[test]
+    fn bursts_and_single_losses_add_up_to_the_mean() {
+        let bursty = Conditions::default().with_bursts(Chance::percent(5), 8);
+        let mean = mean_loss(&bursty).0;
+        assert!((49_900..=50_100).contains(&mean), "{mean}");
+        let both = mean_loss(&bursty.with_loss(Chance::percent(10))).0;
+        assert!((144_900..=145_100).contains(&both), "{both}");
+        assert_eq!(mean_loss(&Conditions::default()), Chance::NEVER);
+        let mut constant = Conditions::lossy(Chance::percent(3));
+        constant.bursts = Some(Bursts::new(Chance::NEVER, Chance::NEVER, Chance::ALWAYS));
+        assert_eq!(mean_loss(&constant), Chance::percent(3));
     }
 
     #[test]

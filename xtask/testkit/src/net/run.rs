@@ -33,15 +33,15 @@ impl<H: Host> Net<H> {
     }
 
     fn carry_out(&mut self, event: Event) {
+        let place = event.place().and_then(|node| self.fabric.place_mut(node));
+        if let Some(place) = place.filter(|place| place.paused) {
+            place.held.push(event);
+            return;
+        }
         self.fabric.events = self.fabric.events.saturating_add(1);
         let max = self.fabric.config.max_steps;
         if self.fabric.events > max {
             self.fabric.fail(FailureCause::Steps { max });
-            return;
-        }
-        let place = event.place().and_then(|node| self.fabric.place_mut(node));
-        if let Some(place) = place.filter(|place| place.paused) {
-            place.held.push(event);
             return;
         }
         self.fabric.note(&event);

@@ -32,9 +32,9 @@ impl Fabric {
         from: NodeIndex,
         to: Option<NodeIndex>,
         class: Class,
-        body: Body,
+        mut body: Body,
     ) {
-        let Some((body, hash, length)) = self.encode(from, body) else {
+        let Some((hash, length)) = self.encode(from, &mut body) else {
             return;
         };
         let linked = to.and_then(|to| {
@@ -67,8 +67,8 @@ impl Fabric {
         }
     }
 
-    /// The message as it is going to arrive, the hash of its frame and its length.
-    fn encode(&mut self, node: NodeIndex, body: Body) -> Option<(Body, u64, usize)> {
+    /// Turns a message into what is going to arrive; answers with the hash of its frame, and its length.
+    fn encode(&mut self, node: NodeIndex, body: &mut Body) -> Option<(u64, usize)> {
         self.scratch.clear();
         if let Err(error) = body.encode(&mut self.scratch) {
             self.fail(FailureCause::Encode { node, error });
@@ -78,17 +78,19 @@ impl Fabric {
         digest.bytes(&self.scratch);
         let length = self.scratch.len();
         if self.config.coding == Coding::Typed {
-            return Some((body, digest.value(), length));
+            return Some((digest.value(), length));
         }
         let bytes = Bytes::copy_from_slice(&self.scratch);
         let decoded = Frame::from_datagram(bytes, limit::FORMAT_MAX_FRAME_LEN)
             .and_then(|frame| Message::decode(&frame));
-        let message = Message::from(body);
         match decoded {
-            Ok(again) if again == message => Some((again.body, digest.value(), length)),
+            Ok(again) if again.body == *body && again.extensions.is_empty() => {
+                *body = again.body;
+                Some((digest.value(), length))
+            }
             other => {
                 let error = other.err();
-                let message = format!("{message:?}");
+                let message = format!("{body:?}");
                 self.fail(FailureCause::Decode {
                     node,
                     error,
@@ -184,11 +186,11 @@ impl Fabric {
         };
         let way = current.way(from);
         let mut again = 0_usize;
-        while again < MAX_RETRANSMISSIONS
-            && rules.loses(&mut way.bursting, &mut self.random) != Loss::None
-        {
+        let mut lost = rules.loses(&mut way.bursting, &mut self.random) != Loss::None;
+        while lost && again < MAX_RETRANSMISSIONS {
             again = again.saturating_add(1);
             at = at + rules.retransmission();
+            lost = rules.loses_again(&mut self.random);
         }
         at = at.max(way.busy_until);
         way.busy_until = at;

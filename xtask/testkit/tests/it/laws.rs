@@ -14,14 +14,22 @@ enum Fault {
     StaysDue,
     /// Law 1: waiting output is not announced.
     Silent,
+    /// Law 1: the last waiting output is not announced.
+    HalfSilent,
     /// Law 2: counts time-outs.
     CountsTimeouts,
+    /// Law 2: a time-out before its time puts off what is due.
+    PutsOff,
     /// Law 3: believes time that goes back.
     TimeTraveller,
+    /// Law 3: believes a time-out whose time goes back.
+    TimeoutTraveller,
     /// Law 4: rings more each time.
     Growing,
     /// Law 5: forgets what was not drained.
     Forgetful,
+    /// Law 5: puts the newest first.
+    Impatient,
     /// Law 6: has randomness of its own.
     Moody,
 }
@@ -75,12 +83,23 @@ impl Machine for Bell {
         }
         let after = Duration::from_millis(millis + self.random.below(100));
         self.due.push(self.now + after + Duration::from_millis(1));
-        self.out.push_back(format!("set to {after:?}"));
+        let said = format!("set to {after:?}");
+        if self.fault == Fault::Impatient {
+            self.out.push_front(said);
+        } else {
+            self.out.push_back(said);
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
         if self.fault == Fault::CountsTimeouts {
             self.timeouts += 1;
+        } else if self.fault == Fault::TimeoutTraveller {
+            self.now = now;
+        } else if self.fault == Fault::PutsOff {
+            for due in self.due.iter_mut().filter(|due| **due > now) {
+                *due = *due + Duration::from_nanos(1);
+            }
         }
         self.advance(now);
     }
@@ -90,7 +109,8 @@ impl Machine for Bell {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        if self.out.is_empty() || self.fault == Fault::Silent {
+        let half_silent = self.fault == Fault::HalfSilent && self.out.len() == 1 && self.rung > 1;
+        if self.out.is_empty() || self.fault == Fault::Silent || half_silent {
             self.due.iter().min().copied()
         } else {
             Some(self.now)
@@ -155,9 +175,13 @@ fn a_sound_machine_keeps_every_law() {
 fn each_broken_law_is_found() {
     finds(Fault::StaysDue, "law 1");
     finds(Fault::Silent, "law 1");
+    finds(Fault::HalfSilent, "law 1");
     finds(Fault::CountsTimeouts, "law 2");
+    finds(Fault::PutsOff, "law 2");
     finds(Fault::TimeTraveller, "law 3");
+    finds(Fault::TimeoutTraveller, "law 3");
     finds(Fault::Growing, "law 4");
     finds(Fault::Forgetful, "law 5");
+    finds(Fault::Impatient, "law 5");
     finds(Fault::Moody, "law 6");
 }

@@ -1,7 +1,13 @@
 //! Tests of the simulated network and of the laws against machines with known faults.
-#![expect(clippy::arithmetic_side_effects, reason = "a test may panic")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "a test may panic"
+)]
 
 mod account;
+mod fault;
 mod flood;
 mod laws;
 mod net;
+mod trace;
