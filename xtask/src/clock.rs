@@ -1,6 +1,6 @@
 //! How long things took.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A running stop watch.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,17 @@ impl Watch {
     pub(crate) fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
+}
+
+/// The time since 1970 by the wall clock, which all processes of a machine share.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a task runner compares its time with that of other processes"
+)]
+pub(crate) fn wall() -> Duration {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 /// A duration for people: `0.4 s`, `12.0 s`, `3 min 05 s`.

@@ -76,7 +76,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "test-mesh",
-        arguments: "[--list] [--json] [--times N] [SCENARIO..]",
+        arguments: "[--list] [--json] [--netns] [--times N] [--minutes N] [SCENARIO..]",
         about: "scenarios with real node processes",
         run: mesh::run,
     },

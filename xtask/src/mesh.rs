@@ -3,13 +3,27 @@
 mod binary;
 mod child;
 mod counts;
+mod crowd;
+mod disorder;
+mod fleet;
+mod guard;
 mod history;
+mod journal;
 mod kill_one;
+mod kill_third;
 mod line;
+mod lossy;
+mod net;
 mod node;
+mod one_way;
+mod overlapping;
+mod pauses;
 mod quickstart;
 mod restart;
+mod rolling;
+mod seeds_gone;
 mod slow_reader;
+mod spread;
 mod subscriber;
 mod until;
 mod world;
@@ -25,11 +39,11 @@ use crate::clock::{Watch, human};
 use crate::failure::Failure;
 use crate::options::{Accepts, Names, Options};
 use counts::Counts;
-use world::World;
+use world::{Settings, World};
 
 const ACCEPTS: Accepts = Accepts {
-    flags: &["--list", "--json"],
-    numbers: &["--times"],
+    flags: &["--list", "--json", "--netns"],
+    numbers: &["--times", "--minutes"],
     names: Names::Many,
 };
 
@@ -38,34 +52,105 @@ const ACCEPTS: Accepts = Accepts {
 struct Scenario {
     name: &'static str,
     about: &'static str,
+    network: Network,
     run: fn(&World) -> Result<Counts, Failure>,
+}
+
+/// What a scenario asks of the network.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Network {
+    /// Loopback, with nothing in between.
+    Plain,
+    /// Something that can lose packets.
+    Lossy,
+    /// Something that can also delay, double and reorder them.
+    Unruly,
 }
 
 const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "quickstart",
         about: "three nodes pass real readings, answer calls and leave",
+        network: Network::Plain,
         run: quickstart::run,
     },
     Scenario {
         name: "kill-one",
         about: "a node is killed; the others notice, tell, and go on",
+        network: Network::Plain,
         run: kill_one::run,
     },
     Scenario {
         name: "restart",
         about: "a node is killed and started again, at once and after its death was seen",
+        network: Network::Plain,
         run: restart::run,
     },
     Scenario {
         name: "wrong-realm",
         about: "nodes and clients of other realms are refused, those of the right one are not",
+        network: Network::Plain,
         run: wrong_realm::run,
     },
     Scenario {
         name: "slow-reader",
         about: "subscribers that do not keep up are told what they miss and disturb nobody",
+        network: Network::Plain,
         run: slow_reader::run,
+    },
+    Scenario {
+        name: "mesh-32",
+        about: "thirty-two nodes; ten are killed in turn, and every other notices in time",
+        network: Network::Lossy,
+        run: crowd::run,
+    },
+    Scenario {
+        name: "kill-third",
+        about: "five of sixteen are killed at once; the others agree and go on",
+        network: Network::Lossy,
+        run: kill_third::run,
+    },
+    Scenario {
+        name: "pause",
+        about: "a node stands still for 3 s, which is no death, and for 30 s, which is noticed",
+        network: Network::Lossy,
+        run: pauses::run,
+    },
+    Scenario {
+        name: "one-way",
+        about: "nobody hears one node, and nobody else is doubted",
+        network: Network::Lossy,
+        run: one_way::run,
+    },
+    Scenario {
+        name: "overlapping-partition",
+        about: "pairs cannot reach each other, but all others reach both",
+        network: Network::Lossy,
+        run: overlapping::run,
+    },
+    Scenario {
+        name: "rolling-restart",
+        about: "sixteen nodes restart in turn while two others exchange events",
+        network: Network::Lossy,
+        run: rolling::run,
+    },
+    Scenario {
+        name: "seeds-gone",
+        about: "the seed leaves for ever; new and old nodes still find the others",
+        network: Network::Lossy,
+        run: seeds_gone::run,
+    },
+    Scenario {
+        name: "loss",
+        about: "every tenth packet is lost and a node hardly runs; nobody dies",
+        network: Network::Lossy,
+        run: lossy::run,
+    },
+    Scenario {
+        name: "disorder",
+        about: "packets are late, doubled and reordered; events are not",
+        network: Network::Unruly,
+        run: disorder::run,
     },
 ];
 
@@ -89,11 +174,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let options = Options::read(ACCEPTS, arguments)?;
     if options.has("--list") {
         for scenario in SCENARIOS {
-            println!("{:12} {}", scenario.name, scenario.about);
+            println!("{:22} {}", scenario.name, scenario.about);
         }
         return Ok(());
     }
-    let chosen = choose(options.names())?;
+    let settings = Settings {
+        net: if options.has("--netns") {
+            net::Kind::Spaces
+        } else {
+            net::Kind::Proxy
+        },
+        minutes: options.number("--minutes"),
+    };
+    let chosen = choose(options.names(), settings.net)?;
     let times = options.number("--times").unwrap_or(1);
     if times == 0 {
         return Err(Failure::usage("--times takes a number from 1 on"));
@@ -110,7 +203,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
             } else {
                 eprintln!("== {}: {}", scenario.name, scenario.about);
             }
-            play(scenario, &binary, row, options.has("--json"));
+            play(scenario, &binary, settings, row, options.has("--json"));
         }
     }
     if !options.has("--json") {
@@ -127,22 +220,30 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     Err(Failure::failed(format!("failed: {}", failed.join(", "))))
 }
 
-fn choose(names: &[String]) -> Result<Vec<Scenario>, Failure> {
+/// The scenarios of these names, or all; those that have no use for namespaces are left out there.
+fn choose(names: &[String], net: net::Kind) -> Result<Vec<Scenario>, Failure> {
     let unknown = |name: &&String| !SCENARIOS.iter().any(|known| known.name == name.as_str());
     if let Some(name) = names.iter().find(unknown) {
         return Err(Failure::usage(format!(
             "no scenario `{name}`; --list shows all"
         )));
     }
-    let wanted =
-        |known: &&Scenario| names.is_empty() || names.iter().any(|name| name == known.name);
+    let fits = |known: &&Scenario| net == net::Kind::Proxy || known.network == Network::Lossy;
+    let unfit = |known: &&Scenario| names.iter().any(|name| name == known.name) && !fits(known);
+    if let Some(scenario) = SCENARIOS.iter().find(unfit) {
+        let name = scenario.name;
+        return Err(Failure::usage(format!("{name} does not run with --netns")));
+    }
+    let wanted = |known: &&Scenario| {
+        fits(known) && (names.is_empty() || names.iter().any(|name| name == known.name))
+    };
     Ok(SCENARIOS.iter().filter(wanted).copied().collect())
 }
 
 /// Plays one scenario once, and tells how it went.
-fn play(scenario: &Scenario, binary: &Path, row: &mut Row, as_json: bool) {
+fn play(scenario: &Scenario, binary: &Path, settings: Settings, row: &mut Row, as_json: bool) {
     let watch = Watch::start();
-    let result = in_a_world(scenario, binary);
+    let result = in_a_world(scenario, binary, settings);
     let took = watch.elapsed();
     row.slowest = row.slowest.max(took);
     match &result {
@@ -177,8 +278,8 @@ fn play(scenario: &Scenario, binary: &Path, row: &mut Row, as_json: bool) {
 }
 
 /// A scenario that panics has failed; whatever happens, its processes end here.
-fn in_a_world(scenario: &Scenario, binary: &Path) -> Result<Counts, Failure> {
-    let world = World::new(scenario.name, binary)?;
+fn in_a_world(scenario: &Scenario, binary: &Path, settings: Settings) -> Result<Counts, Failure> {
+    let world = World::new(scenario.name, binary, settings)?;
     let result = catch_unwind(AssertUnwindSafe(|| (scenario.run)(&world)))
         .unwrap_or_else(|_panic| Err(Failure::failed("the scenario panicked")));
     if result.is_err() {
@@ -213,12 +314,12 @@ impl Row {
 /// One line a scenario: result, seconds of the slowest run, what was counted.
 fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:12}  {:16}  {:>7}  counted\n",
+        "{:22}  {:16}  {:>7}  counted\n",
         "scenario", "result", "seconds"
     );
     for row in rows {
         text.push_str(&format!(
-            "{:12}  {:16}  {:>7.1}  {}\n",
+            "{:22}  {:16}  {:>7.1}  {}\n",
             row.name,
             row.result(),
             row.slowest.as_secs_f64(),
@@ -238,11 +339,20 @@ mod tests {
 
     #[test]
     fn scenarios_are_chosen_by_name_in_the_order_of_the_table() {
-        let all = choose(&[]).unwrap();
+        let all = choose(&[], net::Kind::Proxy).unwrap();
         assert_eq!(all.len(), SCENARIOS.len());
-        let two = choose(&names(&["restart", "quickstart"])).unwrap();
+        let two = choose(&names(&["restart", "quickstart"]), net::Kind::Proxy).unwrap();
         let found: Vec<&str> = two.iter().map(|scenario| scenario.name).collect();
         assert_eq!(found, ["quickstart", "restart"]);
+    }
+
+    #[test]
+    fn namespaces_are_for_scenarios_that_lose_packets() {
+        let all = choose(&[], net::Kind::Spaces).unwrap();
+        assert!(all.iter().all(|known| known.network == Network::Lossy));
+        let refused = choose(&names(&["disorder"]), net::Kind::Spaces);
+        assert!(matches!(refused, Err(Failure::Usage(_))));
+        assert!(choose(&names(&["loss"]), net::Kind::Spaces).is_ok());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::guard::Guard;
 use super::until::{Deadline, pause};
 use crate::failure::Failure;
 
@@ -37,13 +38,39 @@ pub(super) enum Signal {
     Continue,
 }
 
+impl Signal {
+    /// Sends it to a process that has not been waited for.
+    ///
+    /// # Errors
+    ///
+    /// When the process is gone.
+    pub(super) fn send(self, process: u32) -> Result<(), Failure> {
+        let name = match self {
+            Self::Terminate => "TERM",
+            Self::Stop => "STOP",
+            Self::Continue => "CONT",
+        };
+        let sent = Command::new("sh")
+            .args(["-c", "kill -s \"$0\" \"$1\"", name])
+            .arg(process.to_string())
+            .stdin(Stdio::null())
+            .status();
+        match sent {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(Failure::failed(format!("kill {name}: {status}"))),
+            Err(error) => Err(Failure::failed(format!("sh: {error}"))),
+        }
+    }
+}
+
 /// A running process. Dropping it kills it and waits for its end.
 ///
-/// It shares our process group, so Ctrl-C on a terminal ends it too.
+/// It shares our process group, so Ctrl-C on a terminal ends it too; the guard ends it if we are killed.
 #[derive(Debug)]
 pub(super) struct Child {
     process: std::process::Child,
     output: Arc<Output>,
+    guard: Option<Arc<Guard>>,
 }
 
 /// What a process wrote.
@@ -100,7 +127,24 @@ impl Child {
             let output = Arc::clone(&output);
             std::thread::spawn(move || output.read_stderr(stderr));
         }
-        Ok(Self { process, output })
+        Ok(Self {
+            process,
+            output,
+            guard: None,
+        })
+    }
+
+    /// Lets `guard` end it if we cannot.
+    pub(super) fn guarded(mut self, guard: &Arc<Guard>) -> Self {
+        guard.started(self.process.id());
+        self.guard = Some(Arc::clone(guard));
+        self
+    }
+
+    fn unguarded(&self) {
+        if let Some(guard) = &self.guard {
+            guard.ended(self.process.id());
+        }
     }
 
     /// What it is called in reports.
@@ -217,11 +261,6 @@ impl Child {
     ///
     /// When the process is gone.
     pub(super) fn signal(&mut self, signal: Signal) -> Result<(), Failure> {
-        let name = match signal {
-            Signal::Terminate => "TERM",
-            Signal::Stop => "STOP",
-            Signal::Continue => "CONT",
-        };
         // Asked first, so that the number cannot be that of somebody else by now.
         if let Some(status) = self.ended()? {
             return Err(Failure::failed(format!(
@@ -230,16 +269,26 @@ impl Child {
                 self.output.last_words()
             )));
         }
-        let sent = Command::new("sh")
-            .args(["-c", "kill -s \"$0\" \"$1\"", name])
-            .arg(self.process.id().to_string())
+        signal.send(self.process.id())
+    }
+
+    /// Its number in the system, which is nobody else's while this handle has not seen its end.
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Whether it was stopped by a signal, as `ps` tells.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub(super) fn stands_still(&self) -> Result<bool, Failure> {
+        let asked = Command::new("ps")
+            .args(["-o", "state=", "-p", &self.process.id().to_string()])
             .stdin(Stdio::null())
-            .status();
-        match sent {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(Failure::failed(format!("kill {name}: {status}"))),
-            Err(error) => Err(Failure::failed(format!("sh: {error}"))),
-        }
+            .output()
+            .map_err(|error| Failure::failed(format!("ps: {error}")))?;
+        Ok(asked.stdout.trim_ascii().starts_with(b"T"))
     }
 
     /// Kills it, as a power cut would, and waits for its end.
@@ -260,6 +309,7 @@ impl Child {
             .kill()
             .and_then(|()| self.process.wait())
             .map_err(|error| Failure::failed(format!("{}: {error}", self.name())))?;
+        self.unguarded();
         self.output.lock().exit = Some(killed);
         Ok(())
     }
@@ -267,13 +317,13 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if self.process.try_wait().is_ok_and(|ended| ended.is_some()) {
-            return;
+        if !self.process.try_wait().is_ok_and(|ended| ended.is_some()) {
+            drop(self.process.kill());
+            if let Ok(status) = self.process.wait() {
+                self.output.lock().exit.get_or_insert(status);
+            }
         }
-        drop(self.process.kill());
-        if let Ok(status) = self.process.wait() {
-            self.output.lock().exit.get_or_insert(status);
-        }
+        self.unguarded();
     }
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-/// Numbers by name, in the order in which they were added.
+use super::spread::Spread;
+
+/// Numbers by name, in the order in which they were added. A name such as `detect_s.p95` is a part of a whole.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Counts(Vec<(&'static str, f64)>);
 
@@ -24,6 +26,21 @@ impl Counts {
         self
     }
 
+    /// Adds how times are distributed, in seconds: `names` are those of mean, median, 95th and 99th percentile, maximum.
+    pub(super) fn with_spread(mut self, names: [&'static str; 5], spread: &Spread) -> Self {
+        let values = [
+            spread.mean(),
+            spread.part(50),
+            spread.part(95),
+            spread.part(99),
+            spread.part(100),
+        ];
+        for (name, value) in names.into_iter().zip(values) {
+            self = self.with_time(name, value);
+        }
+        self
+    }
+
     /// Takes over what is greater in `other`, and what is missing here.
     pub(super) fn keep_greatest(&mut self, other: &Self) {
         for (name, number) in &other.0 {
@@ -38,7 +55,18 @@ impl Counts {
     pub(super) fn object(&self) -> Value {
         let mut fields = Map::new();
         for (name, number) in &self.0 {
-            fields.insert((*name).to_owned(), Value::from(*number));
+            let number = Value::from(*number);
+            match name.split_once('.') {
+                None => drop(fields.insert((*name).to_owned(), number)),
+                Some((whole, part)) => {
+                    let whole = fields
+                        .entry(whole)
+                        .or_insert_with(|| Value::Object(Map::new()));
+                    if let Some(whole) = whole.as_object_mut() {
+                        whole.insert(part.to_owned(), number);
+                    }
+                }
+            }
         }
         Value::Object(fields)
     }
@@ -78,6 +106,17 @@ mod tests {
         assert_eq!(
             counts.object(),
             serde_json::json!({"events": 600.0, "detection_s": 5.0, "calls": 2.0})
+        );
+    }
+
+    #[test]
+    fn parts_stand_together_in_json() {
+        let times = [1, 2, 3].map(Duration::from_secs);
+        let names = ["d.mean", "d.p50", "d.p95", "d.p99", "d.max"];
+        let counts = Counts::default().with_spread(names, &Spread::of(times));
+        assert_eq!(
+            counts.object(),
+            serde_json::json!({"d": {"mean": 2.0, "p50": 2.0, "p95": 3.0, "p99": 3.0, "max": 3.0}})
         );
     }
 }

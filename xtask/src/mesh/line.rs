@@ -44,6 +44,8 @@ pub(super) struct Member {
     pub(super) state: String,
     pub(super) epoch: u64,
     pub(super) linked: bool,
+    /// How long in this state.
+    pub(super) since_ms: u64,
 }
 
 /// The line that a node prints when it serves.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::child::{Child, Input, Signal};
 use super::line::{self, Member, Ready};
+use super::net::Place;
 use super::until::{Seen, until};
 use super::world::{World, ensure};
 use crate::failure::Failure;
@@ -16,6 +17,8 @@ const READY_LIMIT: Duration = Duration::from_secs(15);
 const JOIN_LIMIT: Duration = Duration::from_secs(15);
 /// How long a node may take to leave.
 const LEAVE_LIMIT: Duration = Duration::from_secs(15);
+/// How long a signal may take to stop it.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// A running `macula node run`.
 #[derive(Debug)]
@@ -45,11 +48,29 @@ impl Node {
         listen: &str,
         join: &[&str],
     ) -> Result<Self, Failure> {
-        let mut arguments = vec!["node", "run", "--dir", folder, "--listen", listen];
+        Self::start_at(world, name, folder, &Place::at(listen), join)
+    }
+
+    /// Starts a node at a place in a network.
+    ///
+    /// # Errors
+    ///
+    /// When it does not serve.
+    pub(super) fn start_at(
+        world: &World,
+        name: &str,
+        folder: &str,
+        place: &Place,
+        join: &[&str],
+    ) -> Result<Self, Failure> {
+        let mut arguments = vec!["node", "run", "--dir", folder, "--listen", &place.listen];
+        if let Some(address) = &place.advertise {
+            arguments.extend(["--advertise", address]);
+        }
         for address in join {
             arguments.extend(["--join", address]);
         }
-        let mut child = world.start(name, &arguments, Input::None)?;
+        let mut child = world.start_by(&place.prefix, name, &arguments, Input::None)?;
         let Some(first) = child.line(READY_LIMIT)? else {
             let status = child.wait(READY_LIMIT)?;
             let why = child.output().last_words();
@@ -163,6 +184,35 @@ impl Node {
     /// When it has ended before.
     pub(super) fn kill(&mut self) -> Result<(), Failure> {
         self.child.kill()
+    }
+
+    /// Lets it stand still.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended, or goes on nevertheless.
+    pub(super) fn stop(&mut self) -> Result<(), Failure> {
+        self.child.signal(Signal::Stop)?;
+        let what = format!("{} stands still", self.name);
+        until(STOP_LIMIT, &what, || {
+            let still = self.child.stands_still()?;
+            Ok(Seen::when(still, || "it runs".to_owned()))
+        })?;
+        Ok(())
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub(super) fn resume(&mut self) -> Result<(), Failure> {
+        self.child.signal(Signal::Continue)
+    }
+
+    /// Its process.
+    pub(super) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Fails if it ended, or if something in it panicked.

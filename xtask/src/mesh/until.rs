@@ -80,6 +80,14 @@ impl Seen<()> {
     }
 }
 
+/// Lets a fault last for `time`. What happens meanwhile is seen by others; nothing may be concluded from the time alone.
+pub(super) fn lasting(time: Duration) {
+    let deadline = Deadline::within(time);
+    while let Some(left) = deadline.left() {
+        std::thread::park_timeout(left);
+    }
+}
+
 /// Lets others run before a condition is looked at again.
 pub(super) fn pause() {
     std::thread::park_timeout(PAUSE);

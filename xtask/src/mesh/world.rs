@@ -9,6 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::child::{Child, Input, Output};
+use super::guard::Guard;
+use super::net;
 use crate::clock::Watch;
 use crate::failure::Failure;
 use crate::process::{read, root};
@@ -21,10 +23,27 @@ const MAX_FOLDER_LEN: usize = 60;
 /// The surroundings of one run of a scenario. Its directory goes with it, unless something failed.
 #[derive(Debug)]
 pub(super) struct World {
-    binary: PathBuf,
+    program: Program,
     folder: Mutex<Option<TempDir>>,
-    path: PathBuf,
     started: Mutex<Vec<Arc<Output>>>,
+    guard: Arc<Guard>,
+    settings: Settings,
+}
+
+/// What can be chosen for a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Settings {
+    /// What carries packets in scenarios with faults of the network.
+    pub(super) net: net::Kind,
+    /// How long scenarios last that show that nothing happens; one minute unless set.
+    pub(super) minutes: Option<u64>,
+}
+
+/// The command, as it is started in a directory.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    binary: PathBuf,
+    path: PathBuf,
     /// What stands before all arguments.
     flags: &'static [&'static str],
 }
@@ -48,7 +67,7 @@ impl World {
     /// # Errors
     ///
     /// When no directory can be made.
-    pub(super) fn new(name: &str, binary: &Path) -> Result<Self, Failure> {
+    pub(super) fn new(name: &str, binary: &Path, settings: Settings) -> Result<Self, Failure> {
         let usual = std::env::temp_dir();
         let base = if usual.as_os_str().len() > MAX_FOLDER_LEN {
             PathBuf::from("/tmp")
@@ -60,17 +79,36 @@ impl World {
             .tempdir_in(&base)
             .map_err(|error| Failure::failed(format!("{name}: {}: {error}", base.display())))?;
         Ok(Self {
-            binary: binary.to_owned(),
-            path: folder.path().to_owned(),
+            program: Program {
+                binary: binary.to_owned(),
+                path: folder.path().to_owned(),
+                flags: &["--json"],
+            },
             folder: Mutex::new(Some(folder)),
             started: Mutex::default(),
-            flags: &["--json"],
+            guard: Arc::new(Guard::start()?),
+            settings,
         })
+    }
+
+    /// What was chosen for this run.
+    pub(super) const fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// Who cleans up if we cannot.
+    pub(super) const fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
+    /// The command.
+    pub(super) const fn program(&self) -> &Program {
+        &self.program
     }
 
     /// The path of something in the directory.
     pub(super) fn path(&self, name: &str) -> String {
-        self.path.join(name).display().to_string()
+        self.program.path.join(name).display().to_string()
     }
 
     /// Starts the command and goes on.
@@ -84,7 +122,23 @@ impl World {
         arguments: &[&str],
         input: Input<'_>,
     ) -> Result<Child, Failure> {
-        let child = Child::start(name, &mut self.command(arguments), input)?;
+        self.start_by(&[], name, arguments, input)
+    }
+
+    /// Starts the command by another one that stands before it, and that it takes the place of.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub(super) fn start_by(
+        &self,
+        prefix: &[String],
+        name: &str,
+        arguments: &[&str],
+        input: Input<'_>,
+    ) -> Result<Child, Failure> {
+        let mut command = self.program.command(prefix, arguments);
+        let child = Child::start(name, &mut command, input)?.guarded(&self.guard);
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         started.push(child.output());
         Ok(child)
@@ -94,36 +148,9 @@ impl World {
     ///
     /// # Errors
     ///
-    /// When it cannot be started, does not end within 30 seconds, or writes something that is no JSON.
+    /// See [`Program::ask`].
     pub(super) fn ask(&self, arguments: &[&str]) -> Result<Answer, Failure> {
-        let line = arguments.join(" ");
-        let watch = Watch::start();
-        let mut child = Child::start(&line, &mut self.command(arguments), Input::None)?;
-        let status = child.wait(ANSWER_LIMIT)?;
-        let took = watch.elapsed();
-        let mut lines = Vec::new();
-        while let Some(value) = child.line(ANSWER_LIMIT)? {
-            lines.push(value);
-        }
-        Ok(Answer {
-            line,
-            code: status.code(),
-            lines,
-            took,
-            last_words: child.output().last_words(),
-        })
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.binary);
-        command
-            .args(self.flags)
-            .args(arguments)
-            .current_dir(&self.path)
-            .env_remove("MACULA_NODE")
-            .env_remove("MACULA_LOG")
-            .env("RUST_BACKTRACE", "1");
-        command
+        self.program.ask(arguments)
     }
 
     /// Makes the root of a realm. Returns its directory.
@@ -156,7 +183,7 @@ impl World {
     ///
     /// When it cannot be written.
     pub(super) fn file(&self, name: &str, lines: &[String]) -> Result<PathBuf, Failure> {
-        let path = self.path.join(name);
+        let path = self.program.path.join(name);
         let mut text = lines.join("\n");
         text.push('\n');
         std::fs::write(&path, text)
@@ -174,6 +201,59 @@ impl World {
         if let Some(folder) = folder.take() {
             eprintln!("-- its directory is kept: {}", folder.keep().display());
         }
+    }
+}
+
+impl Program {
+    /// Whether the help of a subcommand has a word in it.
+    pub(super) fn knows(&self, subcommand: &str, word: &str) -> bool {
+        let help = Command::new(&self.binary)
+            .args([subcommand, "--help"])
+            .output();
+        help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains(word))
+    }
+
+    /// Runs the command to its end.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started, does not end within 30 seconds, or writes something that is no JSON.
+    pub(super) fn ask(&self, arguments: &[&str]) -> Result<Answer, Failure> {
+        let line = arguments.join(" ");
+        let watch = Watch::start();
+        let mut child = Child::start(&line, &mut self.command(&[], arguments), Input::None)?;
+        let status = child.wait(ANSWER_LIMIT)?;
+        let took = watch.elapsed();
+        let mut lines = Vec::new();
+        while let Some(value) = child.line(ANSWER_LIMIT)? {
+            lines.push(value);
+        }
+        Ok(Answer {
+            line,
+            code: status.code(),
+            lines,
+            took,
+            last_words: child.output().last_words(),
+        })
+    }
+
+    fn command(&self, prefix: &[String], arguments: &[&str]) -> Command {
+        let mut command = match prefix.split_first() {
+            None => Command::new(&self.binary),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&self.binary);
+                command
+            }
+        };
+        command
+            .args(self.flags)
+            .args(arguments)
+            .current_dir(&self.path)
+            .env_remove("MACULA_NODE")
+            .env_remove("MACULA_LOG")
+            .env("RUST_BACKTRACE", "1");
+        command
     }
 }
 
@@ -265,6 +345,10 @@ pub(super) fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), F
 mod tests {
     use super::*;
 
+    fn world() -> World {
+        World::new("test", Path::new("/bin/sh"), Settings::default()).unwrap()
+    }
+
     #[test]
     fn readings_are_those_of_the_tree() {
         let lines = readings("seattle", 0, 3).unwrap();
@@ -276,8 +360,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_held_to_its_exit_code() {
-        let mut world = World::new("test", Path::new("/bin/sh")).unwrap();
-        world.flags = &[];
+        let mut world = world();
+        world.program.flags = &[];
         let ask = |script: &str| world.ask(&["-c", script]).unwrap();
         let answer = ask("echo '{}'; exit 4").expect_one_of(&[3, 4]).unwrap();
         assert!(answer.only().is_ok());
@@ -288,12 +372,12 @@ mod tests {
 
     #[test]
     fn the_directory_is_kept_for_a_failure_only() {
-        let world = World::new("test", Path::new("/bin/sh")).unwrap();
-        let path = world.path.clone();
+        let world = world();
+        let path = world.program.path.clone();
         drop(world);
         assert!(!path.exists());
-        let world = World::new("test", Path::new("/bin/sh")).unwrap();
-        let path = world.path.clone();
+        let world = world();
+        let path = world.program.path.clone();
         world.report();
         drop(world);
         assert!(path.exists());

@@ -1,0 +1,398 @@
+//! Many nodes of one realm in a network with faults.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::journal::{Expected, Journal};
+use super::net::{Fault, Net, Tally};
+use super::node::Node;
+use super::until::{Seen, until};
+use super::world::{World, ensure};
+use crate::clock::wall;
+use crate::failure::Failure;
+use crate::process::read;
+
+/// The setting of a node that takes all others for one host, and what it is raised to.
+const PER_HOST: (&str, &str) = (
+    "max_connections_per_ip = 64",
+    "max_connections_per_ip = 1024",
+);
+
+/// Nodes by their number. Number 0 is the seed.
+#[derive(Debug)]
+pub(super) struct Fleet<'a> {
+    world: &'a World,
+    journal: Journal,
+    seats: Vec<Seat>,
+    net: Net,
+}
+
+/// A node, whether it runs or not.
+#[derive(Debug)]
+struct Seat {
+    name: String,
+    folder: String,
+    node: Option<Node>,
+    stands_still: bool,
+}
+
+impl<'a> Fleet<'a> {
+    /// Makes `size` identities and starts nobody.
+    ///
+    /// # Errors
+    ///
+    /// When the command or the network fails.
+    pub(super) fn new(world: &'a World, size: usize) -> Result<Self, Failure> {
+        let net = Net::new(world.settings().net, size, world.guard())?;
+        let realm = world.realm("realm", "be.acme.iot")?;
+        let mut seats = Vec::new();
+        for number in 0..size {
+            let name = format!("n{number}");
+            let folder = world.issue(&realm, &name)?;
+            raise_limit(&folder)?;
+            seats.push(Seat {
+                name,
+                folder,
+                node: None,
+                stands_still: false,
+            });
+        }
+        Ok(Self {
+            world,
+            journal: Journal::new(world),
+            seats,
+            net,
+        })
+    }
+
+    /// Makes `size` nodes, lets the first `running` of them join by the first, and waits until all know all. Returns
+    /// how long that took.
+    ///
+    /// # Errors
+    ///
+    /// When that does not happen within `limit`.
+    pub(super) fn joined(
+        world: &'a World,
+        size: usize,
+        running: usize,
+        limit: Duration,
+    ) -> Result<(Self, Duration), Failure> {
+        let mut fleet = Self::new(world, size)?;
+        let since = wall();
+        for number in 0..running {
+            fleet.start(number, &[0])?;
+        }
+        fleet.agree(limit)?;
+        let took = wall().saturating_sub(since);
+        Ok((fleet, took))
+    }
+
+    /// Starts a node that joins by others, itself left out.
+    ///
+    /// # Errors
+    ///
+    /// When it does not serve.
+    pub(super) fn start(&mut self, number: usize, by: &[usize]) -> Result<(), Failure> {
+        let place = self.net.place(number)?;
+        let others = by.iter().filter(|other| **other != number);
+        let seeds: Result<Vec<String>, Failure> =
+            others.map(|other| self.net.reach(*other)).collect();
+        let seeds = seeds?;
+        let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
+        let world = self.world;
+        let seat = self.seat(number)?;
+        let node = Node::start_at(world, &seat.name, &seat.folder, &place, &seeds)?;
+        seat.node = Some(node);
+        seat.stands_still = false;
+        let folder = seat.folder.clone();
+        self.journal.follow(world, number, &folder)
+    }
+
+    /// Kills a node. Returns when.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended before.
+    pub(super) fn kill(&mut self, number: usize) -> Result<Duration, Failure> {
+        self.journal.leave(number);
+        let at = wall();
+        self.take(number)?.kill()?;
+        Ok(at)
+    }
+
+    /// Lets a node leave in order.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub(super) fn dismiss(&mut self, number: usize) -> Result<(), Failure> {
+        self.journal.leave(number);
+        self.take(number)?.leave()
+    }
+
+    /// Lets a node stand still. Returns when.
+    ///
+    /// # Errors
+    ///
+    /// When it goes on.
+    pub(super) fn stop(&mut self, number: usize) -> Result<Duration, Failure> {
+        self.journal.pause(number);
+        let at = wall();
+        let seat = self.seat(number)?;
+        seat.stands_still = true;
+        self.node_mut(number)?.stop()?;
+        Ok(at)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub(super) fn resume(&mut self, number: usize) -> Result<(), Failure> {
+        self.node_mut(number)?.resume()?;
+        let seat = self.seat(number)?;
+        seat.stands_still = false;
+        let folder = seat.folder.clone();
+        self.journal.resume(self.world, number, &folder)
+    }
+
+    /// Waits until all nodes that run, apart from those that stand still, hold exactly the running ones for alive, in
+    /// their present runs. Returns how long that took.
+    ///
+    /// # Errors
+    ///
+    /// When that does not happen within `limit`.
+    pub(super) fn agree(&self, limit: Duration) -> Result<Duration, Failure> {
+        let running: Vec<usize> = self.running();
+        self.agree_among(&running, &running, limit)
+    }
+
+    /// Waits until each of `observers` holds exactly `members` for alive, in their present runs.
+    ///
+    /// # Errors
+    ///
+    /// When that does not happen within `limit`.
+    pub(super) fn agree_among(
+        &self,
+        observers: &[usize],
+        members: &[usize],
+        limit: Duration,
+    ) -> Result<Duration, Failure> {
+        let mut wanted = BTreeMap::new();
+        for number in members {
+            let node = self.node(*number)?;
+            wanted.insert(node.id.as_str(), (node.name.as_str(), node.epoch));
+        }
+        let what = format!("{} nodes know {} as members", observers.len(), wanted.len());
+        // Those who knew them at the last look are asked last: it is over when all do in one round.
+        let mut turns: Vec<usize> = observers.to_vec();
+        let (_, took) = until(limit, &what, || {
+            for (turn, number) in turns.iter().enumerate() {
+                if let Some(difference) = self.differs(*number, &wanted)? {
+                    turns.rotate_left(turn);
+                    return Ok(Seen::NotYet(difference));
+                }
+            }
+            Ok(Seen::Yes(()))
+        })?;
+        Ok(took)
+    }
+
+    /// In what a node's members differ from those that are wanted.
+    fn differs(
+        &self,
+        number: usize,
+        wanted: &BTreeMap<&str, (&str, u64)>,
+    ) -> Result<Option<String>, Failure> {
+        let node = self.node(number)?;
+        let found = node.members(self.world)?;
+        let mut words = Vec::new();
+        let mut alive: usize = 0;
+        for member in &found {
+            let known = wanted.get(member.node.as_str());
+            let is_alive = member.state == "alive";
+            if is_alive {
+                alive = alive.saturating_add(1);
+            }
+            match known {
+                Some((name, _epoch)) if !is_alive => words.push(format!("{name} {}", member.state)),
+                Some((name, epoch)) if member.epoch != *epoch => {
+                    words.push(format!("{name} in another run"));
+                }
+                None if is_alive => words.push(format!("{:.8} alive", member.node)),
+                _ => {}
+            }
+        }
+        let all = words.is_empty() && alive == wanted.len();
+        let list = words.join(", ");
+        Ok((!all).then(|| format!("{} knows {alive} alive; {list}", node.name)))
+    }
+
+    /// The numbers of nodes that run and do not stand still.
+    pub(super) fn running(&self) -> Vec<usize> {
+        let seats = self.seats.iter().enumerate();
+        let runs = |seat: &Seat| seat.node.is_some() && !seat.stands_still;
+        seats
+            .filter(|(_number, seat)| runs(seat))
+            .map(|(number, _seat)| number)
+            .collect()
+    }
+
+    /// The running nodes but one.
+    pub(super) fn others(&self, number: usize) -> Vec<usize> {
+        let mut others = self.running();
+        others.retain(|other| *other != number);
+        others
+    }
+
+    /// A running node.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub(super) fn node(&self, number: usize) -> Result<&Node, Failure> {
+        let seat = self.seats.get(number);
+        seat.and_then(|seat| seat.node.as_ref())
+            .ok_or_else(|| Failure::failed(format!("no node {number} runs")))
+    }
+
+    /// The id of a running node.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub(super) fn id(&self, number: usize) -> Result<String, Failure> {
+        Ok(self.node(number)?.id.clone())
+    }
+
+    /// A file of a node.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such node.
+    pub(super) fn has_file(&self, number: usize, name: &str) -> Result<bool, Failure> {
+        let seat = self.seats.get(number);
+        let seat = seat.ok_or_else(|| Failure::failed(format!("no node {number}")))?;
+        Ok(std::path::Path::new(&seat.folder).join(name).is_file())
+    }
+
+    pub(super) const fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// What happens from here on to packets of each pair, from the first to the second.
+    ///
+    /// # Errors
+    ///
+    /// When the network cannot do that.
+    pub(super) fn fault(
+        &self,
+        pairs: impl IntoIterator<Item = (usize, usize)>,
+        fault: Fault,
+    ) -> Result<(), Failure> {
+        for (from, to) in pairs {
+            self.net.set(from, to, fault)?;
+        }
+        Ok(())
+    }
+
+    /// What happened to packets of all the pairs together.
+    ///
+    /// # Errors
+    ///
+    /// When the network does not tell.
+    pub(super) fn tally(
+        &self,
+        pairs: impl IntoIterator<Item = (usize, usize)>,
+    ) -> Result<Tally, Failure> {
+        let mut sum = Tally::default();
+        for (from, to) in pairs {
+            sum = sum.and(self.net.tally(from, to)?);
+        }
+        Ok(sum)
+    }
+
+    /// Every pair of places.
+    pub(super) fn pairs(&self) -> Vec<(usize, usize)> {
+        let size = self.seats.len();
+        let pair = move |from| (0..size).map(move |to| (from, to));
+        let pairs = (0..size).flat_map(pair);
+        pairs.filter(|(from, to)| from != to).collect()
+    }
+
+    /// Fails if a node ended, if something in it panicked, or if anybody was taken for dead since a moment apart from
+    /// what is `expected`.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub(super) fn is_well(&mut self, since: Duration, expected: &Expected) -> Result<(), Failure> {
+        self.nobody_died(since, expected)?;
+        let world = self.world;
+        for seat in &mut self.seats {
+            if let Some(node) = &mut seat.node {
+                node.is_well(world)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails if anybody was taken for dead since a moment apart from what is `expected`.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub(super) fn nobody_died(&self, since: Duration, expected: &Expected) -> Result<(), Failure> {
+        let deaths = self.journal.deaths(since, expected);
+        ensure(deaths.is_empty(), || {
+            let words: Vec<String> = deaths
+                .iter()
+                .take(10)
+                .map(|change| {
+                    let after = change.at.saturating_sub(since).as_secs_f64();
+                    let member = self.name(&change.member);
+                    format!("{member} by n{} after {after:.1} s", change.observer)
+                })
+                .collect();
+            let (count, list) = (deaths.len(), words.join(", "));
+            format!("taken for dead without a reason, {count} times: {list}")
+        })
+    }
+
+    /// The name of a node.
+    fn name(&self, id: &str) -> String {
+        let nodes = self.seats.iter().filter_map(|seat| seat.node.as_ref());
+        let mut found = nodes.filter(|node| node.id == id);
+        found
+            .next()
+            .map_or_else(|| format!("{id:.8}"), |node| node.name.clone())
+    }
+
+    fn seat(&mut self, number: usize) -> Result<&mut Seat, Failure> {
+        let seat = self.seats.get_mut(number);
+        seat.ok_or_else(|| Failure::failed(format!("no node {number}")))
+    }
+
+    fn node_mut(&mut self, number: usize) -> Result<&mut Node, Failure> {
+        let node = self.seat(number)?.node.as_mut();
+        node.ok_or_else(|| Failure::failed(format!("no node {number} runs")))
+    }
+
+    fn take(&mut self, number: usize) -> Result<Node, Failure> {
+        let node = self.seat(number)?.node.take();
+        node.ok_or_else(|| Failure::failed(format!("no node {number} runs")))
+    }
+}
+
+/// All nodes are on one machine, whose address may have more connections here than from a stranger.
+fn raise_limit(folder: &str) -> Result<(), Failure> {
+    let path = std::path::Path::new(folder).join("node.toml");
+    let text = read(&path)?;
+    let (usual, raised) = PER_HOST;
+    ensure(text.contains(usual), || {
+        format!("{} has no `{usual}`", path.display())
+    })?;
+    std::fs::write(&path, text.replace(usual, raised))
+        .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+}
