@@ -22,6 +22,7 @@ mod quickstart;
 mod restart;
 mod rolling;
 mod seeds_gone;
+mod signal;
 mod slow_reader;
 mod spread;
 mod subscriber;

@@ -26,19 +26,14 @@ impl Counts {
         self
     }
 
-    /// Adds how times are distributed, in seconds: `names` are those of mean, median, 95th and 99th percentile, maximum.
-    pub(super) fn with_spread(mut self, names: [&'static str; 5], spread: &Spread) -> Self {
-        let values = [
-            spread.mean(),
-            spread.part(50),
-            spread.part(95),
-            spread.part(99),
-            spread.part(100),
-        ];
-        for (name, value) in names.into_iter().zip(values) {
-            self = self.with_time(name, value);
-        }
-        self
+    /// Adds how the times are distributed in which a death was noticed.
+    pub(super) fn with_detection(self, spread: &Spread) -> Self {
+        self.with_time("detect_s.min", spread.min())
+            .with_time("detect_s.mean", spread.mean())
+            .with_time("detect_s.p50", spread.part(50))
+            .with_time("detect_s.p95", spread.part(95))
+            .with_time("detect_s.p99", spread.part(99))
+            .with_time("detect_s.max", spread.part(100))
     }
 
     /// Takes over what is greater in `other`, and what is missing here.
@@ -112,11 +107,12 @@ mod tests {
     #[test]
     fn parts_stand_together_in_json() {
         let times = [1, 2, 3].map(Duration::from_secs);
-        let names = ["d.mean", "d.p50", "d.p95", "d.p99", "d.max"];
-        let counts = Counts::default().with_spread(names, &Spread::of(times));
+        let counts = Counts::default().with_detection(&Spread::of(times));
         assert_eq!(
             counts.object(),
-            serde_json::json!({"d": {"mean": 2.0, "p50": 2.0, "p95": 3.0, "p99": 3.0, "max": 3.0}})
+            serde_json::json!({"detect_s": {
+                "min": 1.0, "mean": 2.0, "p50": 2.0, "p95": 3.0, "p99": 3.0, "max": 3.0
+            }})
         );
     }
 }

@@ -6,8 +6,7 @@ use super::counts::Counts;
 use super::fleet::Fleet;
 use super::journal::Expected;
 use super::spread::Spread;
-use super::until::{Seen, until};
-use super::world::{World, ensure};
+use super::world::World;
 use crate::clock::wall;
 use crate::failure::Failure;
 
@@ -41,51 +40,21 @@ pub(super) fn run(world: &World) -> Result<Counts, Failure> {
         let id = fleet.id(victim)?;
         let at = fleet.kill(victim)?;
         killed.push(id.clone());
-        detected.extend(noticed(&fleet, &id, at)?);
+        detected.extend(fleet.noticed(&id, at, DETECTION_LIMIT)?);
         fleet.start(victim, &[0])?;
         back = back.max(fleet.agree(BACK_LIMIT)?);
     }
     let spread = Spread::of(detected);
     eprintln!("detection: {spread}");
-    let usual = spread.part(95);
-    ensure(usual <= USUAL_DETECTION_LIMIT, || {
-        format!("too slow to notice: {spread}")
-    })?;
+    spread.part_is_within(95, USUAL_DETECTION_LIMIT)?;
     fleet.is_well(since, &Expected::deaths_of(&killed))?;
-    let names = [
-        "detect_s.mean",
-        "detect_s.p50",
-        "detect_s.p95",
-        "detect_s.p99",
-        "detect_s.max",
-    ];
     Ok(Counts::default()
         .with("nodes", count(SIZE))
         .with("kills", count(KILLS))
-        .with_spread(names, &spread)
-        .with_time("detect_s.min", spread.min())
+        .with_detection(&spread)
         .with("detections", count(spread.len()))
         .with_time("joined_s", joined)
         .with_time("back_s", back))
-}
-
-/// Waits until all others hold a node for dead. Returns how long each of them took.
-fn noticed(fleet: &Fleet<'_>, id: &str, at: Duration) -> Result<Vec<Duration>, Failure> {
-    let observers = fleet.running();
-    let what = format!("{} nodes see {id:.8} dead", observers.len());
-    let (times, _took) = until(DETECTION_LIMIT, &what, || {
-        let death = |observer: &usize| fleet.journal().death(*observer, id, at);
-        let times: Vec<Duration> = observers.iter().filter_map(death).collect();
-        Ok(if times.len() == observers.len() {
-            Seen::Yes(times)
-        } else {
-            Seen::NotYet(format!("{} do", times.len()))
-        })
-    })?;
-    Ok(times
-        .into_iter()
-        .map(|time| time.saturating_sub(at))
-        .collect())
 }
 
 fn count(count: usize) -> u64 {

@@ -1,12 +1,12 @@
 //! Many nodes of one realm in a network with faults.
 
-use std::collections::BTreeMap;
+mod agreement;
+
 use std::time::Duration;
 
 use super::journal::{Expected, Journal};
 use super::net::{Fault, Net, Tally};
 use super::node::Node;
-use super::until::{Seen, until};
 use super::world::{World, ensure};
 use crate::clock::wall;
 use crate::failure::Failure;
@@ -155,78 +155,6 @@ impl<'a> Fleet<'a> {
         seat.stands_still = false;
         let folder = seat.folder.clone();
         self.journal.resume(self.world, number, &folder)
-    }
-
-    /// Waits until all nodes that run, apart from those that stand still, hold exactly the running ones for alive, in
-    /// their present runs. Returns how long that took.
-    ///
-    /// # Errors
-    ///
-    /// When that does not happen within `limit`.
-    pub(super) fn agree(&self, limit: Duration) -> Result<Duration, Failure> {
-        let running: Vec<usize> = self.running();
-        self.agree_among(&running, &running, limit)
-    }
-
-    /// Waits until each of `observers` holds exactly `members` for alive, in their present runs.
-    ///
-    /// # Errors
-    ///
-    /// When that does not happen within `limit`.
-    pub(super) fn agree_among(
-        &self,
-        observers: &[usize],
-        members: &[usize],
-        limit: Duration,
-    ) -> Result<Duration, Failure> {
-        let mut wanted = BTreeMap::new();
-        for number in members {
-            let node = self.node(*number)?;
-            wanted.insert(node.id.as_str(), (node.name.as_str(), node.epoch));
-        }
-        let what = format!("{} nodes know {} as members", observers.len(), wanted.len());
-        // Those who knew them at the last look are asked last: it is over when all do in one round.
-        let mut turns: Vec<usize> = observers.to_vec();
-        let (_, took) = until(limit, &what, || {
-            for (turn, number) in turns.iter().enumerate() {
-                if let Some(difference) = self.differs(*number, &wanted)? {
-                    turns.rotate_left(turn);
-                    return Ok(Seen::NotYet(difference));
-                }
-            }
-            Ok(Seen::Yes(()))
-        })?;
-        Ok(took)
-    }
-
-    /// In what a node's members differ from those that are wanted.
-    fn differs(
-        &self,
-        number: usize,
-        wanted: &BTreeMap<&str, (&str, u64)>,
-    ) -> Result<Option<String>, Failure> {
-        let node = self.node(number)?;
-        let found = node.members(self.world)?;
-        let mut words = Vec::new();
-        let mut alive: usize = 0;
-        for member in &found {
-            let known = wanted.get(member.node.as_str());
-            let is_alive = member.state == "alive";
-            if is_alive {
-                alive = alive.saturating_add(1);
-            }
-            match known {
-                Some((name, _epoch)) if !is_alive => words.push(format!("{name} {}", member.state)),
-                Some((name, epoch)) if member.epoch != *epoch => {
-                    words.push(format!("{name} in another run"));
-                }
-                None if is_alive => words.push(format!("{:.8} alive", member.node)),
-                _ => {}
-            }
-        }
-        let all = words.is_empty() && alive == wanted.len();
-        let list = words.join(", ");
-        Ok((!all).then(|| format!("{} knows {alive} alive; {list}", node.name)))
     }
 
     /// The numbers of nodes that run and do not stand still.

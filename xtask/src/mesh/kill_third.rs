@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::counts::Counts;
 use super::fleet::Fleet;
 use super::journal::Expected;
+use super::spread::Spread;
 use super::subscriber::{PATTERN, Subscriber, connected, publish, stopped};
 use super::world::{World, ensure, readings};
 use crate::clock::wall;
@@ -19,6 +20,8 @@ const TOPIC: &str = "weather.seattle.temperature";
 const JOIN_LIMIT: Duration = Duration::from_secs(30);
 /// How long the survivors may take to agree.
 const AGREE_LIMIT: Duration = Duration::from_secs(15);
+/// How long 95 of 100 may take to notice one of them.
+const USUAL_DETECTION_LIMIT: Duration = Duration::from_secs(10);
 /// How long those that come back together may take to be members for everybody.
 const BACK_LIMIT: Duration = Duration::from_secs(15);
 /// How many readings are published at most, one each 20 ms: more than the scenario takes.
@@ -46,10 +49,18 @@ pub(super) fn run(world: &World) -> Result<Counts, Failure> {
     fleet.nobody_died(since, &Expected::default())?;
     let mut killed = Vec::new();
     for victim in VICTIMS {
-        killed.push(fleet.id(victim)?);
-        fleet.kill(victim)?;
+        let id = fleet.id(victim)?;
+        let at = fleet.kill(victim)?;
+        killed.push((id, at));
     }
     let agreed = fleet.agree(AGREE_LIMIT)?;
+    let mut detected = Vec::new();
+    for (id, at) in &killed {
+        detected.extend(fleet.noticed(id, *at, AGREE_LIMIT)?);
+    }
+    let spread = Spread::of(detected);
+    eprintln!("detection: {spread}");
+    spread.part_is_within(95, USUAL_DETECTION_LIMIT)?;
     let after = flow(&fleet, &mut subscribers)?;
     for victim in VICTIMS {
         fleet.start(victim, &[0])?;
@@ -57,6 +68,7 @@ pub(super) fn run(world: &World) -> Result<Counts, Failure> {
     let back = fleet.agree(BACK_LIMIT)?;
     flow(&fleet, &mut subscribers)?;
     stopped(publishing)?;
+    let killed: Vec<String> = killed.into_iter().map(|(id, _at)| id).collect();
     fleet.is_well(since, &Expected::deaths_of(&killed))?;
     for subscriber in subscribers {
         subscriber.stop()?;
@@ -65,6 +77,7 @@ pub(super) fn run(world: &World) -> Result<Counts, Failure> {
         .with("killed", u64::try_from(killed.len()).unwrap_or(u64::MAX))
         .with_time("joined_s", joined)
         .with_time("agreed_s", agreed)
+        .with_detection(&spread)
         .with_time("back_s", back)
         .with("events_after", after))
 }

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::child::Signal;
 use super::counts::Counts;
 use super::fleet::Fleet;
 use super::journal::Expected;
 use super::net::{Fault, Percent};
+use super::signal::Signal;
 use super::subscriber::{PATTERN, Subscriber, connected, publish, stopped};
 use super::until::lasting;
 use super::world::{World, ensure, readings};

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::child::{Child, Input, Signal};
+use super::child::{Child, Input};
 use super::line::{self, Member, Ready};
 use super::net::Place;
+use super::signal::Signal;
 use super::until::{Seen, until};
 use super::world::{World, ensure};
 use crate::failure::Failure;

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::world::ensure;
+use crate::failure::Failure;
+
 /// Times, from the shortest to the longest.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Spread(Vec<Duration>);
@@ -37,6 +40,18 @@ impl Spread {
         let index = rank.saturating_sub(1);
         self.0.get(index).copied().unwrap_or_default()
     }
+
+    /// Fails if more than the other part of a hundred exceed `limit`.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub(super) fn part_is_within(&self, percent: usize, limit: Duration) -> Result<(), Failure> {
+        ensure(self.part(percent) <= limit, || {
+            let limit = limit.as_secs_f64();
+            format!("{percent} of 100 were to take {limit:.1} s at most: {self}")
+        })
+    }
 }
 
 impl fmt::Display for Spread {
@@ -64,6 +79,8 @@ mod tests {
         let spread = Spread::of((1..=200).rev().map(Duration::from_secs));
         let seconds = |percent| spread.part(percent).as_secs();
         assert_eq!([50, 95, 99, 100].map(seconds), [100, 190, 198, 200]);
+        assert!(spread.part_is_within(95, Duration::from_secs(190)).is_ok());
+        assert!(spread.part_is_within(95, Duration::from_secs(189)).is_err());
         assert_eq!(spread.min().as_secs(), 1);
         assert_eq!(spread.mean(), Duration::from_millis(100_500));
         assert_eq!(Spread::default().part(99), Duration::ZERO);

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::child::{Child, Input, Signal};
+use super::child::{Child, Input};
 use super::history::{Feed, History};
 use super::line;
 use super::node::Node;
+use super::signal::Signal;
 use super::until::{Deadline, Seen, until};
 use super::world::{Answer, World, ensure};
 use crate::failure::Failure;

@@ -345,7 +345,7 @@ pub(super) fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), F
 mod tests {
     use super::*;
 
-    fn world() -> World {
+    fn empty() -> World {
         World::new("test", Path::new("/bin/sh"), Settings::default()).unwrap()
     }
 
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_held_to_its_exit_code() {
-        let mut world = world();
+        let mut world = empty();
         world.program.flags = &[];
         let ask = |script: &str| world.ask(&["-c", script]).unwrap();
         let answer = ask("echo '{}'; exit 4").expect_one_of(&[3, 4]).unwrap();
@@ -372,11 +372,11 @@ mod tests {
 
     #[test]
     fn the_directory_is_kept_for_a_failure_only() {
-        let world = world();
+        let world = empty();
         let path = world.program.path.clone();
         drop(world);
         assert!(!path.exists());
-        let world = world();
+        let world = empty();
         let path = world.program.path.clone();
         world.report();
         drop(world);
