@@ -6,7 +6,7 @@ use super::counts::Counts;
 use super::fleet::Fleet;
 use super::journal::Expected;
 use super::spread::Spread;
-use super::subscriber::{PATTERN, Subscriber, connected, publish, stopped};
+use super::subscriber::{PATTERN, Subscriber, connected, publish, published_until_now};
 use super::world::{World, ensure, readings};
 use crate::clock::wall;
 use crate::failure::Failure;
@@ -67,11 +67,20 @@ pub(super) fn run(world: &World) -> Result<Counts, Failure> {
     }
     let back = fleet.agree(BACK_LIMIT)?;
     flow(&fleet, &mut subscribers)?;
-    stopped(publishing)?;
+    let published = published_until_now(publishing)?;
+    let publisher = fleet.node(PUBLISHER)?;
+    for subscriber in &mut subscribers {
+        subscriber.accounts(publisher, TOPIC, published, FLOW_LIMIT)?;
+    }
+    let publisher = publisher.id.clone();
     let killed: Vec<String> = killed.into_iter().map(|(id, _at)| id).collect();
     fleet.is_well(since, &Expected::deaths_of(&killed))?;
     for subscriber in subscribers {
-        subscriber.stop()?;
+        let history = subscriber.stop()?;
+        let feed = history.feed(&publisher, TOPIC).cloned().unwrap_or_default();
+        ensure(feed.delivered == published && feed.missing == 0, || {
+            format!("{published} events of a survivor were expected: {history}")
+        })?;
     }
     Ok(Counts::default()
         .with("killed", u64::try_from(killed.len()).unwrap_or(u64::MAX))
@@ -79,7 +88,8 @@ pub(super) fn run(world: &World) -> Result<Counts, Failure> {
         .with_time("agreed_s", agreed)
         .with_detection(&spread)
         .with_time("back_s", back)
-        .with("events_after", after))
+        .with("events_after", after)
+        .with("published", published))
 }
 
 /// Waits until every subscriber got a hundred events more, all from the first on. Returns how many it got then.

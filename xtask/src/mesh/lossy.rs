@@ -10,7 +10,7 @@ use super::fleet::Fleet;
 use super::journal::Expected;
 use super::net::{Fault, Percent};
 use super::signal::Signal;
-use super::subscriber::{PATTERN, Subscriber, connected, publish, stopped};
+use super::subscriber::{PATTERN, Subscriber, connected, publish, published_until_now};
 use super::until::lasting;
 use super::world::{World, ensure, readings};
 use crate::clock::wall;
@@ -69,12 +69,13 @@ pub(super) fn run(world: &World) -> Result<Counts, Failure> {
     ensure(turns > 0, || "the node was never stopped".to_owned())?;
     fleet.fault(pairs.iter().copied(), Fault::default())?;
     fleet.agree(AGREE_LIMIT)?;
-    stopped(publishing)?;
+    let published = published_until_now(publishing)?;
+    subscriber.accounts(fleet.node(PUBLISHER)?, TOPIC, published, FLOW_LIMIT)?;
     let history = subscriber.stop()?;
     let feed = history.feed(&fleet.id(PUBLISHER)?, TOPIC).cloned();
     let feed = feed.unwrap_or_default();
-    ensure(feed.first == Some(0) && feed.missing == 0, || {
-        format!("loss of packets became loss of events: {history}")
+    ensure(feed.delivered == published && feed.missing == 0, || {
+        format!("loss of packets became loss of events, {published} were published: {history}")
     })?;
     fleet.is_well(since, &nobody)?;
     Ok(Counts::default()

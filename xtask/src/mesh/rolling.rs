@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::counts::Counts;
 use super::fleet::Fleet;
 use super::journal::Expected;
-use super::subscriber::{PATTERN, Subscriber, connected, publish, stopped};
+use super::subscriber::{PATTERN, Subscriber, connected, publish, published_until_now};
 use super::world::{World, ensure, readings};
 use crate::clock::wall;
 use crate::failure::Failure;
@@ -53,7 +53,8 @@ pub(super) fn run(world: &World) -> Result<Counts, Failure> {
         back = back.max(wall().saturating_sub(started));
         flow(&fleet, &mut subscriber)?;
     }
-    stopped(publishing)?;
+    let published = published_until_now(publishing)?;
+    subscriber.accounts(fleet.node(PUBLISHER)?, TOPIC, published, FLOW_LIMIT)?;
     fleet.is_well(since, &Expected::deaths_of(&restarted))?;
     let publisher = fleet.id(PUBLISHER)?;
     let history = subscriber.stop()?;
@@ -61,10 +62,15 @@ pub(super) fn run(world: &World) -> Result<Counts, Failure> {
     ensure(feed.first == Some(0) && feed.runs == 1, || {
         format!("the events of one run were expected: {history}")
     })?;
+    // Neither silent loss nor anything that nobody published.
+    ensure(feed.accounted() == published, || {
+        format!("{published} events were published: {history}")
+    })?;
     Ok(Counts::default()
         .with("restarts", u64::try_from(RESTARTED).unwrap_or(u64::MAX))
         .with_time("joined_s", joined)
         .with_time("back_s", back)
+        .with("published", published)
         .with("received", feed.delivered)
         .with("told_missing", feed.missing))
 }

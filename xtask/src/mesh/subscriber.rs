@@ -258,6 +258,18 @@ pub(super) fn published(mut child: Child, count: usize, limit: Duration) -> Resu
     })
 }
 
+/// Asks `macula pub` to end. Returns how many events it has published.
+///
+/// # Errors
+///
+/// When it does not end with 0.
+pub(super) fn published_until_now(mut child: Child) -> Result<u64, Failure> {
+    child.signal(Signal::Terminate)?;
+    child.wait_for(0, END_LIMIT)?;
+    let last = child.line(END_LIMIT)?.unwrap_or_default();
+    line::number(&last, "/count")
+}
+
 /// Starts `macula serve` at a node, with `more` behind it, and waits until the node knows.
 ///
 /// # Errors
