@@ -40,10 +40,11 @@ pub(crate) struct Probes {
 }
 
 impl Probes {
-    /// No probe; numbers start by chance, so that those of two runs of a node differ.
+    /// No probe; numbers start by chance, so that those of two runs of a node differ; below 2^31,
+    /// because small numbers are short.
     pub(crate) fn new(random: &mut Random) -> Self {
         Self {
-            next: ProbeId::new(random.next_u64() >> 1),
+            next: ProbeId::new(random.below(1 << 31)),
             running: BTreeMap::new(),
             relays: BTreeMap::new(),
         }

@@ -60,8 +60,8 @@ impl Swim {
         }
         self.timers.cancel(Timer::Watch(peer));
         self.answers.retain(|(to, _)| *to != peer);
+        self.asked.remove(&peer);
         if !self.joins.contains(&peer) {
-            self.asked.remove(&peer);
             self.timers.cancel(Timer::Join(peer));
         }
         let present = self.members.get(&peer).map(|member| member.state);

@@ -59,11 +59,7 @@ impl Swim {
 
     pub(super) fn ping(&mut self, probe: ProbeId, target: NodeId, class: Class) {
         let updates = self.pack(&target);
-        let ping = SwimPing {
-            probe,
-            target,
-            updates,
-        };
+        let ping = SwimPing { probe, updates };
         self.send(target, class, ping);
     }
 

@@ -41,9 +41,6 @@ impl Swim {
     ///
     /// News first: whoever is new here brings its own record along.
     pub(super) fn hear(&mut self, from: NodeId, updates: Vec<Update>) -> bool {
-        if let Some(peer) = self.peers.get_mut(&from) {
-            peer.heard = self.now;
-        }
         for update in updates {
             if !self.merge(from, update) {
                 break;
@@ -58,6 +55,14 @@ impl Swim {
             peer.greeted = true;
         }
         true
+    }
+
+    /// A peer takes part in probing, so it need not be probed for a while. News does not count: a flood, which reaches
+    /// everybody at once, would bring all watches into step.
+    fn heard(&mut self, from: NodeId) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.heard = self.now;
+        }
     }
 
     /// Asks a peer that is not known as a member who it is, and tells it of this node; not again before it had the time to
@@ -91,13 +96,12 @@ impl Swim {
     }
 
     fn on_ping(&mut self, from: NodeId, ping: SwimPing) {
-        let known = self.hear(from, ping.updates);
-        if !known || ping.target != self.own_id() {
+        if !self.hear(from, ping.updates) {
             return;
         }
+        self.heard(from);
         let ack = SwimAck {
             probe: ping.probe,
-            target: ping.target,
             updates: self.pack(&from),
         };
         self.send(from, Class::Datagram, ack);
@@ -108,15 +112,15 @@ impl Swim {
             return;
         }
         self.tell_dead(from);
+        self.heard(from);
         if let Some(relay) = self.probes.relay(ack.probe) {
-            if relay.target != from || relay.target != ack.target {
+            if relay.target != from {
                 self.misbehaved(from, Offence::WrongAck);
                 return;
             }
             self.end_relay(ack.probe);
             let answer = SwimAck {
                 probe: relay.probe,
-                target: relay.target,
                 updates: self.pack(&relay.origin),
             };
             self.send(relay.origin, Class::Datagram, answer);
@@ -127,7 +131,7 @@ impl Swim {
             return;
         };
         let asked = from == probe.target || probe.helpers.contains(&from);
-        if ack.target != probe.target || !asked {
+        if !asked {
             self.misbehaved(from, Offence::WrongAck);
             return;
         }
@@ -142,11 +146,7 @@ impl Swim {
         let (probe, target) = (request.probe, request.target);
         if target == self.own_id() {
             let updates = self.pack(&from);
-            let ack = SwimAck {
-                probe,
-                target,
-                updates,
-            };
+            let ack = SwimAck { probe, updates };
             self.send(from, Class::Datagram, ack);
             return;
         }

@@ -136,7 +136,6 @@ impl Bench {
                 if let (Some(number), Some(ping)) = (answered, as_ping(&output)) {
                     let ack = SwimAck {
                         probe: ping.probe,
-                        target: ping.target,
                         updates: Vec::new(),
                     };
                     self.hear(number, ack);

@@ -16,10 +16,9 @@ const fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-fn ack(probe: ProbeId, target: usize) -> SwimAck {
+fn ack(probe: ProbeId) -> SwimAck {
     SwimAck {
         probe,
-        target: node_id(target),
         updates: Vec::new(),
     }
 }
@@ -31,36 +30,30 @@ fn a_machine_may_move_between_threads() {
 }
 
 #[test]
-fn a_ping_is_answered_and_one_for_another_is_not() {
+fn a_ping_is_answered() {
     let mut bench = Bench::new(1);
-    let ping = |target| SwimPing {
-        probe: ProbeId::new(5),
-        target: node_id(target),
-        updates: Vec::new(),
-    };
-    bench.hear(1, ping(2));
-    assert!(bench.sent_to(1).is_empty());
-    bench.hear(1, ping(0));
+    let probe = ProbeId::new(5);
+    let updates = Vec::new();
+    bench.hear(1, SwimPing { probe, updates });
     let acks = bench.sent_to(1);
-    assert!(matches!(acks[..], [Body::SwimAck(ack)] if ack.probe == ProbeId::new(5)));
+    assert!(matches!(acks[..], [Body::SwimAck(ack)] if ack.probe == probe));
 }
 
 #[test]
 fn an_ack_from_the_wrong_peer_is_ignored_and_blamed() {
-    let check = |from: usize, target: usize, accepted: bool| {
+    let check = |from: usize, accepted: bool| {
         let mut bench = Bench::new(3);
         bench.log.clear();
         let probe = bench.pinged(1);
-        bench.hear(from, ack(probe, target));
+        bench.hear(from, ack(probe));
         bench.pass(millis(1_100), |other| other != 1);
         let suspected = bench.state(1) == Some(State::Suspect);
-        assert_eq!(!suspected, accepted, "{from} answers for {target}");
+        assert_eq!(!suspected, accepted, "{from} answers");
         let blamed = bench.blames(from).contains(&Offence::WrongAck);
-        assert_eq!(!blamed, accepted, "{from} answers for {target}");
+        assert_eq!(!blamed, accepted, "{from} answers");
     };
-    check(1, 1, true);
-    check(2, 1, false);
-    check(1, 2, false);
+    check(1, true);
+    check(2, false);
 }
 
 #[test]
@@ -73,7 +66,7 @@ fn a_helper_may_answer_once_it_was_asked() {
     assert_eq!(helpers.len(), 3);
     assert!(!helpers.contains(&node_id(1)));
     let helper = (2..5).find(|number| *number != 1).unwrap();
-    bench.hear(helper, ack(probe, 1));
+    bench.hear(helper, ack(probe));
     bench.pass(millis(700), |other| other != 1);
     assert_eq!(bench.state(1), Some(State::Alive));
     assert!(bench.blames(helper).is_empty());
@@ -242,7 +235,7 @@ fn a_lost_link_is_looked_into_and_is_no_death() {
     let connects =
         |output: &Output| matches!(output, Output::Connect { node: to, .. } if *to == node);
     assert!(bench.log.iter().any(connects), "the link is wanted back");
-    bench.hear(helper, ack(probe, lost));
+    bench.hear(helper, ack(probe));
     bench.pass(millis(900), |_| true);
     assert_eq!(bench.state(lost), Some(State::Alive));
 }
@@ -301,13 +294,13 @@ fn a_request_to_probe_is_carried_out() {
         [Body::SwimPing(ping)] => ping.probe,
         ref other => panic!("{other:?}"),
     };
-    bench.hear(1, ack(probe, 2));
+    bench.hear(1, ack(probe));
     assert_eq!(
         bench.blames(1),
         [Offence::WrongAck],
         "only the target answers"
     );
-    bench.hear(2, ack(probe, 2));
+    bench.hear(2, ack(probe));
     let passed = bench.sent_to(1);
     assert!(matches!(passed[..], [Body::SwimAck(ack)] if ack.probe == ProbeId::new(77)));
     // Without an answer the origin hears a NACK in time, and for an unknown target at once.
@@ -457,7 +450,6 @@ fn who_has_left_says_nothing_more() {
         1,
         SwimPing {
             probe: ProbeId::new(1),
-            target: node_id(0),
             updates: Vec::new(),
         },
     );

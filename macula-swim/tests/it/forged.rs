@@ -71,13 +71,11 @@ fn every_message_with_updates_is_checked() {
     let bodies: [Body; 6] = [
         SwimPing {
             probe,
-            target,
             updates: updates.clone(),
         }
         .into(),
         macula_wire::message::SwimAck {
             probe,
-            target,
             updates: updates.clone(),
         }
         .into(),
@@ -140,7 +138,6 @@ fn an_unknown_sender_is_blamed_unless_it_introduces_itself() {
     let mut bench = Bench::new(1);
     let ping = |updates| SwimPing {
         probe: ProbeId::new(1),
-        target: node_id(0),
         updates,
     };
     bench.hear(7, ping(Vec::new()));

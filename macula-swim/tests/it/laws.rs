@@ -6,8 +6,8 @@ use macula_swim::{Config, Input, Output, Swim};
 use macula_testkit::laws::{self, Subject};
 use macula_testkit::node_id;
 use macula_wire::message::{
-    SignedAccusation, SwimAck, SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState,
-    Tag, Update,
+    BucketVersions, DigestPart, MemberVersion, SignedAccusation, Standing, SwimAck, SwimDigest,
+    SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Update,
 };
 use macula_wire::{Body, Instant, Machine, ProbeId, Random};
 use proptest::prelude::*;
@@ -21,6 +21,9 @@ enum Step {
     Message(usize, Vec<News>, Kind),
     LinkUp(usize),
     LinkDown(usize),
+    NeighbourUp(usize),
+    NeighbourDown(usize),
+    Rtt(usize, u64),
     Join(usize),
     Tags(u8),
     Leave,
@@ -28,13 +31,16 @@ enum Step {
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    Ping(usize),
-    Ack(u64, usize),
+    Ping,
+    Ack(u64),
     PingReq(usize),
     Nack(u64, usize),
     Gossip,
     Join,
     State(bool),
+    View(u64),
+    Buckets(u64),
+    Versions(usize, u64, bool, bool),
     Foreign,
 }
 
@@ -65,18 +71,20 @@ fn accused(node: usize, incarnation: u64, by: usize) -> Arc<SignedAccusation> {
     )
 }
 
+fn digest(part: DigestPart) -> Body {
+    SwimDigest { part }.into()
+}
+
 fn body(from: usize, kind: Kind, news: &[News]) -> Body {
     let updates: Vec<Update> = news.iter().map(update).collect();
     match kind {
-        Kind::Ping(target) => SwimPing {
+        Kind::Ping => SwimPing {
             probe: ProbeId::new(7),
-            target: node_id(target),
             updates,
         }
         .into(),
-        Kind::Ack(probe, target) => SwimAck {
+        Kind::Ack(probe) => SwimAck {
             probe: ProbeId::new(probe),
-            target: node_id(target),
             updates,
         }
         .into(),
@@ -97,6 +105,27 @@ fn body(from: usize, kind: Kind, news: &[News]) -> Body {
         }
         .into(),
         Kind::State(more) => SwimState { more, updates }.into(),
+        Kind::View(view) => digest(DigestPart::View(view)),
+        Kind::Buckets(seed) => {
+            let mut random = Random::new(seed);
+            let hashes = std::iter::repeat_with(|| random.next_u64());
+            digest(DigestPart::Buckets(hashes.take(256).collect()))
+        }
+        Kind::Versions(node, incarnation, complete, compare) => {
+            let node = node_id(node);
+            let [bucket, ..] = *node.as_bytes();
+            digest(DigestPart::Versions(BucketVersions {
+                bucket,
+                complete,
+                compare,
+                versions: vec![MemberVersion {
+                    node,
+                    epoch: macula_wire::Epoch::new(EPOCH),
+                    incarnation: macula_wire::Incarnation::new(incarnation),
+                    standing: Standing::Present,
+                }],
+            }))
+        }
         Kind::Foreign => macula_wire::message::Ping { nonce: 1 }.into(),
     }
 }
@@ -111,6 +140,10 @@ impl Subject for Node {
         let mut config = Config::default();
         config.max_members = 6;
         config.max_gossip = 8;
+        // Some nodes are in a realm that is too large for a full mesh.
+        if seed % 2 == 0 {
+            config.link_pool = 2;
+        }
         swim(config, node_id(0), Random::new(seed), now)
     }
 
@@ -133,6 +166,19 @@ impl Subject for Node {
                     peer: node_id(*peer),
                 },
             ),
+            Step::NeighbourUp(peer) => {
+                let peer = node_id(*peer);
+                machine.handle_input(now, Input::NeighbourUp { peer });
+            }
+            Step::NeighbourDown(peer) => {
+                let peer = node_id(*peer);
+                machine.handle_input(now, Input::NeighbourDown { peer });
+            }
+            Step::Rtt(peer, millis) => {
+                let peer = node_id(*peer);
+                let rtt = std::time::Duration::from_millis(*millis);
+                machine.handle_input(now, Input::Rtt { peer, rtt });
+            }
             Step::Join(via) => {
                 let joined = machine.join(now, node_id(*via));
                 assert!(joined.is_ok() || *via == 0 || machine.has_left());
@@ -170,13 +216,17 @@ fn steps() -> impl Strategy<Value = Step> + Clone {
         1 => (node.clone(), small, node.clone()).prop_map(|(n, i, by)| News::Dead(n, i, by)),
     ];
     let kind = prop_oneof![
-        node.clone().prop_map(Kind::Ping),
-        (any::<u64>(), node.clone()).prop_map(|(probe, target)| Kind::Ack(probe, target)),
+        Just(Kind::Ping),
+        any::<u64>().prop_map(Kind::Ack),
         node.clone().prop_map(Kind::PingReq),
         (any::<u64>(), node.clone()).prop_map(|(probe, target)| Kind::Nack(probe, target)),
         Just(Kind::Gossip),
         Just(Kind::Join),
         any::<bool>().prop_map(Kind::State),
+        any::<u64>().prop_map(Kind::View),
+        any::<u64>().prop_map(Kind::Buckets),
+        (node.clone(), 0_u64..4, any::<bool>(), any::<bool>())
+            .prop_map(|(n, i, complete, compare)| Kind::Versions(n, i, complete, compare)),
         Just(Kind::Foreign),
     ];
     prop_oneof![
@@ -184,6 +234,9 @@ fn steps() -> impl Strategy<Value = Step> + Clone {
             .prop_map(|(from, news, kind)| Step::Message(from, news, kind)),
         3 => node.clone().prop_map(Step::LinkUp),
         1 => node.clone().prop_map(Step::LinkDown),
+        2 => node.clone().prop_map(Step::NeighbourUp),
+        1 => node.clone().prop_map(Step::NeighbourDown),
+        1 => (node.clone(), 0_u64..2_000).prop_map(|(node, millis)| Step::Rtt(node, millis)),
         1 => node.prop_map(Step::Join),
         1 => any::<u8>().prop_map(Step::Tags),
     ]
@@ -236,7 +289,9 @@ fn the_steps_reach_every_output() {
         "SWIM_GOSSIP",
         "SWIM_JOIN",
         "SWIM_STATE",
+        "SWIM_DIGEST",
         "Connect",
+        "Release",
         "Up",
         "Suspect",
         "Changed",

@@ -338,5 +338,6 @@ fn an_idle_realm_is_quiet() {
         after.datagram_bytes - before.datagram_bytes + after.message_bytes - before.message_bytes;
     let rate = bytes / 60 / 16;
     assert!(rate < 512, "{rate} bytes a second and node");
-    assert!(rate > 50, "somebody is probed");
+    let datagrams = (after.datagrams_sent - before.datagrams_sent) / 60 / 16;
+    assert!(datagrams >= 1, "somebody is probed");
 }

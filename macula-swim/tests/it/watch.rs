@@ -75,7 +75,6 @@ fn a_neighbour_that_probes_is_not_probed() {
         bench.pass(millis(1_500), |_| true);
         let ping = SwimPing {
             probe: ProbeId::new(round),
-            target: node_id(0),
             updates: Vec::new(),
         };
         bench.hear(3, ping);
@@ -135,7 +134,6 @@ fn one_stranger_is_probed_in_half_a_minute_over_a_link_of_its_own() {
     let probe = bench.pinged(next);
     let ack = SwimAck {
         probe,
-        target: node_id(next),
         updates: Vec::new(),
     };
     bench.hear(next, ack);
@@ -182,7 +180,6 @@ fn a_helper_dials_whom_it_has_no_link_to() {
     let probe = bench.pinged(15);
     let ack = SwimAck {
         probe,
-        target: node_id(15),
         updates: Vec::new(),
     };
     bench.hear(15, ack);

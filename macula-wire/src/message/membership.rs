@@ -157,12 +157,10 @@ impl Field for Update {
 }
 
 record! {
-    /// SWIM_PING: asks `target` whether it is there.
+    /// SWIM_PING: asks the receiver whether it is there.
     pub struct SwimPing {
         /// Names the acknowledgement.
         pub probe: ProbeId,
-        /// Who is meant; another node does not answer.
-        pub target: NodeId,
         /// News, at most 64.
         pub updates: Vec<Update> [MAX_UPDATES],
     }
@@ -171,10 +169,8 @@ record! {
 record! {
     /// SWIM_ACK: answers SWIM_PING, or passes on the answer to a SWIM_PING_REQ.
     pub struct SwimAck {
-        /// That of the probe.
+        /// That of the probe or of the request, which tells whom it is about.
         pub probe: ProbeId,
-        /// Who answers.
-        pub target: NodeId,
         /// News, at most 64.
         pub updates: Vec<Update> [MAX_UPDATES],
     }

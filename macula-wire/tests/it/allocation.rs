@@ -18,14 +18,13 @@ fn claim(kind: Kind, start: &[u8], count: u64) -> Result<macula_wire::Message, D
 #[test]
 fn a_claimed_count_is_refused_before_anything_is_reserved_for_it() {
     let node = [7; 32];
-    let probe = [&[1][..], &node].concat();
     let batch = [&[8][..], &node, &[1, 1, 0, 0, 0, 0]].concat();
     let lists: [(Kind, &[u8], u64); 9] = [
         (Kind::Handshake, &[], 8),
         (Kind::CertUpdate, &[], 4),
         (Kind::Interest, &[1, 0, 1], 1_024),
         (Kind::Offer, &[1, 0, 1], 1_024),
-        (Kind::SwimPing, &probe, 64),
+        (Kind::SwimPing, &[1], 64),
         (Kind::SwimState, &[0], 64),
         (Kind::SwimDigest, &[1], 256),
         (Kind::SwimDigest, &[2, 7, 1, 1], 128),

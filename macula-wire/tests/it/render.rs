@@ -208,8 +208,8 @@ records! {
     SignedRecord: record signature;
     Accusation: subject epoch incarnation accuser;
     SignedAccusation: accusation signature;
-    SwimPing: probe target updates;
-    SwimAck: probe target updates;
+    SwimPing: probe updates;
+    SwimAck: probe updates;
     SwimPingReq: probe target updates;
     SwimNack: probe target;
     SwimGossip: updates;

@@ -44,7 +44,6 @@ fn answer(size: Size) -> Round {
         for from in &from {
             let ping = SwimPing {
                 probe: ProbeId::new(7),
-                target: node(0),
                 updates: Vec::new(),
             };
             let (now, body, from) = (realm.now, ping.into(), *from);
@@ -108,7 +107,6 @@ impl Realm {
             {
                 let ack = SwimAck {
                     probe: ping.probe,
-                    target: ping.target,
                     updates: Vec::new(),
                 };
                 self.swim.handle_input(

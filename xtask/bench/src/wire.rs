@@ -278,7 +278,6 @@ fn result() -> CallResult {
 fn swim_ping() -> SwimPing {
     SwimPing {
         probe: ProbeId::new(70_000),
-        target: node(3),
         updates: (4..8)
             .map(|number| Update::Record(record(number).into()))
             .collect(),
@@ -288,7 +287,6 @@ fn swim_ping() -> SwimPing {
 fn swim_ack() -> SwimAck {
     SwimAck {
         probe: ProbeId::new(70_000),
-        target: node(3),
         updates: Vec::new(),
     }
 }

@@ -14,22 +14,8 @@ use super::{address, node, number, of, signature, text, word};
 
 pub(super) fn bodies() -> BoxedStrategy<Body> {
     prop_oneof![
-        probe().prop_map(|(probe, target, updates)| {
-            SwimPing {
-                probe,
-                target,
-                updates,
-            }
-            .into()
-        }),
-        probe().prop_map(|(probe, target, updates)| {
-            SwimAck {
-                probe,
-                target,
-                updates,
-            }
-            .into()
-        }),
+        probe().prop_map(|(probe, _, updates)| { SwimPing { probe, updates }.into() }),
+        probe().prop_map(|(probe, _, updates)| { SwimAck { probe, updates }.into() }),
         probe().prop_map(|(probe, target, updates)| {
             SwimPingReq {
                 probe,

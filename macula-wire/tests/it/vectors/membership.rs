@@ -107,14 +107,9 @@ pub(super) fn samples() -> Vec<Sample> {
             Update::Dead(accusation()),
         ]
     };
-    let ping = |updates| SwimPing {
-        probe,
-        target,
-        updates,
-    };
+    let ping = |updates| SwimPing { probe, updates };
     let ack = SwimAck {
         probe,
-        target,
         updates: Vec::new(),
     };
     let request = SwimPingReq {

@@ -82,7 +82,6 @@ fn input(step: &Step) -> Option<NodeInput> {
             *from,
             SwimPing {
                 probe: ProbeId::new(7),
-                target: node_id(0),
                 updates: Vec::new(),
             },
         ),

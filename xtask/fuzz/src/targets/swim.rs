@@ -98,12 +98,7 @@ fn message(shape: u8, from: NodeId, argument: u8, input: &mut Cursor<'_>) -> Bod
         updates.push(news(kind, input));
     }
     match shape {
-        10 => SwimAck {
-            probe,
-            target,
-            updates,
-        }
-        .into(),
+        10 => SwimAck { probe, updates }.into(),
         11 => SwimPingReq {
             probe,
             target,
@@ -115,18 +110,8 @@ fn message(shape: u8, from: NodeId, argument: u8, input: &mut Cursor<'_>) -> Bod
             updates,
         }
         .into(),
-        13 => SwimPing {
-            probe,
-            target: node(OWN),
-            updates,
-        }
-        .into(),
-        14 => SwimPing {
-            probe,
-            target,
-            updates,
-        }
-        .into(),
+        13 => SwimPing { probe, updates }.into(),
+        14 => SwimPing { probe, updates }.into(),
         _ => SwimGossip { updates }.into(),
     }
 }
