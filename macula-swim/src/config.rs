@@ -115,7 +115,8 @@ pub struct Config {
     /// The most peers that wait for the membership to be sent to them. Default: 256. At the limit a request is ignored;
     /// it is repeated.
     pub max_answers: usize,
-    /// How many new accusations a peer may bring in a second. Default: 100. More are ignored and reported.
+    /// How many new accusations of one accuser are believed in a second, whoever brings them. Default: 100. More are
+    /// ignored and counted, and the accuser is reported if it brings them itself.
     pub max_accusations: u32,
 }
 

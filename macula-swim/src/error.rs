@@ -63,7 +63,7 @@ pub enum Offence {
     /// A record that no datagram could carry.
     #[error("a record is too large")]
     RecordTooLarge,
-    /// More accusations than a peer may bring.
+    /// More accusations than one accuser may make.
     #[error("too many accusations")]
     TooManyAccusations,
     /// The membership was sent without being asked for.

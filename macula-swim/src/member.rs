@@ -111,6 +111,11 @@ impl Member {
         self.since
     }
 
+    /// What shows that it is dead, if it is.
+    pub(crate) fn evidence(&self) -> Option<Arc<SignedAccusation>> {
+        self.evidence.clone()
+    }
+
     /// The version of its record.
     pub(crate) fn version(&self) -> (Epoch, Incarnation) {
         (self.record().epoch, self.record().incarnation)

@@ -19,7 +19,6 @@ pub(crate) struct Peer {
     pub(crate) told: Option<Instant>,
     /// When it was last answered with the buckets of this node's view.
     pub(crate) compared: Option<Instant>,
-    pub(crate) allowance: Allowance,
 }
 
 /// All links, and which of them lead to neighbours.
@@ -39,7 +38,6 @@ impl Peers {
             rtt,
             told: None,
             compared: None,
-            allowance: Allowance::default(),
         };
         self.linked.insert(node, peer);
     }
@@ -86,6 +84,11 @@ impl Peers {
         self.neighbours.contains(node)
     }
 
+    /// How many neighbours there are, with links or without.
+    pub(crate) fn degree(&self) -> usize {
+        self.neighbours.len()
+    }
+
     pub(crate) fn has_neighbours(&self) -> bool {
         !self.neighbours.is_empty()
     }
@@ -119,7 +122,7 @@ impl Peers {
     }
 }
 
-/// How many accusations a peer may still bring: full again after a second.
+/// How many accusations an accuser may still bring: full again after a second.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Allowance {
     left: u32,

@@ -4,13 +4,26 @@ use std::collections::BTreeMap;
 
 use macula_wire::{Epoch, Incarnation, Instant, NodeId, ProbeId, Random};
 
+/// Which ways a probe has gone so far.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Way {
+    /// A datagram to the target.
+    Direct,
+    /// The same on the way on which nothing is lost.
+    Repeated,
+    /// By others, too.
+    Helped,
+}
+
 /// One attempt to hear from a member.
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     pub(crate) target: NodeId,
     pub(crate) sent: Instant,
-    /// Whether it was repeated, so that an answer does not tell how long the way is.
-    pub(crate) repeated: bool,
+    /// Which way it goes.
+    pub(crate) way: Way,
+    /// When it has failed.
+    pub(crate) deadline: Instant,
     /// The version of the target's record when the probe began: a later one shows that it lives.
     pub(crate) version: (Epoch, Incarnation),
     /// Who was asked to probe as well.

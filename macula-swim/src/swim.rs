@@ -29,7 +29,7 @@ use crate::health::Health;
 use crate::member::{Counts, Member, State};
 use crate::members::Members;
 use crate::own::{OwnRecord, Pen, in_order};
-use crate::peers::Peers;
+use crate::peers::{Allowance, Peers};
 use crate::probe::Probes;
 use crate::rotation::Rotation;
 use crate::snapshot::Snapshot;
@@ -62,6 +62,8 @@ pub struct Swim {
     asked: BTreeSet<NodeId>,
     /// Who asked this node for it, and how much of it is still to be sent.
     answers: VecDeque<(NodeId, u32)>,
+    /// How many accusations each accuser may still bring.
+    allowances: BTreeMap<NodeId, Allowance>,
     /// Links that were asked for in order to probe who is at their other end.
     strangers: BTreeSet<NodeId>,
     last_return: Option<Instant>,
@@ -130,6 +132,7 @@ impl Swim {
             joins: BTreeSet::new(),
             asked: BTreeSet::new(),
             answers: VecDeque::new(),
+            allowances: BTreeMap::new(),
             strangers: BTreeSet::new(),
             last_return: None,
             last_refuted: None,
@@ -397,9 +400,7 @@ impl Swim {
 
     fn fire(&mut self, timer: Timer) {
         match timer {
-            Timer::Direct(probe) => self.on_direct_late(probe),
-            Timer::Repeated(probe) => self.on_repeated_late(probe),
-            Timer::Verdict(probe) => self.on_probe_failed(probe),
+            Timer::Probe(probe) => self.on_probe_late(probe),
             Timer::Nack(probe) => self.on_relay_late(probe),
             Timer::Relay(probe) => self.probes.end_relay(probe),
             Timer::Watch(node) => self.on_watch(node),

@@ -57,6 +57,8 @@ impl Swim {
     pub(super) fn on_sync(&mut self) {
         let pause = self.config.sync_period;
         self.after(Timer::Sync, pause);
+        // Most accusers have accused once; their allowances are full again by now.
+        self.allowances.clear();
         for peer in self.sample(1) {
             self.compare(peer);
         }

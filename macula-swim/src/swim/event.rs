@@ -160,6 +160,8 @@ pub struct Stats {
     pub stalls: u64,
     /// Members that were refused because the table was full.
     pub refused_full: u64,
+    /// Accusations that were refused because their accuser had brought too many.
+    pub refused_accusations: u64,
     /// Records that were refused because of their epoch or incarnation.
     pub refused_records: u64,
 }

@@ -6,8 +6,8 @@ use macula_wire::message::{SwimNack, SwimPing, SwimPingReq};
 use macula_wire::{NodeId, ProbeId};
 
 use super::{Class, Swim};
-use crate::member::State;
-use crate::probe::Probe;
+use crate::member::{Member, State};
+use crate::probe::{Probe, Way};
 use crate::timer::Timer;
 
 impl Swim {
@@ -22,25 +22,24 @@ impl Swim {
         }
         let version = member.version();
         let number = self.probes.number();
+        let patience = self.patience(&target);
+        let mut deadline = self.config.probe_deadline;
+        if self.config.adaptive {
+            deadline = deadline.max(patience.saturating_mul(3));
+        }
         let probe = Probe {
             target,
             sent: self.now,
-            repeated: false,
+            way: Way::Direct,
+            deadline: self.now + self.health.scale(deadline),
             version,
             helpers: Vec::new(),
             nacks: 0,
         };
         self.probes.start(number, probe);
         self.stats.probes = self.stats.probes.saturating_add(1);
-        let patience = self.patience(&target);
-        let mut deadline = self.config.probe_deadline;
-        if self.config.adaptive {
-            deadline = deadline.max(patience.saturating_mul(3));
-        }
-        let deadline = self.health.scale(deadline);
-        self.after(Timer::Verdict(number), deadline);
         if self.peers.contains(&target) {
-            self.after(Timer::Direct(number), self.health.scale(patience));
+            self.after(Timer::Probe(number), self.health.scale(patience));
             self.ping(number, target, Class::Datagram);
         } else {
             self.ask_helpers(number);
@@ -63,24 +62,23 @@ impl Swim {
         self.send(target, class, ping);
     }
 
-    /// Tries the way on which nothing gets lost, and others after that: most late answers are lost datagrams.
-    pub(super) fn on_direct_late(&mut self, number: ProbeId) {
+    /// An answer is late. Tries the way on which nothing gets lost, and others after that: most late answers are lost
+    /// datagrams.
+    pub(super) fn on_probe_late(&mut self, number: ProbeId) {
         let Some(probe) = self.probes.get_mut(number) else {
             return;
         };
-        probe.repeated = true;
         let target = probe.target;
-        if self.config.adaptive && self.peers.contains(&target) {
-            self.ping(number, target, Class::Reliable);
-            let patience = self.health.scale(self.patience(&target));
-            self.after(Timer::Repeated(number), patience);
-        } else {
-            self.ask_helpers(number);
+        match probe.way {
+            Way::Direct if self.config.adaptive && self.peers.contains(&target) => {
+                probe.way = Way::Repeated;
+                self.ping(number, target, Class::Reliable);
+                let patience = self.health.scale(self.patience(&target));
+                self.after(Timer::Probe(number), patience);
+            }
+            Way::Direct | Way::Repeated => self.ask_helpers(number),
+            Way::Helped => self.on_probe_failed(number),
         }
-    }
-
-    pub(super) fn on_repeated_late(&mut self, number: ProbeId) {
-        self.ask_helpers(number);
     }
 
     /// Asks others to probe as well.
@@ -93,7 +91,10 @@ impl Swim {
         helpers.retain(|helper| *helper != target);
         helpers.truncate(self.config.indirect_probes);
         if let Some(probe) = self.probes.get_mut(number) {
+            probe.way = Way::Helped;
             probe.helpers.clone_from(&helpers);
+            let deadline = probe.deadline;
+            self.timers.set(Timer::Probe(number), deadline);
         }
         for helper in helpers {
             let updates = self.pack(&helper);
@@ -107,13 +108,7 @@ impl Swim {
     }
 
     fn end_probe(&mut self, number: ProbeId) -> Option<Probe> {
-        for timer in [
-            Timer::Direct(number),
-            Timer::Repeated(number),
-            Timer::Verdict(number),
-        ] {
-            self.timers.cancel(timer);
-        }
+        self.timers.cancel(Timer::Probe(number));
         self.probes.end(number)
     }
 
@@ -124,22 +119,23 @@ impl Swim {
         let target = probe.target;
         if by != target {
             self.stats.probes_indirect = self.stats.probes_indirect.saturating_add(1);
-        } else if !probe.repeated
+        } else if probe.way == Way::Direct
             && let Some(peer) = self.peers.get_mut(&target)
         {
             // Of a repeated probe it is not known which copy was answered (Karn's rule).
             peer.rtt.sample(probe.sent, self.now);
         }
         self.health.better();
-        let same = self.members.get(&target).map(|member| member.version()) == Some(probe.version);
-        if let Some(suspicion) = self.suspicions.get_mut(&target).filter(|_| same) {
+        if let Some(suspicion) = self.suspicions.get_mut(&target)
+            && self.members.get(&target).map(Member::version) == Some(probe.version)
+        {
             suspicion.answered();
         }
         self.release(target);
     }
 
     /// Nobody has answered in time.
-    pub(super) fn on_probe_failed(&mut self, number: ProbeId) {
+    fn on_probe_failed(&mut self, number: ProbeId) {
         let Some(probe) = self.end_probe(number) else {
             return;
         };
@@ -200,9 +196,7 @@ impl Swim {
         self.doubt_self(1);
         for number in self.probes.void() {
             for timer in [
-                Timer::Direct(number),
-                Timer::Repeated(number),
-                Timer::Verdict(number),
+                Timer::Probe(number),
                 Timer::Nack(number),
                 Timer::Relay(number),
             ] {

@@ -46,6 +46,10 @@ impl Swim {
                 break;
             }
         }
+        // Who was greeted is a member: whoever is forgotten has to be greeted anew.
+        if self.peers.get(&from).is_some_and(|peer| peer.greeted) {
+            return true;
+        }
         if self.members.get(&from).is_none() {
             self.misbehaved(from, Offence::UnknownSender);
             self.introduce(from);
@@ -75,6 +79,9 @@ impl Swim {
 
     /// Tells a member that it is dead here, if it is, so that it refutes; not more often than it could refute.
     fn tell_dead(&mut self, from: NodeId) {
+        if self.members.counts().dead == 0 {
+            return;
+        }
         let (now, pause) = (self.now, self.config.refute_period);
         let Some(member) = self.members.get(&from) else {
             return;

@@ -9,7 +9,7 @@ use macula_wire::message::{SwimGossip, SwimJoin, SwimState, Update};
 use super::{Class, Swim};
 use crate::config::part;
 use crate::gossip::{Fresh, Room};
-use crate::member::State;
+use crate::member::{Member, State};
 use crate::suspicion::Suspicion;
 use crate::timer::Timer;
 use crate::verify::update_len;
@@ -156,10 +156,8 @@ impl Swim {
             updates: MAX_UPDATES,
         };
         let mut first = self.introduction(to);
-        if let Some(evidence) = self
-            .members
-            .get(to)
-            .and_then(|member| member.evidence.clone())
+        if self.members.counts().dead > 0
+            && let Some(evidence) = self.members.get(to).and_then(Member::evidence)
         {
             first.push(Update::Dead(evidence));
         }
@@ -168,9 +166,11 @@ impl Swim {
             first.extend(suspicion.into_iter().flat_map(Suspicion::updates).take(1));
         }
         first.retain(|update| update_len(update).is_ok_and(|length| room.take(length)));
-        let present = self.members.counts().present();
-        let limit = self.config.transmissions(present, self.floods());
-        first.extend(self.gossip.take(to, &mut room, limit));
+        if !self.gossip.is_empty() {
+            let present = self.members.counts().present();
+            let limit = self.config.transmissions(present, self.floods());
+            first.extend(self.gossip.take(to, &mut room, limit));
+        }
         first
     }
 

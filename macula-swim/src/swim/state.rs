@@ -72,6 +72,9 @@ impl Swim {
 
     fn forget(&mut self, node: &NodeId) {
         self.members.remove(node);
+        if let Some(peer) = self.peers.get_mut(node) {
+            peer.greeted = false;
+        }
         self.gossip.forget(*node);
         self.timers.cancel(Timer::Connect(*node));
     }

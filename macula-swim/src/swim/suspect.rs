@@ -43,10 +43,14 @@ impl Swim {
             return true;
         }
         let (now, max) = (self.now, self.config.max_accusations);
-        let allowed = self.peers.get_mut(&from);
-        if !allowed.is_some_and(|peer| peer.allowance.take(now, max)) {
-            self.misbehaved(from, Offence::TooManyAccusations);
-            return false;
+        if !self.allowances.entry(accuser).or_default().take(now, max) {
+            self.stats.refused_accusations = self.stats.refused_accusations.saturating_add(1);
+            // Who passes them on has not made them, and may have had room for them.
+            if accuser == from {
+                self.misbehaved(from, Offence::TooManyAccusations);
+                return false;
+            }
+            return true;
         }
         self.spread(claim.update(Arc::clone(&signed)), Some(from), true);
         let suspicion = self.doubt(subject);

@@ -41,7 +41,7 @@ impl Swim {
 
     fn watched(&self) -> usize {
         if self.peers.has_neighbours() {
-            self.peers.neighbours().count()
+            self.peers.degree()
         } else {
             self.peers.len()
         }
