@@ -1,9 +1,16 @@
 //! Runs a machine on the clock and the queues of a node.
 
+use std::time::Duration;
+
 use macula_wire::{Instant, Machine};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
+
+/// From how late on a timer waits for what arrived in the meantime.
+const LATE: Duration = Duration::from_millis(20);
+/// How long it waits for that.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// A command for a machine, sent by a handle.
 ///
@@ -55,6 +62,10 @@ impl<M: Machine, S: Sink<M::Output>> Driver<M, S> {
     /// Timers go first, then commands of this node, then the network: a peer that sends as fast as it can does not
     /// hold up what this node owes to others.
     ///
+    /// A timer that is over 20 ms late shows that this process had no processor, so answers may have come that nobody
+    /// has read. Readers then get 50 ms, and what they bring counts as having come just before the timer: a node that
+    /// was starved blames nobody for its own silence.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future stops the machine. No input is half applied; output that is still queued is lost.
@@ -66,6 +77,7 @@ impl<M: Machine, S: Sink<M::Output>> Driver<M, S> {
             tokio::select! {
                 biased;
                 () = self.clock.sleep_until(self.machine.poll_timeout()) => {
+                    self.catch_up().await;
                     self.machine.handle_timeout(self.clock.now());
                 }
                 call = self.calls.recv() => match call {
@@ -73,6 +85,31 @@ impl<M: Machine, S: Sink<M::Output>> Driver<M, S> {
                     None => return,
                 },
                 Some((at, input)) = self.inputs.recv() => self.machine.handle_input(at, input),
+            }
+        }
+    }
+
+    /// Lets what arrived while a timer was late be heard before it fires.
+    async fn catch_up(&mut self) {
+        let Some(due) = self.machine.poll_timeout() else {
+            return;
+        };
+        let now = self.clock.now();
+        if now.saturating_since(due) < LATE {
+            return;
+        }
+        let before = Instant::from_nanos(due.as_nanos().saturating_sub(1));
+        let until = Some(now + GRACE);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.clock.sleep_until(until) => return,
+                Some((at, input)) = self.inputs.recv() => {
+                    self.machine.handle_input(at.min(before), input);
+                }
+            }
+            while let Some(output) = self.machine.poll_output() {
+                self.sink.accept(output);
             }
         }
     }
@@ -149,5 +186,74 @@ mod tests {
         };
         let ((), ()) = tokio::join!(driver.run(), run);
         assert_eq!(*seen.0.lock().unwrap(), [7, 8]);
+    }
+
+    /// Waits a second for an answer, and says 1 if there was one and 0 if not.
+    #[derive(Debug)]
+    struct Wait {
+        due: Option<Instant>,
+        out: Vec<u32>,
+    }
+
+    impl Machine for Wait {
+        type Input = ();
+        type Output = u32;
+
+        fn handle_input(&mut self, now: Instant, (): ()) {
+            self.handle_timeout(now);
+            if self.due.take().is_some() {
+                self.out.push(1);
+            }
+        }
+
+        fn handle_timeout(&mut self, now: Instant) {
+            if self.due.is_some_and(|due| due <= now) {
+                self.due = None;
+                self.out.push(0);
+            }
+        }
+
+        fn poll_output(&mut self) -> Option<u32> {
+            self.out.pop()
+        }
+
+        fn poll_timeout(&self) -> Option<Instant> {
+            self.due
+        }
+    }
+
+    /// What is said if an answer is read `read` ms after the start, by a process that runs again at `runs` ms.
+    async fn said(read: Option<u64>, runs: u64) -> Vec<u32> {
+        let clock = Clock::new();
+        let (calls, call_queue) = mpsc::channel::<Call<Wait>>(4);
+        let (inputs, input_queue) = mpsc::channel(4);
+        let seen = Seen::default();
+        let machine = Wait {
+            due: Some(Instant::from_millis(1_000)),
+            out: Vec::new(),
+        };
+        let driver = Driver::new(machine, seen.clone(), clock, call_queue, input_queue);
+        // Time passes before the driver is polled for the first time, as in a process without a processor.
+        tokio::time::advance(Duration::from_millis(runs)).await;
+        let feed = async {
+            if let Some(read) = read {
+                clock.sleep_until(Some(Instant::from_millis(read))).await;
+                inputs.send((clock.now(), ())).await.unwrap();
+            }
+            clock.sleep_until(Some(Instant::from_millis(5_000))).await;
+            drop(calls);
+        };
+        let ((), ()) = tokio::join!(driver.run(), feed);
+        let said = seen.0.lock().unwrap();
+        said.clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_while_the_process_stood_still_is_heard_before_late_timers() {
+        assert_eq!(said(Some(1_310), 1_300).await, [1], "read after a stall");
+        assert_eq!(said(None, 1_300).await, [0], "nothing came");
+        assert_eq!(said(Some(1_400), 1_300).await, [0], "it came too late");
+        assert_eq!(said(Some(1_001), 0).await, [0], "no stall, no grace");
+        assert_eq!(said(Some(999), 0).await, [1]);
     }
 }
