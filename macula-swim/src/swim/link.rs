@@ -40,6 +40,7 @@ impl Swim {
             self.ping(number, peer, Class::Datagram);
         }
         if self.joins.contains(&peer) {
+            self.asked.remove(&peer);
             self.ask(peer);
         }
         if self.is_watched(&peer) {
