@@ -12,6 +12,7 @@ mod duration;
 mod errors;
 mod exec;
 mod exit;
+mod graph;
 mod http;
 mod init;
 mod input;
@@ -70,6 +71,7 @@ enum Command {
     Completions(completions::Args),
     Demo(demo::Args),
     Errors(errors::Args),
+    Graph(graph::Args),
     #[command(subcommand)]
     Http(http::Command),
     Init(init::Args),
@@ -116,6 +118,7 @@ fn run(command: Command, output: Output) -> Result<Exit, Failed> {
         Command::BenchPeer => attached(bench::run_peer(output)),
         Command::Call(args) => attached(call::run(args, output)),
         Command::Demo(args) => attached(demo::run(args, output)),
+        Command::Graph(args) => attached(graph::run(args, output)),
         Command::Http(command) => attached(http::run(command, output)),
         Command::Members(args) => attached(members::members(args, output)),
         Command::Peers(args) => attached(members::peers(args, output)),

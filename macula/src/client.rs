@@ -105,7 +105,7 @@ impl Client {
     /// The link to the member.
     #[must_use]
     pub fn link(&self) -> PeerInfo {
-        crate::node::peer_info(&self.0.uplink)
+        crate::node::peer_info(&self.0.plane, &self.0.uplink)
     }
 
     /// Declares a topic to publish on.

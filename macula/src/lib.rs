@@ -43,6 +43,7 @@ mod credentials;
 mod directory;
 mod error;
 mod event;
+mod graph;
 mod machine;
 mod node;
 mod plane;
@@ -64,13 +65,16 @@ pub use directory::{
 };
 pub use error::Error;
 pub use event::{Delivery, Event, Gap, GapCause};
+pub use graph::{Graph, GraphEdge, GraphNode};
 pub use machine::{MemberEvent, NodeInput, NodeMachine, NodeOutput};
 pub use node::{MemberInfo, Node, PeerInfo};
 pub use plane::counters::Counts;
 pub use publisher::{PublishOptions, Publisher};
 pub use queue::{Overflow, SubscribeOptions};
 pub use served::Served;
-pub use stats::{AuthFailures, CacheCounts, EndpointCounts, MemberCounts, NodeStats, process};
+pub use stats::{
+    AuthFailures, CacheCounts, EndpointCounts, MemberCounts, MembershipCounts, NodeStats, process,
+};
 pub use subscription::Subscription;
 pub use time::unix_time;
 

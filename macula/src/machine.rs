@@ -14,14 +14,17 @@ use std::sync::Arc;
 
 use macula_pubsub::PubSub;
 use macula_rpc::Rpc;
-use macula_swim::{Class, RecordError, Swim};
+use macula_swim::{Class, Offence, RecordError, Swim};
 use macula_wire::message::{Body, Tag};
 use macula_wire::{Epoch, ErrorCode, Instant, Machine, NodeId};
 
 use self::member::Audience;
+use crate::MembershipCounts;
 
 /// Up to how many members everybody tells everybody all that it knows when a link comes up.
 const FULL_MESH: usize = 64;
+/// Why the link of a member that said goodbye is closed.
+const HAS_LEFT: &str = "it has left";
 
 /// The machines of one node, and the rules by which the outputs of each become inputs of the others.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct NodeMachine {
     /// The members that a link is up to, and the run at its other end.
     links: BTreeMap<NodeId, Epoch>,
     audience: Audience,
+    /// How often a peer brought more accusations than it may.
+    accusations_refused: u64,
     outputs: VecDeque<NodeOutput>,
 }
 
@@ -48,6 +53,7 @@ impl NodeMachine {
             rpc,
             links: BTreeMap::new(),
             audience: Audience::default(),
+            accusations_refused: 0,
             outputs: VecDeque::new(),
         }
     }
@@ -83,6 +89,27 @@ impl NodeMachine {
     /// Offers of procedures, for commands. [`settle`](Self::settle) has to follow.
     pub const fn rpc_mut(&mut self) -> &mut Rpc {
         &mut self.rpc
+    }
+
+    /// What membership has counted.
+    #[must_use]
+    pub fn membership(&self) -> MembershipCounts {
+        let stats = self.swim.stats();
+        MembershipCounts {
+            health: u64::from(self.swim.health()),
+            neighbours: u64::try_from(self.swim.neighbours().count()).unwrap_or(u64::MAX),
+            probes: stats.probes,
+            probes_failed: stats.probes_failed,
+            probes_indirect: stats.probes_indirect,
+            suspicions: stats.suspicions,
+            suspicions_cleared: self.audience.cleared,
+            refutations: stats.refutations,
+            accusations_refused: self.accusations_refused,
+            stalls: stats.stalls,
+            differences: stats.differences,
+            records_refused: stats.refused_records,
+            members_refused: stats.refused_full,
+        }
     }
 
     /// Replaces the application's marks on this node. [`settle`](Self::settle) has to follow.
@@ -146,7 +173,8 @@ impl NodeMachine {
                 self.member(event);
             }
             Output::Down { node, epoch } => {
-                self.on_down(now, node, epoch);
+                let code = ErrorCode::UNREACHABLE;
+                self.on_down(now, (node, epoch), code, "taken for dead");
                 let event = self.audience.down(node);
                 self.member(event);
             }
@@ -154,7 +182,7 @@ impl NodeMachine {
                 // The record of a member that has left is its goodbye, so it tells which run has ended.
                 let left = self.swim.member(&node);
                 let epoch = left.map_or(Epoch::new(u64::MAX), |member| member.record().epoch);
-                self.on_down(now, node, epoch);
+                self.on_down(now, (node, epoch), ErrorCode::SHUTTING_DOWN, HAS_LEFT);
                 let event = self.audience.left(node);
                 self.member(event);
             }
@@ -163,7 +191,12 @@ impl NodeMachine {
                     self.member(event);
                 }
             }
-            Output::Misbehaved { peer, offence } => self.misbehaved(peer, offence.to_string()),
+            Output::Misbehaved { peer, offence } => {
+                if offence == Offence::TooManyAccusations {
+                    self.accusations_refused = self.accusations_refused.saturating_add(1);
+                }
+                self.misbehaved(peer, offence.to_string());
+            }
             Output::Superseded { epoch } => {
                 self.outputs.push_back(NodeOutput::Superseded { epoch });
             }
@@ -185,11 +218,47 @@ impl NodeMachine {
     }
 
     /// A run has ended. The link may be that of a later run, whose announcements must stay.
-    fn on_down(&mut self, now: Instant, node: NodeId, epoch: Epoch) {
+    fn on_down(
+        &mut self,
+        now: Instant,
+        (node, epoch): (NodeId, Epoch),
+        code: ErrorCode,
+        detail: &'static str,
+    ) {
         match self.links.get(&node) {
             Some(linked) if *linked > epoch => {}
-            Some(_) => self.disconnect(node, ErrorCode::UNREACHABLE, "taken for dead"),
+            Some(_) => self.disconnect(node, code, detail),
             None => self.forget(now, node),
+        }
+    }
+
+    /// Takes in a new link, unless the run at its other end has left: it was on its way then.
+    fn on_link_up(&mut self, now: Instant, peer: NodeId, epoch: Epoch) {
+        let known = self.swim.member(&peer);
+        if known.is_some_and(|member| {
+            member.state() == macula_swim::State::Left && member.record().epoch >= epoch
+        }) {
+            return self.disconnect(peer, ErrorCode::SHUTTING_DOWN, HAS_LEFT);
+        }
+        self.links.insert(peer, epoch);
+        self.introduce(now, peer);
+        self.swim
+            .handle_input(now, macula_swim::Input::LinkUp { peer });
+        self.pubsub
+            .handle_input(now, macula_pubsub::Input::MemberUp { node: peer });
+        self.rpc
+            .handle_input(now, macula_rpc::Input::MemberUp { node: peer });
+    }
+
+    fn on_link_down(&mut self, now: Instant, peer: NodeId) {
+        if self.links.remove(&peer).is_none() {
+            return;
+        }
+        self.swim
+            .handle_input(now, macula_swim::Input::LinkDown { peer });
+        let present = |member: &macula_swim::Member| member.state().is_present();
+        if !self.swim.member(&peer).is_some_and(present) {
+            self.forget(now, peer);
         }
     }
 
@@ -279,25 +348,8 @@ impl Machine for NodeMachine {
     fn handle_input(&mut self, now: Instant, input: NodeInput) {
         let now = self.advance(now);
         match input {
-            NodeInput::LinkUp { peer, epoch } => {
-                self.links.insert(peer, epoch);
-                self.introduce(now, peer);
-                self.swim
-                    .handle_input(now, macula_swim::Input::LinkUp { peer });
-                self.pubsub
-                    .handle_input(now, macula_pubsub::Input::MemberUp { node: peer });
-                self.rpc
-                    .handle_input(now, macula_rpc::Input::MemberUp { node: peer });
-            }
-            NodeInput::LinkDown(peer) => {
-                self.links.remove(&peer);
-                self.swim
-                    .handle_input(now, macula_swim::Input::LinkDown { peer });
-                let present = |member: &macula_swim::Member| member.state().is_present();
-                if !self.swim.member(&peer).is_some_and(present) {
-                    self.forget(now, peer);
-                }
-            }
+            NodeInput::LinkUp { peer, epoch } => self.on_link_up(now, peer, epoch),
+            NodeInput::LinkDown(peer) => self.on_link_down(now, peer),
             NodeInput::Message { from, body } => match body {
                 Body::Interest(message) => {
                     self.pubsub

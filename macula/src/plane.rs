@@ -15,8 +15,8 @@ pub(crate) mod rights;
 pub(crate) mod route;
 pub(crate) mod topic;
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -59,6 +59,10 @@ pub(crate) struct Plane {
     /// Moves whenever the receivers of a topic may have changed.
     pub(crate) version: AtomicU64,
     tables_changed: Notify,
+    /// The neighbours in the overlay.
+    pub(crate) neighbours: ArcSwap<BTreeSet<NodeId>>,
+    /// Whether this node is about to leave, and dials nobody any more.
+    pub(crate) leaving: AtomicBool,
     /// How much has happened to members so far.
     pub(crate) member_changes: AtomicU64,
     pub(crate) table: ArcSwap<Table>,
@@ -114,6 +118,8 @@ impl Plane {
             counters: Counters::default(),
             version: AtomicU64::new(0),
             tables_changed: Notify::new(),
+            neighbours: ArcSwap::default(),
+            leaving: AtomicBool::new(false),
             member_changes: AtomicU64::new(0),
             table: ArcSwap::default(),
             providers: ArcSwap::default(),

@@ -21,6 +21,8 @@ pub struct NodeStats {
     pub counts: Counts,
     /// Members by state.
     pub members: MemberCounts,
+    /// What membership does and finds.
+    pub membership: MembershipCounts,
     /// Links to members that are up.
     pub links_members: u64,
     /// Sessions of clients.
@@ -59,6 +61,58 @@ pub struct MemberCounts {
     pub dead: u64,
     /// They have left.
     pub left: u64,
+}
+
+/// What membership does and finds. All but `health` and `neighbours` only rise.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct MembershipCounts {
+    /// How much reason this node has to doubt itself, from 0 (none) to 8: slow or starved nodes are slower to accuse.
+    pub health: u64,
+    /// Neighbours of this node in the overlay.
+    pub neighbours: u64,
+    /// Probes of this node's own.
+    pub probes: u64,
+    /// Probes that nobody answered.
+    pub probes_failed: u64,
+    /// Probes that another member had to answer for the one that was probed.
+    pub probes_indirect: u64,
+    /// Times that a member became suspected.
+    pub suspicions: u64,
+    /// Suspicions that ended well: the member was there.
+    pub suspicions_cleared: u64,
+    /// Times that this node was accused and refuted.
+    pub refutations: u64,
+    /// Times that a peer brought more accusations than it may; the rest of them was refused.
+    pub accusations_refused: u64,
+    /// Times that this node found that it had stood still itself, and took its doubts back.
+    pub stalls: u64,
+    /// Times that another member's view was found to differ.
+    pub differences: u64,
+    /// Records refused because of their epoch or incarnation.
+    pub records_refused: u64,
+    /// Members refused because the table was full.
+    pub members_refused: u64,
+}
+
+impl MembershipCounts {
+    /// Those that only rise, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        [
+            ("probes", self.probes),
+            ("probes_failed", self.probes_failed),
+            ("probes_indirect", self.probes_indirect),
+            ("suspicions", self.suspicions),
+            ("suspicions_cleared", self.suspicions_cleared),
+            ("refutations", self.refutations),
+            ("accusations_refused", self.accusations_refused),
+            ("stalls", self.stalls),
+            ("differences", self.differences),
+            ("records_refused", self.records_refused),
+            ("members_refused", self.members_refused),
+        ]
+        .into_iter()
+    }
 }
 
 /// The members remembered between runs; all 0 where the node has no file for them.
@@ -121,6 +175,7 @@ pub(crate) async fn collect(
                     dead: wide(counts.dead),
                     left: wide(counts.left),
                 },
+                membership: machine.membership(),
                 subscriptions: wide(machine.pubsub().subscriptions()),
                 patterns: wide(machine.pubsub().patterns()),
                 registrations: wide(machine.rpc().registrations()),

@@ -12,6 +12,10 @@ use crate::{Error, Node};
 /// The procedures, for `--help` and documents.
 pub const PROCEDURES: &[(&str, &str)] = &[
     (
+        "$sys.graph",
+        "who is linked to whom, as far as this node knows",
+    ),
+    (
         "$sys.members",
         "the members of the realm as this node knows them",
     ),
@@ -64,6 +68,7 @@ fn answer(
     let procedure = procedure.clone();
     async move {
         match procedure.as_str() {
+            "$sys.graph" => json(&node.graph().await.map_err(failure)?),
             "$sys.members" => json(&node.members().await.map_err(failure)?),
             "$sys.node" => json(&node.info()),
             "$sys.peers" => json(&node.peers()),

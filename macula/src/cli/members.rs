@@ -28,7 +28,7 @@ pub(crate) struct MembersArgs {
     attach: Attach,
 }
 
-/// List the links of a node.
+/// List the links of a node: which are edges of the overlay, their paths, round trips, streams and bytes.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  macula peers --node mesh/node")]
 pub(crate) struct PeersArgs {
@@ -68,7 +68,12 @@ struct Member {
 struct Peer {
     node: String,
     role: String,
+    neighbour: bool,
     path: String,
+    dialled_by: String,
+    since_at_ms: u64,
+    since_ms: u64,
+    streams: u64,
     rtt_us: u64,
     mtu: u64,
     sent_bytes: u64,
@@ -159,16 +164,30 @@ pub(crate) async fn peers(args: PeersArgs, output: Output) -> Result<Exit, Faile
         return Ok(Exit::Ok);
     }
     let heading = [
-        "node", "role", "path", "rtt", "mtu", "sent", "received", "lost", "queued",
+        "node",
+        "role",
+        "neighbour",
+        "path",
+        "for",
+        "rtt",
+        "mtu",
+        "streams",
+        "sent",
+        "received",
+        "lost",
+        "queued",
     ];
     let mut table = Table::new(&heading);
     for peer in peers {
         table.row([
             short(&peer.node),
             peer.role,
+            if peer.neighbour { "yes" } else { "no" }.to_owned(),
             peer.path,
+            micros(peer.since_ms.saturating_mul(1_000)),
             micros(peer.rtt_us),
             peer.mtu.to_string(),
+            peer.streams.to_string(),
             grouped(peer.sent_bytes),
             grouped(peer.received_bytes),
             grouped(peer.lost_packets),

@@ -71,6 +71,16 @@ pub(crate) async fn status(args: StatusArgs, output: Output) -> Result<Exit, Fai
             ),
         ),
         (
+            "health",
+            format!(
+                "{} of 8 doubts, {} stalls, {} suspicions, {} of them cleared",
+                at("membership.health"),
+                at("membership.stalls"),
+                at("membership.suspicions"),
+                at("membership.suspicions_cleared")
+            ),
+        ),
+        (
             "links",
             format!(
                 "{} to members, {} of clients",

@@ -151,7 +151,7 @@ fn attach(
     let random =
         entropy().map_err(|error| Error::caused(ErrorCode::INTERNAL, error.to_string(), error))?;
     let realm = link.peer().realm.clone();
-    let uplink = Arc::new(Attached::new(link));
+    let uplink = Arc::new(Attached::new(link, clock.now()));
     let max_payload_len = uplink
         .link
         .max_frame_len()

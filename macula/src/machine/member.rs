@@ -59,7 +59,11 @@ struct Told {
 ///
 /// It holds as many as membership does; records are shared with it.
 #[derive(Debug, Default)]
-pub(super) struct Audience(BTreeMap<NodeId, Told>);
+pub(super) struct Audience {
+    told: BTreeMap<NodeId, Told>,
+    /// How many suspicions ended well.
+    pub(super) cleared: u64,
+}
 
 impl Audience {
     pub(super) fn up(&mut self, record: Arc<SignedRecord>) -> MemberEvent {
@@ -67,24 +71,24 @@ impl Audience {
             record: Arc::clone(&record),
             suspect: false,
         };
-        self.0.insert(record.record.node, told);
+        self.told.insert(record.record.node, told);
         MemberEvent::Up(record)
     }
 
     pub(super) fn suspect(&mut self, node: NodeId) -> MemberEvent {
-        if let Some(told) = self.0.get_mut(&node) {
+        if let Some(told) = self.told.get_mut(&node) {
             told.suspect = true;
         }
         MemberEvent::Suspect(node)
     }
 
     pub(super) fn down(&mut self, node: NodeId) -> MemberEvent {
-        self.0.remove(&node);
+        self.told.remove(&node);
         MemberEvent::Down(node)
     }
 
     pub(super) fn left(&mut self, node: NodeId) -> MemberEvent {
-        self.0.remove(&node);
+        self.told.remove(&node);
         MemberEvent::Left(node)
     }
 
@@ -94,11 +98,12 @@ impl Audience {
             record: Arc::clone(record),
             suspect: false,
         };
-        let Some(before) = self.0.insert(record.record.node, told) else {
+        let Some(before) = self.told.insert(record.record.node, told) else {
             return vec![MemberEvent::Up(Arc::clone(record))];
         };
         let mut events = Vec::new();
         if before.suspect {
+            self.cleared = self.cleared.saturating_add(1);
             events.push(MemberEvent::Up(Arc::clone(record)));
         }
         let (old, new) = (&before.record.record, &record.record);

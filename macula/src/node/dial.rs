@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ impl Dialler {
     /// Dials `node` once, at each of its addresses. Does nothing if it is being dialled already. Membership asks again
     /// as long as the link is missing.
     pub(crate) fn connect(&self, node: NodeId, addresses: Vec<SocketAddr>) {
-        if addresses.is_empty() || !self.wanted(|wanted| wanted.insert(node)) {
+        if addresses.is_empty() || self.is_leaving() || !self.wanted(|wanted| wanted.insert(node)) {
             return;
         }
         let dialler = self.clone();
@@ -74,7 +75,7 @@ impl Dialler {
             tokio::time::sleep(COURTESY).await;
         }
         for address in addresses {
-            if self.plane.links.member(&node).is_some() {
+            if self.is_leaving() || self.plane.links.member(&node).is_some() {
                 return;
             }
             match self.dial(*address, Some(node)).await {
@@ -105,7 +106,7 @@ impl Dialler {
     /// first; if none of them has answered a second later, some remembered members are.
     pub(crate) async fn keep_joined(self, mut ways: Ways) {
         let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF, self.plane.random());
-        loop {
+        while !self.is_leaving() {
             if self.is_alone() {
                 for seed in &ways.seeds {
                     self.try_seed(*seed);
@@ -125,13 +126,17 @@ impl Dialler {
         }
     }
 
+    fn is_leaving(&self) -> bool {
+        self.plane.leaving.load(Ordering::Relaxed)
+    }
+
     fn is_alone(&self) -> bool {
         self.plane.links.members().is_empty()
     }
 
     /// Dials a seed, unless it is being dialled already.
     fn try_seed(&self, seed: SocketAddr) {
-        if !lock(&self.seeds).insert(seed) {
+        if self.is_leaving() || !lock(&self.seeds).insert(seed) {
             return;
         }
         let dialler = self.clone();

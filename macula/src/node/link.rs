@@ -29,7 +29,7 @@ impl LinkRunner {
     pub(crate) fn start(&self, link: Link, receiver: LinkReceiver) {
         let runner = self.clone();
         self.plane.tasks.spawn("link", async move {
-            let attached = Arc::new(Attached::new(link));
+            let attached = Arc::new(Attached::new(link, runner.plane.clock.now()));
             match attached.link.role() {
                 Role::Member => runner.run_member(attached, receiver).await,
                 Role::Client => runner.run_client(attached, receiver).await,

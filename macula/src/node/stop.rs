@@ -1,5 +1,6 @@
 //! Ending a node in order.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use macula_wire::ErrorCode;
@@ -24,6 +25,7 @@ impl Node {
             Some(cache) => cache.list(&self.0.control).await.zip(Some(cache)),
             None => None,
         };
+        plane.leaving.store(true, Ordering::Relaxed);
         let left = self
             .0
             .control

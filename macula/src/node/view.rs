@@ -1,23 +1,24 @@
 //! What a node can be asked about itself, its members and its links.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use macula_swim::{Member, RecordError, State};
-use macula_transport::LinkStats;
+use macula_transport::{LinkStats, Side};
 use macula_wire::message::{MemberRecord, Tag};
-use macula_wire::{ErrorCode, Instant};
+use macula_wire::{ErrorCode, Instant, NodeId};
 use tokio::sync::broadcast;
 
 use super::{Node, start};
-use crate::machine::MemberEvent;
+use crate::machine::{MemberEvent, NodeMachine};
 use crate::plane::Plane;
 use crate::plane::links::Attached;
 use crate::plane::outgoing::milliseconds;
 use crate::system::NodeInfo;
-use crate::{Error, NodeStats};
+use crate::{Error, Graph, GraphEdge, GraphNode, NodeStats};
 
 /// What a node knows of a member.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -61,8 +62,18 @@ pub struct PeerInfo {
     pub node: String,
     /// `member`, `client` or `local`.
     pub role: &'static str,
+    /// Whether it is a neighbour in the overlay: the two watch each other, and news goes along.
+    pub neighbour: bool,
     /// The way to it.
     pub path: String,
+    /// Which side dialled: `this` or `peer`.
+    pub dialled_by: &'static str,
+    /// Since when the link is up, in milliseconds since 1970.
+    pub since_at_ms: u64,
+    /// How long the link has been up, in milliseconds.
+    pub since_ms: u64,
+    /// Streams of the peer, and answers to streams of this node, that have not ended.
+    pub streams: u64,
     /// Round trip time in microseconds.
     pub rtt_us: u64,
     /// The largest packet that the path carries, in bytes.
@@ -88,7 +99,7 @@ impl Node {
         self.0
             .control
             .run(move |machine, now| {
-                let info = |member| member_info(&plane, now, member);
+                let info = |member| member_info(&plane, now, machine, member);
                 machine.swim().members().map(info).collect()
             })
             .await
@@ -143,6 +154,19 @@ impl Node {
         peers(&self.0.plane)
     }
 
+    /// Who is linked to whom, as far as this node knows: its own links, and what its neighbours in the overlay told it.
+    ///
+    /// # Errors
+    ///
+    /// [`SHUTTING_DOWN`](ErrorCode::SHUTTING_DOWN) if the node has stopped.
+    pub async fn graph(&self) -> Result<Graph, Error> {
+        let plane = Arc::clone(&self.0.plane);
+        self.0
+            .control
+            .run(move |machine, _| graph(&plane, machine))
+            .await
+    }
+
     /// What this node counts.
     ///
     /// # Errors
@@ -166,7 +190,7 @@ impl Node {
     }
 }
 
-fn member_info(plane: &Plane, now: Instant, member: &Member) -> MemberInfo {
+fn member_info(plane: &Plane, now: Instant, machine: &NodeMachine, member: &Member) -> MemberInfo {
     let record = member.record();
     let link = plane.links.member(&member.node());
     let since_ms = milliseconds(now.saturating_since(member.since()));
@@ -180,11 +204,45 @@ fn member_info(plane: &Plane, now: Instant, member: &Member) -> MemberInfo {
         zone: record.zone.clone(),
         agent: record.agent.clone(),
         tags: tags(record),
-        rtt_us: link.as_ref().map(|attached| rtt_us(attached)),
+        rtt_us: link
+            .as_ref()
+            .map(|attached| rtt_us(attached))
+            .or_else(|| machine.swim().rtt(&member.node()).map(as_micros)),
         since_at_ms: plane.clock.unix_ms().saturating_sub(u64::from(since_ms)),
         since_ms: u64::from(since_ms),
         linked: member.node() == plane.node() || link.is_some(),
         as_of: plane.member_changes.load(Ordering::Relaxed),
+    }
+}
+
+fn graph(plane: &Plane, machine: &NodeMachine) -> Graph {
+    let own = plane.node();
+    let mut edges = Vec::new();
+    let mut nodes = BTreeSet::from([own]);
+    for attached in plane.links.members() {
+        let peer = attached.link.peer().node;
+        let kind = if machine.swim().neighbours().any(|node| node == peer) {
+            "neighbour"
+        } else {
+            "link"
+        };
+        let rtt = Some(rtt_us(&attached));
+        nodes.insert(peer);
+        edges.push(GraphEdge::new(own.to_string(), peer.to_string(), kind, rtt));
+    }
+    edges.sort();
+    let describe = |node: NodeId| {
+        let member = machine.swim().member(&node);
+        GraphNode {
+            node: node.to_string(),
+            state: member.map_or("unknown", |member| state_name(member.state())),
+            zone: member.and_then(|member| member.record().zone.clone()),
+        }
+    };
+    Graph {
+        own: own.to_string(),
+        nodes: nodes.into_iter().map(describe).collect(),
+        edges,
     }
 }
 
@@ -197,7 +255,11 @@ pub(crate) fn tags(record: &MemberRecord) -> BTreeMap<String, String> {
 }
 
 fn rtt_us(attached: &Attached) -> u64 {
-    u64::try_from(attached.link.stats().rtt.as_micros()).unwrap_or(u64::MAX)
+    as_micros(attached.link.stats().rtt)
+}
+
+fn as_micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 const fn state_name(state: State) -> &'static str {
@@ -214,22 +276,33 @@ fn peers(plane: &Plane) -> Vec<PeerInfo> {
         .links
         .all()
         .iter()
-        .map(|attached| peer_info(attached))
+        .map(|attached| peer_info(plane, attached))
         .collect()
 }
 
-pub(crate) fn peer_info(attached: &Attached) -> PeerInfo {
+pub(crate) fn peer_info(plane: &Plane, attached: &Attached) -> PeerInfo {
     let link = &attached.link;
+    let since = plane.clock.now().saturating_since(attached.since);
+    let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    let node = link.peer().node;
     let stats: LinkStats = link.stats();
     PeerInfo {
-        node: link.peer().node.to_string(),
+        node: node.to_string(),
+        neighbour: attached.session().is_none() && plane.neighbours.load().contains(&node),
+        dialled_by: match link.side() {
+            Side::Dialler => "this",
+            Side::Acceptor => "peer",
+        },
+        since_at_ms: plane.clock.unix_ms().saturating_sub(since_ms),
+        since_ms,
+        streams: u64::try_from(stats.streams_reading).unwrap_or(u64::MAX),
         role: match (link.is_local(), attached.session()) {
             (true, _) => "local",
             (false, Some(_)) => "client",
             (false, None) => "member",
         },
         path: link.path().to_string(),
-        rtt_us: u64::try_from(stats.rtt.as_micros()).unwrap_or(u64::MAX),
+        rtt_us: as_micros(stats.rtt),
         mtu: u64::from(stats.mtu),
         sent_bytes: stats.bytes_sent,
         received_bytes: stats.bytes_received,

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use macula_pubsub::SessionId;
 use macula_transport::{Link, LinkId, Side};
-use macula_wire::NodeId;
 use macula_wire::message::{Priority, Role};
+use macula_wire::{Instant, NodeId};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::egress::Egress;
@@ -15,13 +15,16 @@ use super::egress::Egress;
 #[derive(Debug)]
 pub(crate) struct Attached {
     pub(crate) link: Link,
+    /// When it was attached.
+    pub(crate) since: Instant,
     egress: [Egress; 4],
 }
 
 impl Attached {
-    pub(crate) fn new(link: Link) -> Self {
+    pub(crate) fn new(link: Link, since: Instant) -> Self {
         Self {
             link,
+            since,
             egress: [
                 Egress::new(Priority::Realtime),
                 Egress::new(Priority::High),

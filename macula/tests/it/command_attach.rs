@@ -144,10 +144,21 @@ fn the_http3_face_tells_health_numbers_and_state() {
         get("/v1/node").code == Some(0)
     });
     let metrics = get("/metrics").expect(0).object();
-    assert!(
-        metrics["body"].as_str().unwrap().contains("macula_members"),
-        "{metrics}"
-    );
+    for name in [
+        "macula_members{",
+        "macula_suspicions_total",
+        "macula_refutations_total",
+        "macula_stalls_total",
+        "macula_health ",
+        "macula_neighbours ",
+        "macula_accusations_refused_total",
+        "macula_cache_records ",
+    ] {
+        assert!(
+            metrics["body"].as_str().unwrap().contains(name),
+            "{name}: {metrics}"
+        );
+    }
     let state = get("/v1/node").expect(0).object();
     let state: serde_json::Value = serde_json::from_str(state["body"].as_str().unwrap()).unwrap();
     assert_eq!(state["node"]["node"], node.id.as_str());

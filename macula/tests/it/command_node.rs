@@ -152,6 +152,19 @@ fn the_counters_that_operators_need_are_told() {
     }
     assert!(stats["endpoint"]["handshakes_pending"].is_u64(), "{stats}");
     assert!(stats["endpoint"]["auth_failures"].is_array(), "{stats}");
+    for name in [
+        "health",
+        "neighbours",
+        "probes",
+        "suspicions",
+        "suspicions_cleared",
+        "refutations",
+        "accusations_refused",
+        "stalls",
+    ] {
+        assert!(stats["membership"][name].is_u64(), "{name}: {stats}");
+    }
+    assert!(stats["cache"]["records"].is_u64(), "{stats}");
     assert!(stats["counts"]["denied"].is_u64(), "{stats}");
     assert!(
         stats["process_resident_bytes"].as_u64() > Some(1 << 20),

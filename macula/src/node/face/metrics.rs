@@ -33,7 +33,9 @@ fn counters(registry: &mut Registry, snapshot: &Snapshot) {
         ("cache_writes", snapshot.stats.cache.writes),
         ("cache_failed_writes", snapshot.stats.cache.failed_writes),
     ];
-    for (name, value) in snapshot.stats.counts.iter().chain(totals) {
+    let membership = snapshot.stats.membership.iter();
+    let counts = snapshot.stats.counts.iter();
+    for (name, value) in counts.chain(membership).chain(totals) {
         registry.register(name, help(name), ConstCounter::new(value));
     }
 }
@@ -51,6 +53,8 @@ fn gauges(registry: &mut Registry, snapshot: &Snapshot) {
         ("process_resident_bytes", stats.process_resident_bytes),
         ("process_open_fds", stats.process_open_fds),
         ("tasks", stats.tasks),
+        ("health", stats.membership.health),
+        ("neighbours", stats.membership.neighbours),
         ("cache_records", stats.cache.records),
         ("cache_read", stats.cache.read),
         ("cache_set_aside", stats.cache.set_aside),

@@ -202,7 +202,7 @@ fn the_end_of_a_run_without_a_link_purges_all_of_it() {
 fn the_end_of_a_run_with_its_link_up_ends_the_link_first() {
     let mut bench = two_members();
     bench.gossip(2, record(1, run(0), true));
-    assert_eq!(bench.disconnected(), [ErrorCode::UNREACHABLE]);
+    assert_eq!(bench.disconnected(), [ErrorCode::SHUTTING_DOWN]);
     assert_eq!(bench.lost(), 0);
     bench.input(NodeInput::LinkDown(node_id(1)));
     assert_eq!(bench.lost(), 1);
