@@ -68,6 +68,9 @@ pub struct Config {
     /// How often news is sent by itself while there is any. Default: 200 ms. What is urgent (accusations, refutations,
     /// goodbyes) goes to the neighbours at once.
     pub gossip_period: Duration,
+    /// The least time between two floods of urgent news, so that news that comes in a storm travels together. Default:
+    /// 20 ms.
+    pub flood_pause: Duration,
     /// To how many members news is sent at a time by a node without neighbours. Default: 3.
     pub gossip_fanout: usize,
     /// How often one piece of news is sent besides the flood, for each bit of the member count. Default: 1; a node without
@@ -145,6 +148,7 @@ impl Default for Config {
             stall_guard: true,
             two_accusers: true,
             gossip_period: Duration::from_millis(200),
+            flood_pause: Duration::from_millis(20),
             gossip_fanout: 3,
             gossip_factor: 1,
             max_datagram_len: 1_100,

@@ -66,6 +66,7 @@ pub struct Swim {
     allowances: BTreeMap<NodeId, Allowance>,
     /// Links that were asked for in order to probe who is at their other end.
     strangers: BTreeSet<NodeId>,
+    last_flood: Option<Instant>,
     last_return: Option<Instant>,
     last_refuted: Option<Instant>,
     has_left: bool,
@@ -134,6 +135,7 @@ impl Swim {
             answers: VecDeque::new(),
             allowances: BTreeMap::new(),
             strangers: BTreeSet::new(),
+            last_flood: None,
             last_return: None,
             last_refuted: None,
             has_left: false,
@@ -391,10 +393,15 @@ impl Swim {
         }
     }
 
-    /// Tells the neighbours what cannot wait.
+    /// Tells the neighbours what cannot wait, or a moment later if they were told something a moment ago.
     fn finish(&mut self) {
-        if self.gossip.is_urgent() {
-            self.flood(false);
+        if !self.gossip.is_urgent() {
+            return;
+        }
+        let next = self.last_flood.map(|last| last + self.config.flood_pause);
+        match next.filter(|next| *next > self.now) {
+            Some(next) => self.timers.arm(Timer::Flood, next),
+            None => self.flood(false),
         }
     }
 
@@ -409,6 +416,8 @@ impl Swim {
             Timer::Suspicion(node) => self.on_suspicion_over(node),
             Timer::Refute => self.refute(),
             Timer::Round => self.on_round(),
+            // What is urgent still is flooded when everything that fell due is done.
+            Timer::Flood => {}
             Timer::Gossip => self.on_gossip(),
             Timer::State => self.on_state_due(),
             Timer::Join(via) => self.on_join_late(via),

@@ -25,6 +25,8 @@ pub(crate) enum Timer {
     Refute,
     /// The next member is to be probed.
     Round,
+    /// Urgent news is to be flooded.
+    Flood,
     /// News is to be sent.
     Gossip,
     /// A part of the membership is to be sent to who asked for it.

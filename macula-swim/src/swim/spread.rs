@@ -91,6 +91,7 @@ impl Swim {
             return;
         }
         let fresh = self.gossip.take_fresh(everything);
+        self.last_flood = Some(self.now);
         for to in to {
             self.flood_to(to, &fresh);
         }
