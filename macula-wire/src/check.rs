@@ -94,6 +94,19 @@ pub(crate) fn address(field: &'static str, address: &SocketAddr) -> Result<(), E
     require(reachable && address.port() != 0, field, 0)
 }
 
+/// Addresses that packets can be sent to, none of them twice.
+pub(crate) fn addresses(addresses: &[SocketAddr]) -> Result<(), EncodeError> {
+    let plain = |address: &SocketAddr| (address.ip().to_canonical(), address.port());
+    for (index, one) in addresses.iter().enumerate() {
+        address("addresses", one)?;
+        let mut before = addresses.iter().take(index).map(plain);
+        if before.any(|earlier| earlier == plain(one)) {
+            return Err(EncodeError::NotCanonical);
+        }
+    }
+    Ok(())
+}
+
 /// A text that is compared: one visible ASCII character at least, no other, no space.
 pub(crate) fn word(field: &'static str, text: &str) -> Result<(), EncodeError> {
     some(field, text.as_bytes())?;

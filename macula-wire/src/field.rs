@@ -8,9 +8,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use bytes::Bytes;
 
 use crate::{
-    CallId, DecodeError, EncodeError, Epoch, Incarnation, NodeId, Pattern, ProbeId, Procedure,
-    Reader, RealmName, RegistrationId, RequestId, Sequence, Signature, SubscriptionId, Topic,
-    TopicAlias, check, name, varint,
+    CallId, DecodeError, EdgeToken, EncodeError, Epoch, Incarnation, NodeId, Pattern, ProbeId,
+    Procedure, Reader, RealmName, RegistrationId, RequestId, Sequence, Signature, SubscriptionId,
+    Topic, TopicAlias, check, name, varint,
 };
 
 /// A value with one encoding, which both directions hold it to. `max` bounds the length of byte strings, texts and lists; other types ignore it.
@@ -87,7 +87,8 @@ numbers!(
     SubscriptionId,
     RegistrationId,
     RequestId,
-    ProbeId
+    ProbeId,
+    EdgeToken
 );
 
 macro_rules! names {

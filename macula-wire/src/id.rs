@@ -172,6 +172,10 @@ number! {
     /// A probe of membership and its acknowledgement, chosen by who probes.
     ProbeId
 }
+number! {
+    /// An exchange of edges of the overlay, chosen by chance by who begins it.
+    EdgeToken
+}
 
 /// The length of a [`CallId`] in bytes.
 pub const CALL_ID_LEN: usize = 16;

@@ -35,8 +35,8 @@ pub use error::{DecodeError, EncodeError};
 pub use extension::Extensions;
 pub use frame::{Frame, FrameDecoder, FrameHeader};
 pub use id::{
-    CALL_ID_LEN, CallId, Epoch, Incarnation, NODE_ID_LEN, NodeId, ProbeId, RegistrationId,
-    RequestId, Sequence, ShortId, SubscriptionId, TopicAlias,
+    CALL_ID_LEN, CallId, EdgeToken, Epoch, Incarnation, NODE_ID_LEN, NodeId, ProbeId,
+    RegistrationId, RequestId, Sequence, ShortId, SubscriptionId, TopicAlias,
 };
 pub use machine::Machine;
 pub use message::{Body, Kind, Message};

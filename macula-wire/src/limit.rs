@@ -44,6 +44,10 @@ pub const MAX_UPDATES: usize = 64;
 pub const DIGEST_BUCKETS: usize = 256;
 /// The most members that one SWIM_DIGEST lists.
 pub const MAX_VERSIONS_LISTED: usize = 128;
+/// The most neighbours that an overlay message names.
+pub const MAX_NEIGHBOURS: usize = 32;
+/// The most nodes that one OVERLAY_PEERS names.
+pub const MAX_SHUFFLED: usize = 8;
 /// The most frame versions that a HANDSHAKE offers.
 pub const MAX_VERSIONS: usize = 8;
 /// The hop limit that a publisher or a caller starts with.

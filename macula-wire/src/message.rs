@@ -3,6 +3,7 @@
 mod call;
 mod event;
 mod membership;
+mod overlay;
 mod session;
 
 pub use call::{
@@ -16,6 +17,10 @@ pub use membership::{
     Accusation, BucketVersions, DigestPart, MemberRecord, MemberStatus, MemberVersion,
     SignedAccusation, SignedRecord, Standing, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack,
     SwimPing, SwimPingReq, SwimState, Tag, Update,
+};
+pub use overlay::{
+    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeer, OverlayPeers,
+    OverlayVerdict, OverlayWalk,
 };
 pub use session::{
     Ack, CertUpdate, Close, Drain, ErrorReport, Handshake, HandshakeAck, Heartbeat, Ping, Pong,
@@ -179,6 +184,20 @@ messages! {
     SwimState(SwimState) = 0x56 "SWIM_STATE",
     /// Compares what two members know of the membership.
     SwimDigest(SwimDigest) = 0x57 "SWIM_DIGEST",
+    /// Looks for edges of the overlay.
+    OverlayWalk(OverlayWalk) = 0x58 "OVERLAY_WALK",
+    /// Offers an end of an edge.
+    OverlayOffer(OverlayOffer) = 0x59 "OVERLAY_OFFER",
+    /// Gives up an end of an edge in favour of another node.
+    OverlayMove(OverlayMove) = 0x5a "OVERLAY_MOVE",
+    /// Says what became of an edge that was offered or asked for.
+    OverlayAnswer(OverlayAnswer) = 0x5b "OVERLAY_ANSWER",
+    /// Says whether the sender holds an edge, and its neighbours.
+    OverlayEdge(OverlayEdge) = 0x5c "OVERLAY_EDGE",
+    /// Asks a neighbour to exchange an edge.
+    OverlayFlip(OverlayFlip) = 0x5d "OVERLAY_FLIP",
+    /// Tells some nodes.
+    OverlayPeers(OverlayPeers) = 0x5e "OVERLAY_PEERS",
     /// Says what went wrong.
     Error(ErrorReport) = 0xf0 "ERROR",
     /// Ends the link.

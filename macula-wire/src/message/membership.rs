@@ -67,14 +67,7 @@ record! {
 }
 
 fn check_member(member: &MemberRecord) -> Result<(), EncodeError> {
-    for (index, address) in member.addresses.iter().enumerate() {
-        check::address("addresses", address)?;
-        let plain = |address: &SocketAddr| (address.ip().to_canonical(), address.port());
-        let mut before = member.addresses.iter().take(index).map(plain);
-        if before.any(|earlier| earlier == plain(address)) {
-            return Err(EncodeError::NotCanonical);
-        }
-    }
+    check::addresses(&member.addresses)?;
     check::zone(member.zone.as_deref())?;
     check::ascending(member.tags.iter().map(|tag| &tag.key))
 }
