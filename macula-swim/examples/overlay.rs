@@ -23,11 +23,28 @@ use macula_swim::overlay::{Config, Input, Output};
 use macula_wire::{Body, Instant, Machine, NodeId, Random};
 
 enum Event {
-    Message { from: u32, to: u32, link: u32, body: Body },
-    Up { node: u32, peer: u32, link: u32 },
-    Down { node: u32, peer: u32 },
-    Gone { node: u32, peer: u32 },
-    Wake { node: u32 },
+    Message {
+        from: u32,
+        to: u32,
+        link: u32,
+        body: Body,
+    },
+    Up {
+        node: u32,
+        peer: u32,
+        link: u32,
+    },
+    Down {
+        node: u32,
+        peer: u32,
+    },
+    Gone {
+        node: u32,
+        peer: u32,
+    },
+    Wake {
+        node: u32,
+    },
 }
 
 struct Node {
@@ -89,7 +106,11 @@ impl Sim {
         let random = Random::new(mix(seed ^ mix(u64::from(node))));
         let address = std::net::SocketAddr::from(([10, 0, 0, 1], 4433));
         let machine = Overlay::new(config.clone(), id(node), vec![address], random, self.now);
-        self.nodes.push(Node { machine: Some(machine), links: BTreeMap::new(), wake: None });
+        self.nodes.push(Node {
+            machine: Some(machine),
+            links: BTreeMap::new(),
+            wake: None,
+        });
         self.drain(node);
         node
     }
@@ -104,15 +125,27 @@ impl Sim {
 
     fn drain(&mut self, node: u32) {
         loop {
-            let Some(machine) = self.nodes[node as usize].machine.as_mut() else { return };
-            let Some(output) = machine.poll_output() else { break };
+            let Some(machine) = self.nodes[node as usize].machine.as_mut() else {
+                return;
+            };
+            let Some(output) = machine.poll_output() else {
+                break;
+            };
             match output {
                 Output::Send { to, body, .. } => {
                     let to = index(&to);
                     *self.sent.entry(body.kind().name()).or_default() += 1;
                     if let Some(link) = self.nodes[node as usize].links.get(&to).copied() {
                         let at = self.now + delay(node, to);
-                        self.push(at, Event::Message { from: node, to, link, body });
+                        self.push(
+                            at,
+                            Event::Message {
+                                from: node,
+                                to,
+                                link,
+                                body,
+                            },
+                        );
                     }
                 }
                 Output::Connect { node: to, .. } => {
@@ -124,14 +157,27 @@ impl Sim {
                     let at = self.now + way * 4;
                     self.links_made += 1;
                     let link = self.links_made;
-                    self.push(at, Event::Up { node: to, peer: node, link });
+                    self.push(
+                        at,
+                        Event::Up {
+                            node: to,
+                            peer: node,
+                            link,
+                        },
+                    );
                 }
                 Output::Release { node: peer } => {
                     let peer = index(&peer);
                     if self.nodes[node as usize].links.contains_key(&peer) {
                         self.push(self.now, Event::Down { node, peer });
                         let at = self.now + delay(node, peer);
-                        self.push(at, Event::Down { node: peer, peer: node });
+                        self.push(
+                            at,
+                            Event::Down {
+                                node: peer,
+                                peer: node,
+                            },
+                        );
                     }
                 }
                 Output::Misbehaved { peer, offence } => {
@@ -145,7 +191,9 @@ impl Sim {
         }
         let slot = &mut self.nodes[node as usize];
         let wanted = slot.machine.as_ref().and_then(Machine::poll_timeout);
-        if let Some(at) = wanted && slot.wake.is_none_or(|wake| wake > at) {
+        if let Some(at) = wanted
+            && slot.wake.is_none_or(|wake| wake > at)
+        {
             assert!(at > self.now, "a deadline in the past");
             slot.wake = Some(at);
             self.push(at, Event::Wake { node });
@@ -162,9 +210,22 @@ impl Sim {
             self.events += 1;
             self.free.push(slot);
             match self.slab[slot as usize].take().unwrap() {
-                Event::Message { from, to, link, body } => {
+                Event::Message {
+                    from,
+                    to,
+                    link,
+                    body,
+                } => {
                     if self.nodes[to as usize].links.get(&from) == Some(&link) {
-                        self.touch(to, |m, now| m.handle_input(now, Input::Message { from: id(from), body }));
+                        self.touch(to, |m, now| {
+                            m.handle_input(
+                                now,
+                                Input::Message {
+                                    from: id(from),
+                                    body,
+                                },
+                            )
+                        });
                     }
                 }
                 Event::Up { node, peer, link } => {
@@ -173,6 +234,9 @@ impl Sim {
                         continue;
                     }
                     let rtt = delay(node, peer) * 2;
+                    if self.nodes[node as usize].links.contains_key(&peer) {
+                        continue;
+                    }
                     for (node, peer) in [(node, peer), (peer, node)] {
                         if self.nodes[node as usize].links.insert(peer, link).is_none() {
                             self.touch(node, |m, now| {
@@ -185,11 +249,15 @@ impl Sim {
                 }
                 Event::Down { node, peer } => {
                     if self.nodes[node as usize].links.remove(&peer).is_some() {
-                        self.touch(node, |m, now| m.handle_input(now, Input::LinkDown { peer: id(peer) }));
+                        self.touch(node, |m, now| {
+                            m.handle_input(now, Input::LinkDown { peer: id(peer) })
+                        });
                     }
                 }
                 Event::Gone { node, peer } => {
-                    self.touch(node, |m, now| m.handle_input(now, Input::Gone { peer: id(peer) }));
+                    self.touch(node, |m, now| {
+                        m.handle_input(now, Input::Gone { peer: id(peer) })
+                    });
                 }
                 Event::Wake { node } => {
                     if self.nodes[node as usize].wake == Some(at) {
@@ -204,34 +272,68 @@ impl Sim {
     }
 
     fn graph(&self) -> (Vec<u32>, Vec<Vec<u32>>) {
-        let live: Vec<u32> = (0..self.nodes.len() as u32).filter(|n| self.nodes[*n as usize].machine.is_some()).collect();
+        let live: Vec<u32> = (0..self.nodes.len() as u32)
+            .filter(|n| self.nodes[*n as usize].machine.is_some())
+            .collect();
         let mut place = vec![u32::MAX; self.nodes.len()];
         for (at, node) in live.iter().enumerate() {
             place[*node as usize] = at as u32;
         }
         let graph = live.iter().map(|node| {
             let machine = self.nodes[*node as usize].machine.as_ref().unwrap();
-            machine.neighbours().map(|n| place[index(&n) as usize]).filter(|n| *n != u32::MAX).collect()
+            machine
+                .neighbours()
+                .map(|n| place[index(&n) as usize])
+                .filter(|n| *n != u32::MAX)
+                .collect()
         });
         let graph = graph.collect();
         (live, graph)
     }
 
-    fn report(&self, title: &str, begin: Instant, wall: std::time::Instant) -> bool {
+    fn report(&self, title: &str, begin: Instant, wall: std::time::Instant, print: bool) -> bool {
         let (live, graph) = self.graph();
         let mut degrees = BTreeMap::new();
         let mut one_sided = 0;
         for (at, neighbours) in graph.iter().enumerate() {
             *degrees.entry(neighbours.len()).or_insert(0_u32) += 1;
-            one_sided += neighbours.iter().filter(|n| !graph[**n as usize].contains(&(at as u32))).count();
+            one_sided += neighbours
+                .iter()
+                .filter(|n| !graph[**n as usize].contains(&(at as u32)))
+                .count();
         }
-        let settled = live.iter().filter(|n| self.nodes[**n as usize].machine.as_ref().unwrap().is_settled()).count();
-        let deficient = live.iter().filter(|n| { let m = self.nodes[**n as usize].machine.as_ref().unwrap(); m.neighbours().count() != m.degree() }).count();
+        let settled = live
+            .iter()
+            .filter(|n| {
+                self.nodes[**n as usize]
+                    .machine
+                    .as_ref()
+                    .unwrap()
+                    .is_settled()
+            })
+            .count();
+        let deficient = live
+            .iter()
+            .filter(|n| {
+                let m = self.nodes[**n as usize].machine.as_ref().unwrap();
+                let count = m.neighbours().count();
+                assert!(count <= m.degree());
+                count != m.degree()
+            })
+            .count();
+        let done = deficient == 0 && settled == live.len();
+        if !print && !done {
+            return false;
+        }
         println!(
             "{title} {:6.2} s: {} live, {settled} settled, {deficient} inexact, one-sided {one_sided}, degrees {degrees:?}; {} events, {} links, {:.1} s wall",
-            self.now.saturating_since(begin).as_secs_f64(), live.len(), self.events, self.links_made, wall.elapsed().as_secs_f64()
+            self.now.saturating_since(begin).as_secs_f64(),
+            live.len(),
+            self.events,
+            self.links_made,
+            wall.elapsed().as_secs_f64()
         );
-        deficient == 0 && settled == live.len() && one_sided == 0
+        done
     }
 }
 
@@ -258,14 +360,18 @@ fn lambda2(graph: &[Vec<u32>]) -> f64 {
     let n = graph.len();
     let k = graph.iter().map(Vec::len).max().unwrap_or(0) as f64;
     let mut random = Random::new(5);
-    let mut x: Vec<f64> = (0..n).map(|_| random.below(1_000_000) as f64 / 1e6 - 0.5).collect();
+    let mut x: Vec<f64> = (0..n)
+        .map(|_| random.below(1_000_000) as f64 / 1e6 - 0.5)
+        .collect();
     let mut value = 0.0;
     for _ in 0..600 {
         let mean = x.iter().sum::<f64>() / n as f64;
         x.iter_mut().for_each(|v| *v -= mean);
         let norm = x.iter().map(|v| v * v).sum::<f64>().sqrt();
         x.iter_mut().for_each(|v| *v /= norm);
-        let y: Vec<f64> = (0..n).map(|at| graph[at].iter().map(|to| x[*to as usize]).sum::<f64>() + k * x[at]).collect();
+        let y: Vec<f64> = (0..n)
+            .map(|at| graph[at].iter().map(|to| x[*to as usize]).sum::<f64>() + k * x[at])
+            .collect();
         value = x.iter().zip(&y).map(|(a, b)| a * b).sum::<f64>() - k;
         x = y;
     }
@@ -289,7 +395,9 @@ fn quality(sim: &Sim) {
     let lambda = lambda2(&graph);
     println!(
         "  reached {:.5}, last hop mean {:.2} max {deepest}, lambda2 {lambda:.3} = {:.3} of the bound",
-        least as f64 / graph.len() as f64, f64::from(sum as u32) / 50.0, lambda / bound
+        least as f64 / graph.len() as f64,
+        f64::from(sum as u32) / 50.0,
+        lambda / bound
     );
 }
 
@@ -298,12 +406,22 @@ fn main() {
     let count: u32 = args.get(1).map_or(1_000, |text| text.parse().unwrap());
     let seed: u64 = args.get(2).map_or(1, |text| text.parse().unwrap());
     let spread: u64 = args.get(3).map_or(0, |text| text.parse().unwrap());
-    let kills: Vec<u32> = args.get(4).map_or(vec![10, 30, 50], |text| text.split(',').filter_map(|t| t.parse().ok()).collect());
+    let kills: Vec<u32> = args.get(4).map_or(vec![10, 30, 50], |text| {
+        text.split(',').filter_map(|t| t.parse().ok()).collect()
+    });
     let wall = std::time::Instant::now();
     let start = Instant::from_millis(1_000);
     let mut sim = Sim {
-        now: start, seq: 0, heap: BinaryHeap::new(), slab: Vec::new(), free: Vec::new(), nodes: Vec::new(),
-        events: 0, sent: BTreeMap::new(), links_made: 0, offences: 0,
+        now: start,
+        seq: 0,
+        heap: BinaryHeap::new(),
+        slab: Vec::new(),
+        free: Vec::new(),
+        nodes: Vec::new(),
+        events: 0,
+        sent: BTreeMap::new(),
+        links_made: 0,
+        offences: 0,
     };
     let config = Config::default();
     for node in 0..count {
@@ -316,27 +434,42 @@ fn main() {
         }
     }
     let mut settled = false;
-    for half in 1..240_u64 {
+    for half in 1..100_u64 {
         sim.run(start + Duration::from_millis(half * 500));
-        settled = sim.report("join", start, wall);
+        settled = sim.report("join", start, wall, half % 2 == 0);
         if settled {
             break;
         }
     }
     println!("settled: {settled}; messages {:?}", sim.sent);
-    let stats = sim.nodes.iter().filter_map(|n| n.machine.as_ref()).map(Overlay::stats);
+    let stats = sim
+        .nodes
+        .iter()
+        .filter_map(|n| n.machine.as_ref())
+        .map(Overlay::stats);
     let (mut walks, mut failed, mut lost, mut deferred, mut deals, mut sided) = (0, 0, 0, 0, 0, 0);
     for s in stats {
-        walks += s.walks; failed += s.walks_failed; lost += s.walks_lost; deferred += s.newcomers_deferred; deals += s.deals_failed; sided += s.edges_one_sided;
+        walks += s.walks;
+        failed += s.walks_failed;
+        lost += s.walks_lost;
+        deferred += s.newcomers_deferred;
+        deals += s.deals_failed;
+        sided += s.edges_one_sided;
     }
-    println!("walks {walks}, failed {failed}, lost {lost}, deferred {deferred}, deals failed {deals}, one-sided {sided}");
+    println!(
+        "walks {walks}, failed {failed}, lost {lost}, deferred {deferred}, deals failed {deals}, one-sided {sided}"
+    );
     quality(&sim);
     for percent in kills {
         let begin = sim.now;
         let mut random = Random::new(seed + u64::from(percent));
         let (mut live, _) = sim.graph();
         random.shuffle(&mut live);
-        let dead: BTreeSet<u32> = live.iter().copied().take(live.len() * percent as usize / 100).collect();
+        let dead: BTreeSet<u32> = live
+            .iter()
+            .copied()
+            .take(live.len() * percent as usize / 100)
+            .collect();
         println!("kill {percent} %: {} nodes", dead.len());
         for node in &dead {
             let machine = sim.nodes[*node as usize].machine.take().unwrap();
@@ -344,7 +477,13 @@ fn main() {
             for peer in machine.neighbours().chain(machine.passive()) {
                 let peer = index(&peer);
                 let at = begin + Duration::from_millis(2_000 + random.below(2_000));
-                sim.push(at, Event::Gone { node: peer, peer: *node });
+                sim.push(
+                    at,
+                    Event::Gone {
+                        node: peer,
+                        peer: *node,
+                    },
+                );
             }
         }
         for node in &live {
@@ -353,19 +492,33 @@ fn main() {
                 for passive in machine.passive().map(|p| index(&p)).collect::<Vec<_>>() {
                     if dead.contains(&passive) {
                         let at = begin + Duration::from_millis(2_000 + random.below(2_000));
-                        sim.push(at, Event::Gone { node: *node, peer: passive });
+                        sim.push(
+                            at,
+                            Event::Gone {
+                                node: *node,
+                                peer: passive,
+                            },
+                        );
                     }
                 }
-                let gone = sim.nodes[*node as usize].links.keys().filter(|p| dead.contains(p)).copied().collect::<Vec<_>>();
+                let gone = sim.nodes[*node as usize]
+                    .links
+                    .keys()
+                    .filter(|p| dead.contains(p))
+                    .copied()
+                    .collect::<Vec<_>>();
                 for peer in gone {
-                    sim.push(begin + Duration::from_secs(30), Event::Down { node: *node, peer });
+                    sim.push(
+                        begin + Duration::from_secs(30),
+                        Event::Down { node: *node, peer },
+                    );
                 }
             }
         }
         quality(&sim);
-        for half in 1..240_u64 {
+        for half in 1..61_u64 {
             sim.run(begin + Duration::from_millis(half * 1_000));
-            if sim.report("repair", begin, wall) {
+            if sim.report("repair", begin, wall, half < 8 || half % 8 == 0) && half > 4 {
                 break;
             }
         }

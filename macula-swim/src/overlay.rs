@@ -102,8 +102,12 @@ pub struct Overlay {
     bridge: Option<OverlayPeer>,
     last_bridge: Option<Instant>,
     last_checked: Option<NodeId>,
-    /// How many walks in a row came to nothing.
+    /// How long walks of this node have taken.
+    walk_time: Option<Duration>,
+    /// How many times in a row walks came to nothing.
     failures: u32,
+    /// Whether one did since walks were begun last.
+    has_failed: bool,
     /// Until when repair is left to others.
     patient_until: Option<Instant>,
     has_left: bool,
@@ -142,7 +146,9 @@ impl Overlay {
             bridge: None,
             last_bridge: None,
             last_checked: None,
+            walk_time: None,
             failures: 0,
+            has_failed: false,
             patient_until: None,
             has_left: false,
             stats: Stats::default(),
@@ -251,12 +257,11 @@ impl Overlay {
         self.degree
     }
 
-    /// Whether nothing is under way: there are as many neighbours as there should be, or as there are other nodes, and
-    /// no edge is being exchanged.
+    /// Whether there are as many neighbours as there should be, or as there are other nodes.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         let full = self.edges.len() == self.degree;
-        self.deals.is_empty() && (full || self.has_left || self.is_complete())
+        full || self.has_left || (self.deals.is_empty() && self.is_complete())
     }
 
     /// Nodes that are no neighbours and can be asked when neighbours are lost, in no order.

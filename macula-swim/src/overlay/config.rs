@@ -16,10 +16,14 @@ pub struct Config {
     /// How many steps more a walk may take to find an end that has an edge to give. Default: 32.
     pub spare_steps: u8,
     /// How many steps the first walk takes that looks for another node with one edge too few; the next takes twice as
-    /// many, up to 255. Default: 16.
+    /// many, up to 255. Default: 32.
     pub pair_steps: u8,
-    /// How long a walk of this node may take. Default: 5 s.
+    /// How long a walk of this node may take at most. Default: 5 s.
+    ///
+    /// Once walks have come back it is four times as long as they took, but at least `min_walk_timeout`.
     pub walk_timeout: Duration,
+    /// How long a walk of this node may take at least. Default: 1 s.
+    pub min_walk_timeout: Duration,
     /// How long a contact may let this node wait for its turn. Default: 15 s. Then it asks again, or another one.
     pub contact_timeout: Duration,
     /// How long one end of an edge that is to be split waits for the other. Default: 2 s. Below `deal_timeout`.
@@ -30,7 +34,7 @@ pub struct Config {
     pub proposal_timeout: Duration,
     /// The first pause after a walk that came to nothing; doubles each time. Default: 200 ms.
     pub min_pause: Duration,
-    /// The longest pause after a walk that came to nothing. Default: 30 s.
+    /// The longest pause after a walk that came to nothing. Default: 5 s.
     pub max_pause: Duration,
     /// How long one of two nodes that are to become neighbours leaves it to the other to begin. Default: 1 s.
     pub mate_delay: Duration,
@@ -67,16 +71,16 @@ pub struct Config {
     pub max_lost: usize,
     /// The most nodes through which this node was told to join. Default: 8. At the limit the oldest goes.
     pub max_contacts: usize,
-    /// The most newcomers that wait for their turn. Default: 4,096. At the limit a newcomer is told when to ask again.
+    /// The most newcomers that wait for their turn. Default: 16,384. At the limit a newcomer is told when to ask again.
     pub max_waiting: usize,
     /// How many newcomers are under way at a time at first. Default: 8. Each that gets an edge makes room for another.
     pub min_window: usize,
     /// The most newcomers that are under way at a time. Default: 4,096.
     pub max_window: usize,
-    /// The most walks in a second from a neighbour. Default: 4,000. More are dropped and reported.
-    pub max_neighbour_walks: u32,
-    /// The most walks in a second from a peer that is no neighbour. Default: 32. More are dropped and reported.
-    pub max_peer_walks: u32,
+    /// The most walks in a second that a peer passes on, its own included. Default: 4,000. More are dropped and reported.
+    pub max_passed_walks: u32,
+    /// The most walks in a second that a peer begins. Default: 32. More are dropped and reported.
+    pub max_own_walks: u32,
 }
 
 impl Default for Config {
@@ -86,14 +90,15 @@ impl Default for Config {
             min_steps: 6,
             assumed_members: 10_000,
             spare_steps: 32,
-            pair_steps: 16,
+            pair_steps: 32,
             walk_timeout: Duration::from_secs(5),
+            min_walk_timeout: Duration::from_secs(1),
             contact_timeout: Duration::from_secs(15),
             half_timeout: Duration::from_secs(2),
             deal_timeout: Duration::from_secs(3),
             proposal_timeout: Duration::from_secs(1),
             min_pause: Duration::from_millis(200),
-            max_pause: Duration::from_secs(30),
+            max_pause: Duration::from_secs(5),
             mate_delay: Duration::from_secs(1),
             list_delay: Duration::from_millis(500),
             check_period: Duration::from_secs(30),
@@ -109,11 +114,11 @@ impl Default for Config {
             max_passive: 40,
             max_lost: 16,
             max_contacts: 8,
-            max_waiting: 4_096,
+            max_waiting: 16_384,
             min_window: 8,
             max_window: 4_096,
-            max_neighbour_walks: 4_000,
-            max_peer_walks: 32,
+            max_passed_walks: 4_000,
+            max_own_walks: 32,
         }
     }
 }

@@ -119,8 +119,10 @@ impl Overlay {
         let give = Give {
             to,
             old: None,
+            gone: false,
             instead: None,
             near: false,
+            walk: None,
             again,
         };
         self.begin_give(token, give, false);

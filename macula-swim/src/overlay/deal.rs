@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use macula_wire::message::OverlayPeer;
+use macula_wire::message::{OverlayPeer, OverlayWalk};
 use macula_wire::{EdgeToken, Instant, NodeId};
 
 /// An edge as this end knows it.
@@ -55,6 +55,8 @@ pub(super) enum Deal {
 
 #[derive(Debug)]
 pub(super) struct Seek {
+    /// Since when it is under way.
+    pub(super) since: Instant,
     /// How many places are kept for what it finds.
     pub(super) slots: usize,
     /// The one end that has been offered while the other is waited for.
@@ -69,9 +71,13 @@ pub(super) struct Give {
     pub(super) to: OverlayPeer,
     /// The neighbour whose place it takes; none if a free place is kept.
     pub(super) old: Option<NodeId>,
+    /// Whether the other end of that edge has carried its part out, so that only this end still holds it.
+    pub(super) gone: bool,
     /// What was said of it to `to`.
     pub(super) instead: Option<NodeId>,
     pub(super) near: bool,
+    /// The walk that it serves, which goes on if nothing comes of it before the origin heard of it.
+    pub(super) walk: Option<OverlayWalk>,
     /// How often it may be proposed again, if it was not asked for.
     pub(super) again: u8,
 }
@@ -100,6 +106,8 @@ pub(super) struct Tail {
     pub(super) head: NodeId,
     pub(super) old: NodeId,
     pub(super) new: OverlayPeer,
+    /// Whether `old` has carried its part out.
+    pub(super) gone: bool,
     pub(super) offered: bool,
     pub(super) near: bool,
 }

@@ -103,10 +103,25 @@ impl Overlay {
             }
             return;
         }
-        if edge.lock.is_none() {
+        let lock = edge.lock;
+        if lock.is_some_and(|token| self.is_foregone(token, from)) {
+            return;
+        }
+        if lock.is_none() {
             self.stats.edges_one_sided = self.stats.edges_one_sided.saturating_add(1);
         }
         self.lose_edge(from);
+    }
+
+    /// Whether an edge that the other end gave up is about to be replaced: then that end was faster, and this one keeps
+    /// the place until the new neighbour is there as well.
+    fn is_foregone(&mut self, token: EdgeToken, node: NodeId) -> bool {
+        match self.deals.get_mut(&token) {
+            Some(Deal::Give(give)) if give.old == Some(node) => give.gone = true,
+            Some(Deal::Tail(tail)) if tail.old == node && tail.offered => tail.gone = true,
+            _ => return false,
+        }
+        true
     }
 
     /// Ends an edge and says so.
@@ -133,7 +148,10 @@ impl Overlay {
     /// The place of an edge that was to be replaced stays kept for what replaces it.
     fn on_locked_edge_lost(&mut self, token: EdgeToken, node: NodeId) {
         match self.deals.get_mut(&token) {
-            Some(Deal::Give(give)) => give.old = None,
+            Some(Deal::Give(give)) => {
+                give.old = None;
+                give.gone = false;
+            }
             Some(Deal::Part(part)) => {
                 let [one, other] = part.ends;
                 let rest = if one == node { other } else { one };

@@ -95,8 +95,10 @@ impl Overlay {
         let give = Give {
             to: peer,
             old: Some(from),
+            gone: false,
             instead: Some(from),
             near,
+            walk: None,
             again: 0,
         };
         self.begin_give(token, give, false);
@@ -143,7 +145,7 @@ impl Overlay {
             return;
         };
         if let Some(old) = give.old {
-            self.replace(old);
+            self.replace(old, !give.gone);
         }
         self.add_edge(&give.to, token, give.near);
         if self.free() > 0 {
@@ -151,12 +153,14 @@ impl Overlay {
         }
     }
 
-    /// Drops an edge whose place another takes, and tells its other end, which does the same.
-    pub(super) fn replace(&mut self, old: NodeId) {
+    /// Drops an edge whose place another takes, and tells its other end, unless that was first.
+    pub(super) fn replace(&mut self, old: NodeId, tell: bool) {
         if self.edges.remove(&old).is_some() {
             self.output(Output::NeighbourDown { node: old });
-            self.deny(old);
             self.linger(old);
+            if tell {
+                self.deny(old);
+            }
         }
     }
 
@@ -237,7 +241,8 @@ impl Overlay {
     fn on_ready(&mut self, from: NodeId, token: EdgeToken) {
         match self.deals.get_mut(&token) {
             Some(Deal::Seek(seek)) if seek.via == Some(from) => {
-                let patience = self.config.walk_timeout;
+                seek.since = self.now;
+                let patience = self.walk_timeout();
                 self.after(Timer::Deal(token), patience);
             }
             Some(Deal::Head(head)) if head.tail == from => self.on_tail_ready(token),
@@ -278,6 +283,7 @@ impl Overlay {
         };
         let mut others = Vec::new();
         let mut held = Vec::new();
+        let mut onward = None;
         match deal {
             Deal::Seek(seek) => {
                 self.stats.walks_failed = self.stats.walks_failed.saturating_add(1);
@@ -287,14 +293,26 @@ impl Overlay {
                     self.unpost(via, token);
                     self.linger(via);
                 }
-                self.failures = self.failures.saturating_add(1);
+                if !self.has_failed {
+                    self.has_failed = true;
+                    self.failures = self.failures.saturating_add(1);
+                }
                 self.repair_later();
             }
             Deal::Give(give) => {
+                let untold = !self.links.contains(&give.to.node);
+                onward = give
+                    .walk
+                    .filter(|_| untold && by.is_some() && by == give.old);
                 others.push(give.to.node);
                 self.unpost(give.to.node, token);
                 self.linger(give.to.node);
-                held.extend(give.old);
+                match give.old {
+                    Some(old) if give.gone => {
+                        self.lose_edge(old);
+                    }
+                    old => held.extend(old),
+                }
                 if give.again > 0 && by.is_some() {
                     let again = give.again.saturating_sub(1);
                     self.propose_later(give.to, again);
@@ -313,7 +331,11 @@ impl Overlay {
                 if tail.offered {
                     others.push(tail.new.node);
                 }
-                held.push(tail.old);
+                if tail.gone {
+                    self.lose_edge(tail.old);
+                } else {
+                    held.push(tail.old);
+                }
             }
         }
         for node in others.into_iter().filter(|node| Some(*node) != by) {
@@ -332,6 +354,9 @@ impl Overlay {
             if self.has_left {
                 self.drop_edge(node);
             }
+        }
+        if let Some(walk) = onward {
+            self.step(self.own.node, walk);
         }
     }
 }

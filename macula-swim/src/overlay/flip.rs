@@ -130,6 +130,7 @@ impl Overlay {
             head: from,
             old,
             new: peer,
+            gone: false,
             offered: false,
             near,
         };
@@ -249,7 +250,7 @@ impl Overlay {
         };
         self.stats.flips = self.stats.flips.saturating_add(1);
         self.answer(tail, token, OverlayVerdict::Take);
-        self.replace(old);
+        self.replace(old, true);
         self.add_edge(&new, token, near);
         self.answer(new.node, token, OverlayVerdict::Take);
     }
@@ -258,7 +259,7 @@ impl Overlay {
         let Some(Deal::Tail(tail)) = self.end(token) else {
             return;
         };
-        self.replace(tail.old);
+        self.replace(tail.old, !tail.gone);
         self.add_edge(&tail.new, token, tail.near);
         self.answer(tail.new.node, token, OverlayVerdict::Take);
     }

@@ -8,6 +8,7 @@ use macula_wire::{EdgeToken, NodeId};
 use super::Overlay;
 use super::deal::{Deal, Half};
 use super::timer::Timer;
+use crate::config::part;
 
 impl Overlay {
     pub(super) fn on_offer(&mut self, from: NodeId, offer: OverlayOffer) {
@@ -75,7 +76,7 @@ impl Overlay {
             }
             (Some(instead), None) if self.has_two_places(token) => {
                 self.put_half(token, Some(Half { peer, instead }));
-                let patience = self.config.half_timeout;
+                let patience = self.half_timeout();
                 self.after(Timer::Deal(token), patience);
             }
             (Some(instead), Some(half)) if half.peer.node == instead && half.instead == from => {
@@ -104,14 +105,32 @@ impl Overlay {
 
     /// A walk has found what it looked for: its contact is told, and the next walk begins from here.
     fn finish_seek(&mut self, token: EdgeToken) {
-        if let Some(Deal::Seek(seek)) = self.end(token)
-            && let Some(via) = seek.via
-        {
-            self.answer(via, token, OverlayVerdict::Take);
-            self.linger(via);
+        if let Some(Deal::Seek(seek)) = self.end(token) {
+            let took = self.now.saturating_since(seek.since);
+            let usual = self.walk_time.unwrap_or(took);
+            self.walk_time = Some(part(usual.saturating_mul(3).saturating_add(took), 4));
+            if let Some(via) = seek.via {
+                self.answer(via, token, OverlayVerdict::Take);
+                self.linger(via);
+            }
         }
         self.failures = 0;
+        self.has_failed = false;
         self.repair_soon();
+    }
+
+    /// How long a walk may take: a few times as long as walks have taken.
+    pub(super) fn walk_timeout(&self) -> Duration {
+        let (least, most) = (self.config.min_walk_timeout, self.config.walk_timeout);
+        let usual = self.walk_time.map_or(most, |time| time.saturating_mul(4));
+        usual.max(least).min(most)
+    }
+
+    /// How long one end may wait for the other.
+    fn half_timeout(&self) -> Duration {
+        let (least, most) = (self.config.min_walk_timeout, self.config.half_timeout);
+        let usual = self.walk_time.map_or(most, |time| time.saturating_mul(2));
+        usual.max(least).min(most)
     }
 
     fn accept(&mut self, peer: &OverlayPeer, token: EdgeToken) {

@@ -45,6 +45,7 @@ impl Overlay {
             self.repair_soon();
             return;
         }
+        self.has_failed = false;
         if self.edges.is_empty() {
             self.enter(free);
         } else if self.is_small() {
@@ -104,21 +105,31 @@ impl Overlay {
         self.start_walk(1, None, steps);
     }
 
-    /// In a small overlay, everybody is asked directly for an edge.
+    /// In a small overlay, everybody is asked directly for an edge. If that came to nothing it is not as small as it
+    /// looks: then walks begin here and beyond.
     fn ask_others(&mut self) {
         let others: Vec<OverlayPeer> = self.others();
-        for other in others {
-            if self.free() == 0 {
-                return;
+        if self.failures % 2 == 0 {
+            for other in others {
+                if self.free() == 0 {
+                    return;
+                }
+                if !self.is_engaged(other.node) && !self.is_asked(other.node) {
+                    self.start_walk(1, Some(other), 0);
+                }
             }
-            if self.is_engaged(other.node) || self.is_asked(other.node) {
-                continue;
-            }
-            self.start_walk(1, Some(other), 0);
+            return;
         }
-        if self.free() >= 2 && self.failures > 0 {
-            // Nobody who is known has a place free: there may be more than are known.
-            self.seek_edge();
+        let steps = self.steps();
+        let beyond = others.get(self.random.index(others.len())).cloned();
+        if beyond.is_some() && self.free() >= 2 {
+            self.start_walk(2, beyond, steps);
+        }
+        match self.free() {
+            0 => (),
+            1 if self.deficit() == 1 => self.seek_pair(),
+            1 => (),
+            _ => self.start_walk(2, None, steps),
         }
     }
 

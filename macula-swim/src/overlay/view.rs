@@ -138,7 +138,8 @@ impl View {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
     since: Instant,
-    count: u32,
+    own: u32,
+    passed: u32,
 }
 
 /// What a pace says of one more.
@@ -151,16 +152,17 @@ pub(super) enum Verdict {
 }
 
 impl Pace {
-    /// Counts one at `now`.
-    pub(super) fn count(&mut self, now: Instant, max: u32) -> Verdict {
+    /// Counts one at `now`, which the peer began itself or passed on.
+    pub(super) fn count(&mut self, now: Instant, own: bool, max: u32) -> Verdict {
         if now.saturating_since(self.since) >= Duration::from_secs(1) {
             *self = Self {
                 since: now,
-                count: 0,
+                ..Self::default()
             };
         }
-        self.count = self.count.saturating_add(1);
-        match self.count.saturating_sub(max) {
+        let count = if own { &mut self.own } else { &mut self.passed };
+        *count = count.saturating_add(1);
+        match count.saturating_sub(max) {
             0 => Verdict::Allowed,
             1 => Verdict::FirstOver,
             _ => Verdict::Over,
@@ -234,8 +236,10 @@ mod tests {
     fn a_pace_reports_the_first_too_many_of_a_second() {
         let at = Instant::from_millis;
         let mut pace = Pace::default();
-        let verdicts = [1_000, 1_001, 1_002, 1_003, 2_000].map(|ms| pace.count(at(ms), 2));
+        let times = [1_000, 1_001, 1_002, 1_003, 2_000];
+        let verdicts = times.map(|ms| pace.count(at(ms), true, 2));
         use Verdict::{Allowed, FirstOver, Over};
         assert_eq!(verdicts, [Allowed, Allowed, FirstOver, Over, Allowed]);
+        assert_eq!(pace.count(at(2_001), false, 1), Allowed, "counted apart");
     }
 }

@@ -1,5 +1,7 @@
 //! Walks: where they begin, how they go on, and where they end.
 
+use std::time::Duration;
+
 use macula_wire::message::{OverlayAnswer, OverlayPeer, OverlayVerdict, OverlayWalk};
 use macula_wire::{EdgeToken, NodeId};
 
@@ -48,11 +50,16 @@ impl Overlay {
                     node: first,
                     addresses,
                 };
-                (first, self.config.walk_timeout)
+                // Longer walks take longer.
+                let usual = u32::from(self.steps().max(1));
+                let times = u32::from(hops).div_ceil(usual).max(1);
+                let patience = self.walk_timeout().saturating_mul(times);
+                (first, patience.min(self.config.contact_timeout))
             }
         };
         self.stats.walks = self.stats.walks.saturating_add(1);
         let seek = Seek {
+            since: self.now,
             slots,
             half: None,
             via: contact,
@@ -88,12 +95,17 @@ impl Overlay {
     }
 
     pub(super) fn on_walk(&mut self, from: NodeId, walk: OverlayWalk) {
-        let max = if self.edges.contains_key(&from) {
-            self.config.max_neighbour_walks
-        } else {
-            self.config.max_peer_walks
+        let own = walk.origin.node == from;
+        let max = match own {
+            true => self.config.max_own_walks,
+            false => self.config.max_passed_walks,
         };
-        match self.paces.entry(from).or_default().count(self.now, max) {
+        match self
+            .paces
+            .entry(from)
+            .or_default()
+            .count(self.now, own, max)
+        {
             Verdict::Allowed => (),
             Verdict::FirstOver => {
                 self.misbehaved(from, Offence::TooManyWalks);
@@ -107,7 +119,7 @@ impl Overlay {
             return;
         }
         self.hear(&walk.origin);
-        let newcomer = walk.origin.node == from && !self.edges.contains_key(&from);
+        let newcomer = own && !self.edges.contains_key(&from);
         if newcomer && walk.hops > 0 {
             self.admit(walk);
         } else {
@@ -122,6 +134,11 @@ impl Overlay {
             self.answer(node, token, OverlayVerdict::Refuse);
             return;
         }
+        if self.edges.is_empty() && self.own.node > node && self.seeks_beyond(node) {
+            // Two that are looking for the overlay are not to found one of their own.
+            self.defer(node, token, self.config.min_pause.saturating_mul(4));
+            return;
+        }
         let late = self.now + self.config.walk_timeout;
         match self.admission.ask(walk, late, self.config.max_waiting) {
             Turn::Now(walk) => self.let_in(walk),
@@ -130,14 +147,25 @@ impl Overlay {
                 self.stats.newcomers_deferred = self.stats.newcomers_deferred.saturating_add(1);
                 let round = part(self.config.walk_timeout, 5);
                 let after = self.admission.patience(round);
-                let answer = OverlayAnswer {
-                    token,
-                    verdict: OverlayVerdict::Retry,
-                    after_ms: u32::try_from(after.as_millis()).unwrap_or(u32::MAX),
-                };
-                self.tell(node, answer);
+                self.defer(node, token, after);
             }
         }
+    }
+
+    /// Whether this node has a walk under way that began at another node than `node`.
+    fn seeks_beyond(&self, node: NodeId) -> bool {
+        let beyond = |deal: &Deal| matches!(deal, Deal::Seek(seek) if seek.via != Some(node));
+        self.deals.values().any(beyond)
+    }
+
+    /// Tells a newcomer to ask again later.
+    fn defer(&mut self, node: NodeId, token: EdgeToken, after: Duration) {
+        let answer = OverlayAnswer {
+            token,
+            verdict: OverlayVerdict::Retry,
+            after_ms: u32::try_from(after.as_millis()).unwrap_or(u32::MAX),
+        };
+        self.tell(node, answer);
     }
 
     fn let_in(&mut self, walk: OverlayWalk) {
@@ -170,9 +198,14 @@ impl Overlay {
     }
 
     /// Ends a walk here if it may and can, or passes it on.
-    fn step(&mut self, from: NodeId, mut walk: OverlayWalk) {
+    pub(super) fn step(&mut self, from: NodeId, mut walk: OverlayWalk) {
         let origin = walk.origin.node;
         let may_end = walk.hops == 0 || walk.need == 1;
+        let again = from == self.own.node;
+        if again && walk.spare == 0 {
+            return;
+        }
+        walk.spare = walk.spare.saturating_sub(u8::from(again));
         if may_end && !self.has_left && self.serve(&walk) {
             self.stats.walks_served = self.stats.walks_served.saturating_add(1);
             return;
@@ -184,9 +217,8 @@ impl Overlay {
         }
         if walk.need == 1 && !self.has_left {
             if let Some(other) = self.meet(&walk) {
-                // Somebody else with one edge too few came by: they can have each other.
-                walk.hops = 0;
-                walk.spare = 0;
+                // Somebody else with one edge too few came by: they can have each other, if it still lacks one.
+                walk.hops = walk.hops.saturating_sub(1);
                 let token = walk.token;
                 self.post(&other, token, walk);
                 self.linger(other.node);
@@ -253,10 +285,18 @@ impl Overlay {
             return true;
         }
         if walk.need > 1 {
-            if let Some(old) = self.edge_for(walk) {
-                self.give(walk, Some(old));
+            let fitting = self.edges_for(walk);
+            let loose: Vec<NodeId> = fitting
+                .iter()
+                .copied()
+                .filter(|node| self.is_loose(*node))
+                .collect();
+            if let Some(old) = loose.get(self.random.index(loose.len())) {
+                self.give(walk, Some(*old));
                 return true;
             }
+            // Those that are locked will be free again, here or elsewhere.
+            can_give &= fitting.is_empty();
         } else {
             // One edge too few is no use to a node that lacks two: it would be left with one.
             can_give &= odd(deficit) || self.edges.is_empty();
@@ -267,26 +307,26 @@ impl Overlay {
         can_give
     }
 
-    /// A random edge that the origin of a walk can enter.
-    fn edge_for(&mut self, walk: &OverlayWalk) -> Option<NodeId> {
+    /// The edges that the origin of a walk could enter, were they not locked.
+    fn edges_for(&self, walk: &OverlayWalk) -> Vec<NodeId> {
         let origin = walk.origin.node;
         let fitting = self.edges.iter().filter(|(node, edge)| {
-            edge.lock.is_none()
-                && **node != origin
+            **node != origin
                 && !walk.avoid.contains(*node)
                 && !edge.leads_to(origin)
                 && self.links.contains(*node)
         });
-        let fitting: Vec<NodeId> = fitting.map(|(node, _)| *node).collect();
-        fitting.get(self.random.index(fitting.len())).copied()
+        fitting.map(|(node, _)| *node).collect()
     }
 
     fn give(&mut self, walk: &OverlayWalk, old: Option<NodeId>) {
         let give = Give {
             to: walk.origin.clone(),
             old,
+            gone: false,
             instead: old,
             near: false,
+            walk: old.is_some().then(|| walk.clone()),
             again: 0,
         };
         self.begin_give(walk.token, give, old.is_some());
