@@ -291,7 +291,13 @@ impl Sim {
         (live, graph)
     }
 
-    fn report(&self, title: &str, begin: Instant, wall: std::time::Instant, print: bool) -> bool {
+    fn report(
+        &mut self,
+        title: &str,
+        begin: Instant,
+        wall: std::time::Instant,
+        print: bool,
+    ) -> bool {
         let (live, graph) = self.graph();
         let mut degrees = BTreeMap::new();
         let mut one_sided = 0;
@@ -333,6 +339,8 @@ impl Sim {
             self.links_made,
             wall.elapsed().as_secs_f64()
         );
+        println!("      {:?}", self.sent);
+        self.sent.clear();
         done
     }
 }
@@ -436,7 +444,7 @@ fn main() {
     let mut settled = false;
     for half in 1..100_u64 {
         sim.run(start + Duration::from_millis(half * 500));
-        settled = sim.report("join", start, wall, half % 2 == 0);
+        settled = sim.report("join", start, wall, half % 4 == 0);
         if settled {
             break;
         }
@@ -518,7 +526,13 @@ fn main() {
         quality(&sim);
         for half in 1..61_u64 {
             sim.run(begin + Duration::from_millis(half * 1_000));
-            if sim.report("repair", begin, wall, half < 8 || half % 8 == 0) && half > 4 {
+            if sim.report(
+                "repair",
+                begin,
+                wall,
+                half == 5 || half == 8 || half % 12 == 0,
+            ) && half > 4
+            {
                 break;
             }
         }

@@ -24,7 +24,10 @@ pub struct Config {
     pub walk_timeout: Duration,
     /// How long a walk of this node may take at least. Default: 1 s.
     pub min_walk_timeout: Duration,
-    /// How long a contact may let this node wait for its turn. Default: 15 s. Then it asks again, or another one.
+    /// By how much longer a walk may take for each step that it is longer than others. Default: 50 ms.
+    pub step_time: Duration,
+    /// How long a contact to which there is a link may let this node wait for its turn. Default: 15 s. Then it asks
+    /// again, or another one. Without a link it is `deal_timeout`.
     pub contact_timeout: Duration,
     /// How long one end of an edge that is to be split waits for the other. Default: 2 s. Below `deal_timeout`.
     pub half_timeout: Duration,
@@ -93,6 +96,7 @@ impl Default for Config {
             pair_steps: 32,
             walk_timeout: Duration::from_secs(5),
             min_walk_timeout: Duration::from_secs(1),
+            step_time: Duration::from_millis(50),
             contact_timeout: Duration::from_secs(15),
             half_timeout: Duration::from_secs(2),
             deal_timeout: Duration::from_secs(3),

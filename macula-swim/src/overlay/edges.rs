@@ -172,6 +172,13 @@ impl Overlay {
         for (_, body) in self.outbox.remove(&peer).unwrap_or_default() {
             self.tell(peer, body);
         }
+        let walks = self.deals.iter().filter(
+            |(_, deal)| matches!(deal, Deal::Seek(seek) if seek.via == Some(peer) && seek.slots == 2),
+        );
+        let walks: Vec<EdgeToken> = walks.map(|(token, _)| *token).collect();
+        for token in walks {
+            self.after(Timer::Deal(token), self.config.contact_timeout);
+        }
         if self.view.is_lost(peer) {
             let pause = self.about(self.config.mate_delay);
             self.hasten(Timer::Bridge, pause);

@@ -266,12 +266,10 @@ impl Overlay {
             && let Some(via) = seek.via.filter(|via| !self.links.contains(via))
         {
             // There was no way to it.
-            let addresses = self.view.addresses(via).cloned().unwrap_or_default();
-            let lost = OverlayPeer {
-                node: via,
-                addresses,
-            };
-            self.view.lose(lost, self.config.max_lost);
+            self.view.forget(via);
+            if !self.edges.is_empty() {
+                self.contacts.retain(|contact| contact.node != via);
+            }
         }
         self.abort(token, None);
     }

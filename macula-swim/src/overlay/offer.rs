@@ -170,11 +170,13 @@ impl Overlay {
         true
     }
 
-    /// Gives up walks that found nothing yet.
-    pub(super) fn cancel_idle_seeks(&mut self) {
-        let idle = self.deals.iter().filter(
-            |(_, deal)| matches!(deal, Deal::Seek(seek) if seek.half.is_none() && seek.via.is_none()),
-        );
+    /// Gives up walks for a single edge that found nothing yet.
+    pub(super) fn cancel_single_seeks(&mut self) {
+        let single = |deal: &Deal| match deal {
+            Deal::Seek(seek) => seek.slots == 1 && seek.half.is_none() && seek.via.is_none(),
+            Deal::Give(_) | Deal::Part(_) | Deal::Head(_) | Deal::Tail(_) => false,
+        };
+        let idle = self.deals.iter().filter(|(_, deal)| single(deal));
         let idle: Vec<EdgeToken> = idle.map(|(token, _)| *token).collect();
         for token in idle {
             self.drop_seek(token);

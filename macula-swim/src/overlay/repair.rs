@@ -33,12 +33,16 @@ impl Overlay {
             self.shed();
             return;
         }
+        if self.deficit() > 1 && !self.is_small() {
+            // A walk for a single edge is of no use any more, and keeps a place.
+            self.cancel_single_seeks();
+        }
         let free = self.free();
         if free == 0 || self.deals.len() >= self.config.max_deals {
             return;
         }
-        if let Some(bridge) = self.bridge.take() {
-            if free >= 2 && self.links.contains(&bridge.node) && !self.is_known_near(bridge.node) {
+        if let Some(bridge) = self.bridge.take_if(|_| free >= 2) {
+            if self.links.contains(&bridge.node) && !self.is_known_near(bridge.node) {
                 let steps = self.steps();
                 self.start_walk(2, Some(bridge), steps);
             }

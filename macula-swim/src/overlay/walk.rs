@@ -24,10 +24,10 @@ impl Overlay {
                 _ => u8::try_from(self.deficit()).unwrap_or(u8::MAX).max(1),
             },
             hops,
-            spare: if hops == 0 {
-                0
-            } else {
-                self.config.spare_steps
+            // A walk for a single edge may end at each step.
+            spare: match slots {
+                1 => 0,
+                _ => self.config.spare_steps,
             },
             avoid: self.avoid(),
         };
@@ -35,9 +35,12 @@ impl Overlay {
         let (first, patience) = match via {
             Some(via) => {
                 // Whoever is asked directly answers at once; a contact may let this node wait for its turn.
-                let patience = match hops {
-                    0 => self.config.half_timeout,
-                    _ => self.config.contact_timeout,
+                let patience = if hops == 0 {
+                    self.config.half_timeout
+                } else if self.links.contains(&via.node) {
+                    self.config.contact_timeout
+                } else {
+                    self.config.deal_timeout
                 };
                 (via, patience)
             }
@@ -51,9 +54,9 @@ impl Overlay {
                     addresses,
                 };
                 // Longer walks take longer.
-                let usual = u32::from(self.steps().max(1));
-                let times = u32::from(hops).div_ceil(usual).max(1);
-                let patience = self.walk_timeout().saturating_mul(times);
+                let more = u32::from(hops.saturating_sub(self.steps()));
+                let step = self.config.step_time.saturating_mul(more);
+                let patience = self.walk_timeout().saturating_add(step);
                 (first, patience.min(self.config.contact_timeout))
             }
         };
@@ -344,7 +347,6 @@ impl Overlay {
             return false;
         }
         self.drop_edge(origin);
-        self.cancel_idle_seeks();
         self.repair_soon();
         true
     }

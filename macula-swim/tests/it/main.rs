@@ -13,6 +13,8 @@ mod compare;
 mod directed;
 mod forged;
 mod laws;
+mod overlay;
+mod overlay_sim;
 mod realm;
 mod sim;
 mod watch;

@@ -1,4 +1,4 @@
-//! 0x50 to 0x5F: membership.
+//! 0x50 to 0x57: membership.
 
 use alloc::string::String;
 use alloc::sync::Arc;

@@ -19,7 +19,8 @@ fn claim(kind: Kind, start: &[u8], count: u64) -> Result<macula_wire::Message, D
 fn a_claimed_count_is_refused_before_anything_is_reserved_for_it() {
     let node = [7; 32];
     let batch = [&[8][..], &node, &[1, 1, 0, 0, 0, 0]].concat();
-    let lists: [(Kind, &[u8], u64); 9] = [
+    let walk = [&[1][..], &node, &[0, 8, 6, 6]].concat();
+    let lists: [(Kind, &[u8], u64); 11] = [
         (Kind::Handshake, &[], 8),
         (Kind::CertUpdate, &[], 4),
         (Kind::Interest, &[1, 0, 1], 1_024),
@@ -28,6 +29,8 @@ fn a_claimed_count_is_refused_before_anything_is_reserved_for_it() {
         (Kind::SwimState, &[0], 64),
         (Kind::SwimDigest, &[1], 256),
         (Kind::SwimDigest, &[2, 7, 1, 1], 128),
+        (Kind::OverlayWalk, &walk, 32),
+        (Kind::OverlayPeers, &[0], 8),
         (Kind::Batch, &batch, 4_096),
     ];
     for (kind, start, max) in lists {

@@ -3,6 +3,7 @@
 mod call;
 mod event;
 mod membership;
+mod overlay;
 mod session;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
         event::bodies(),
         call::bodies(),
         membership::bodies(),
+        overlay::bodies(),
     ];
     (bodies, extensions()).prop_map(|(body, extensions)| Message::new(body, extensions))
 }

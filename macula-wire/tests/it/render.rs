@@ -12,15 +12,16 @@ use macula_wire::message::{
     Accusation, Ack, Alias, BucketVersions, CallCancel, CallError, CallProgress, CallResult,
     CancelMode, CertUpdate, Close, DigestPart, Drain, ErrorReport, Event, Failure, Gap, Handshake,
     HandshakeAck, Heartbeat, Interest, MemberRecord, MemberStatus, MemberVersion, Offer,
-    OfferedProcedure, Ping, Pong, Priority, Publish, Qos, Receipt, Register, Role, Roles, RpcCall,
-    SignedAccusation, SignedRecord, Standing, Stream, StreamKind, Subscribe, SwimAck, SwimDigest,
-    SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Unregister, Unsubscribe,
-    Update,
+    OfferedProcedure, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer,
+    OverlayPeer, OverlayPeers, OverlayVerdict, OverlayWalk, Ping, Pong, Priority, Publish, Qos,
+    Receipt, Register, Role, Roles, RpcCall, SignedAccusation, SignedRecord, Standing, Stream,
+    StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing,
+    SwimPingReq, SwimState, Tag, Unregister, Unsubscribe, Update,
 };
 use macula_wire::{
-    Body, CallId, ContentType, Epoch, ErrorCode, Header, Incarnation, Message, NodeId, Pattern,
-    ProbeId, Procedure, RealmName, RegistrationId, RequestId, RetryHint, Sequence, Signature,
-    SubscriptionId, Topic, TopicAlias,
+    Body, CallId, ContentType, EdgeToken, Epoch, ErrorCode, Header, Incarnation, Message, NodeId,
+    Pattern, ProbeId, Procedure, RealmName, RegistrationId, RequestId, RetryHint, Sequence,
+    Signature, SubscriptionId, Topic, TopicAlias,
 };
 use serde_json::{Map, Value, json};
 
@@ -132,7 +133,7 @@ macro_rules! numbers {
         }
     )*};
 }
-numbers!(Epoch Sequence Incarnation TopicAlias SubscriptionId RegistrationId RequestId ProbeId);
+numbers!(Epoch Sequence Incarnation TopicAlias SubscriptionId RegistrationId RequestId ProbeId EdgeToken);
 
 macro_rules! enums {
     ($($type:ty)*) => {$(
@@ -143,7 +144,7 @@ macro_rules! enums {
         }
     )*};
 }
-enums!(CancelMode MemberStatus Standing Priority Qos RetryHint Role);
+enums!(CancelMode MemberStatus OverlayVerdict Priority Qos RetryHint Role Standing);
 
 impl<T: Render> Render for Option<T> {
     fn render(&self) -> Value {
@@ -218,6 +219,14 @@ records! {
     MemberVersion: node epoch incarnation standing;
     BucketVersions: bucket complete compare versions;
     SwimDigest: part;
+    OverlayPeer: node addresses;
+    OverlayWalk: token origin need hops spare avoid;
+    OverlayOffer: token addresses instead rtt_us;
+    OverlayMove: token peer near;
+    OverlayAnswer: token verdict after_ms;
+    OverlayEdge: holds ask neighbours;
+    OverlayFlip: token peer avoid near;
+    OverlayPeers: ask peers;
 }
 
 macro_rules! bodies {
@@ -236,4 +245,5 @@ bodies!(
     Publish Subscribe Unsubscribe Event Alias Batch Interest Receipt Gap
     RpcCall RpcResult RpcError Register Unregister Offer RpcCancel RpcProgress
     SwimPing SwimAck SwimPingReq SwimNack SwimGossip SwimJoin SwimState SwimDigest
+    OverlayWalk OverlayOffer OverlayMove OverlayAnswer OverlayEdge OverlayFlip OverlayPeers
 );

@@ -7,6 +7,7 @@ mod events;
 mod invalid;
 mod membership;
 mod names;
+mod overlay;
 mod session;
 
 use std::collections::BTreeSet;
@@ -66,6 +67,11 @@ const FILES: &[File] = &[
         name: "membership.json",
         samples: membership::samples,
         refusals: invalid::membership,
+    },
+    File {
+        name: "overlay.json",
+        samples: overlay::samples,
+        refusals: invalid::overlay,
     },
 ];
 

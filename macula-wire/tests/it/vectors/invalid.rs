@@ -86,6 +86,10 @@ pub(super) fn membership() -> Vec<Refusal> {
     refusals(MEMBERSHIP)
 }
 
+pub(super) fn overlay() -> Vec<Refusal> {
+    refusals(OVERLAY)
+}
+
 const SESSION: &str = r#"
 raw | frame of version 2                        | version           | 02 04 0000 00000002 07 00
 raw | frame of version 0                        | version           | 00 04 0000 00000002 07 00
@@ -254,4 +258,29 @@ const MEMBERSHIP: &str = r#"
 57 | swim_digest, standing 4                    | invalid           | 02 00 01 00 01 NODE 01 00 04 00
 57 | swim_digest, neither complete nor not      | invalid           | 02 00 02 00 00 00
 53 | swim_nack without its target's end         | unexpected_end    | 01 0001
+"#;
+
+const OVERLAY: &str = r#"
+58 | overlay_walk that needs nothing           | invalid           | 07 NODE 00 00 06 06 00 00
+58 | overlay_walk that avoids one twice        | not_canonical     | 07 NODE 00 08 06 06 02 NODE NODE 00
+58 | overlay_walk that avoids 33               | too_large         | 07 NODE 00 08 06 06 21
+58 | overlay_walk, port 0                      | invalid           | 07 NODE 01 00 c0000207 00 08 06 06 00 00
+58 | overlay_walk, an address twice            | not_canonical     | 07 NODE 02 ADDRESS ADDRESS 08 06 06 00 00
+58 | overlay_walk, nine addresses              | too_large         | 07 NODE 09
+58 | overlay_walk without its steps            | unexpected_end    | 07 NODE 00 08
+59 | overlay_offer, nine addresses             | too_large         | 07 09
+59 | overlay_offer, option tag 2               | invalid           | 07 00 02 NODE 00 00
+59 | overlay_offer, round trip over 32 bits    | invalid           | 07 00 00 01 WIDE 00
+5a | overlay_move, near 2                      | invalid           | 07 NODE 00 02 00
+5a | overlay_move, mapped ipv4 address         | not_canonical     | 07 NODE 01 MAPPED 00 00
+5b | overlay_answer of verdict 4               | invalid           | 07 04 00 00
+5b | overlay_answer, a take that waits         | invalid           | 07 00 05 00
+5c | overlay_edge that asks without an edge    | invalid           | 00 01 00 00
+5c | overlay_edge, neighbours without an edge  | invalid           | 00 00 01 NODE 00 00
+5c | overlay_edge with a neighbour twice       | not_canonical     | 01 00 02 NODE 00 NODE 00 00
+5c | overlay_edge, 33 neighbours               | too_large         | 01 00 21
+5d | overlay_flip that avoids one twice        | not_canonical     | 07 NODE 00 02 NODE NODE 00 00
+5d | overlay_flip without its end              | unexpected_end    | 07 NODE 00
+5e | overlay_peers, nine of them               | too_large         | 00 09
+5e | overlay_peers, ask 2                      | invalid           | 02 00 00
 "#;
