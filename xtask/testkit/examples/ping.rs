@@ -205,3 +205,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_ping_is_answered() {
+        let mut net = network(40, 1);
+        net.run_for(Duration::from_secs(5)).unwrap();
+        let sent = net.counters().datagrams_sent;
+        let pongs: u64 = net
+            .nodes()
+            .filter_map(|node| net.machine(node))
+            .map(|one| one.pongs)
+            .sum();
+        assert!(pongs > 40 * 8 * 4 && pongs <= sent / 2, "{pongs} of {sent}");
+    }
+}

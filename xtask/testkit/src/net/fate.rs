@@ -42,10 +42,10 @@ impl Fabric {
 
     /// Ends a link, if it is still there: what is on its way is lost, and whoever had it up is told.
     pub(super) fn drop_link(&mut self, link: LinkRef) {
-        let Some(link) = self.links.remove(link) else {
+        let Some(mut link) = self.links.remove(link) else {
             return;
         };
-        for parcel in link.held() {
+        for parcel in link.take_held() {
             count(&mut self.counters.messages_broken);
             self.parcels.take(parcel);
         }
@@ -108,7 +108,7 @@ impl Fabric {
 
     fn flush_what_waited(&mut self, link: LinkRef, from: NodeIndex, to: NodeIndex) {
         let current = self.links.get_mut(link);
-        let waits = current.is_some_and(|link| !link.way(from).held.is_empty());
+        let waits = current.is_some_and(|link| link.way(from).holds());
         if waits && !self.links.is_blocked(from, to) {
             let delay = self.rules(from, to).delay(&mut self.random);
             self.queue

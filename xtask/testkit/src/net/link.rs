@@ -28,19 +28,38 @@ pub(super) struct LinkRef {
     number: u32,
 }
 
-/// One direction of a link.
+/// One direction of a link. Small, because a large network looks at another one for each message.
 #[derive(Debug, Default)]
 pub(super) struct Way {
     /// When the last message of the stream arrives; the next one cannot arrive earlier.
     pub(super) busy_until: Instant,
-    /// What waits for a block to end.
-    pub(super) held: Vec<ParcelId>,
+    /// What waits for a block to end; none if nothing ever had to.
+    held: Option<Box<Held>>,
     /// How many datagrams were sent.
     pub(super) sent: u32,
     /// The highest number of a datagram that arrived.
     pub(super) arrived: u32,
     /// Whether it is in the middle of a burst of losses.
     pub(super) bursting: bool,
+}
+
+/// What waits for a block to end, in the order of sending.
+#[derive(Debug, Default)]
+struct Held(Vec<ParcelId>);
+
+impl Way {
+    /// Whether something waits for a block to end.
+    pub(super) fn holds(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| !held.0.is_empty())
+    }
+
+    pub(super) fn hold(&mut self, parcel: ParcelId) {
+        self.held.get_or_insert_default().0.push(parcel);
+    }
+
+    pub(super) fn take_held(&mut self) -> Vec<ParcelId> {
+        self.held.take().map_or_else(Vec::new, |held| held.0)
+    }
 }
 
 #[derive(Debug)]
@@ -61,8 +80,8 @@ impl Link {
     }
 
     /// Everything that waits for a block to end.
-    pub(super) fn held(&self) -> impl Iterator<Item = ParcelId> {
-        self.ways.iter().flat_map(|way| way.held.iter().copied())
+    pub(super) fn take_held(&mut self) -> impl Iterator<Item = ParcelId> {
+        self.ways.iter_mut().flat_map(Way::take_held)
     }
 }
 

@@ -106,7 +106,7 @@ impl<H: Host> Net<H> {
         let Some(current) = self.fabric.links.get_mut(link) else {
             return;
         };
-        for parcel in std::mem::take(&mut current.way(from).held) {
+        for parcel in current.way(from).take_held() {
             // Nothing waits any more, so each goes through, unless the link ends in between.
             if self.fabric.message_arrives(link, from, to, parcel) {
                 self.hand_over(from, to, Class::Reliable, parcel);
@@ -212,8 +212,8 @@ impl super::fabric::Fabric {
         let blocked = self.links.is_blocked(from, to);
         if let Some(current) = self.links.get_mut(link) {
             let way = current.way(from);
-            if blocked || !way.held.is_empty() {
-                way.held.push(parcel);
+            if blocked || way.holds() {
+                way.hold(parcel);
                 count(&mut self.counters.blocked);
                 return false;
             }
