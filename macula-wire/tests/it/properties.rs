@@ -75,6 +75,14 @@ proptest! {
     }
 
     #[test]
+    fn a_body_alone_is_written_as_a_message_without_extensions(message in generate::message()) {
+        let mut bytes = Vec::new();
+        message.body.encode(&mut bytes).unwrap();
+        let plain = Message::from(message.body);
+        prop_assert_eq!(bytes, plain.to_bytes().unwrap());
+    }
+
+    #[test]
     fn a_stream_of_messages_is_read_however_it_is_cut(
         messages in prop::collection::vec(generate::message(), 1..5),
         cuts in prop::collection::vec(1..200_usize, 1..20),
