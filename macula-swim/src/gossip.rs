@@ -88,6 +88,9 @@ pub(crate) struct Gossip {
     later: Vec<Subject>,
 }
 
+/// No update is shorter: two ids or an id and a signature, and some numbers.
+const MIN_UPDATE_LEN: usize = 100;
+
 /// How many pieces are looked at for one message, so that a full queue of long ones costs no more.
 const MAX_LOOKED_AT: usize = 256;
 
@@ -190,7 +193,7 @@ impl Gossip {
     pub(crate) fn take(&mut self, to: &NodeId, room: &mut Room, limit: u32) -> Vec<Update> {
         let mut chosen = Vec::new();
         for (_, _, subject) in self.order.iter().take(MAX_LOOKED_AT) {
-            if room.updates == 0 {
+            if room.updates == 0 || room.bytes < MIN_UPDATE_LEN {
                 break;
             }
             let item = self.items.get(subject).filter(|_| subject.node != *to);

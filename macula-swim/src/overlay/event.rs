@@ -11,7 +11,6 @@ use crate::Class;
 /// Something that happened outside.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "most inputs are messages")]
 pub enum Input {
     /// A message came over the link to a peer that is a member of the realm.
     Message {

@@ -113,7 +113,7 @@ impl Overlay {
     /// looks: then walks begin here and beyond.
     fn ask_others(&mut self) {
         let others: Vec<OverlayPeer> = self.others();
-        if self.failures % 2 == 0 {
+        if self.failures.is_multiple_of(2) {
             for other in others {
                 if self.free() == 0 {
                     return;
