@@ -432,6 +432,7 @@ impl Overlay {
         if from == self.own.node || !self.links.contains(&from) {
             return;
         }
+        self.note_life(from);
         match body {
             Body::OverlayWalk(walk) => self.on_walk(from, walk),
             Body::OverlayOffer(offer) => self.on_offer(from, offer),

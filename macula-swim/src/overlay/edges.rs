@@ -179,7 +179,12 @@ impl Overlay {
         for token in walks {
             self.after(Timer::Deal(token), self.config.contact_timeout);
         }
-        if self.view.is_lost(peer) {
+        self.note_life(peer);
+    }
+
+    /// A node that was thought lost gives a sign of life. It may become a neighbour by itself in a moment.
+    pub(super) fn note_life(&mut self, node: NodeId) {
+        if self.view.note_back(node) {
             let pause = self.about(self.config.mate_delay);
             self.hasten(Timer::Bridge, pause);
         }

@@ -344,9 +344,8 @@ impl Overlay {
         let pause = self.about(self.config.lost_period);
         self.after(Timer::Lost, pause);
         if let Some(lost) = self.view.next_lost() {
-            if self.links.contains(&lost.node) {
-                self.after(Timer::Bridge, Duration::ZERO);
-            } else {
+            // A link that is still there says nothing: it takes its time to notice.
+            if !self.links.contains(&lost.node) {
                 let OverlayPeer { node, addresses } = lost;
                 self.linger(node);
                 self.output(super::Output::Connect { node, addresses });
@@ -361,7 +360,7 @@ impl Overlay {
         }
         self.view.lose(to.clone(), self.config.max_lost);
         if self.links.contains(&to.node) {
-            self.after(Timer::Bridge, Duration::ZERO);
+            self.note_life(to.node);
         } else if self.bridge_is_due().is_none() {
             let OverlayPeer { node, addresses } = to;
             self.output(super::Output::Connect { node, addresses });
@@ -385,7 +384,7 @@ impl Overlay {
             return;
         }
         let links = &self.links;
-        let Some(back) = self.view.take_lost(|node| links.contains(&node)) else {
+        let Some(back) = self.view.take_back(|node| links.contains(&node)) else {
             return;
         };
         if self.is_known_near(back.node) {

@@ -12,8 +12,16 @@ use macula_wire::{Instant, NodeId, Random};
 pub(super) struct View {
     peers: Vec<OverlayPeer>,
     heard: u64,
-    lost: VecDeque<OverlayPeer>,
+    lost: VecDeque<Lost>,
     marks: VecDeque<Mark>,
+}
+
+/// A node that was a neighbour or known and is gone.
+#[derive(Debug)]
+struct Lost {
+    peer: OverlayPeer,
+    /// Whether it has given a sign of life since.
+    back: bool,
 }
 
 /// A node with one edge too few that came by.
@@ -54,33 +62,39 @@ impl View {
     /// Remembers a node that was lost.
     pub(super) fn lose(&mut self, peer: OverlayPeer, max: usize) {
         self.forget(peer.node);
-        self.lost.retain(|lost| lost.node != peer.node);
-        self.lost.push_back(peer);
+        self.lost.retain(|lost| lost.peer.node != peer.node);
+        self.lost.push_back(Lost { peer, back: false });
         while self.lost.len() > max {
             self.lost.pop_front();
         }
     }
 
-    /// Takes a node off the lost ones; answers it if it was one.
-    pub(super) fn find(&mut self, node: NodeId) -> Option<OverlayPeer> {
-        let at = self.lost.iter().position(|lost| lost.node == node)?;
-        self.lost.remove(at)
+    /// Takes a node off the lost ones, if it is one.
+    pub(super) fn find(&mut self, node: NodeId) {
+        self.lost.retain(|lost| lost.peer.node != node);
     }
 
-    /// Takes the first lost node that fits off the lost ones.
-    pub(super) fn take_lost(&mut self, fits: impl Fn(NodeId) -> bool) -> Option<OverlayPeer> {
-        let at = self.lost.iter().position(|lost| fits(lost.node))?;
-        self.lost.remove(at)
+    /// Notes a sign of life of a node; answers whether it was thought lost until now.
+    pub(super) fn note_back(&mut self, node: NodeId) -> bool {
+        let lost = self.lost.iter_mut().find(|lost| lost.peer.node == node);
+        lost.is_some_and(|lost| !std::mem::replace(&mut lost.back, true))
+    }
+
+    /// Takes the first node that is back, and that fits, off the lost ones.
+    pub(super) fn take_back(&mut self, fits: impl Fn(NodeId) -> bool) -> Option<OverlayPeer> {
+        let is_back = |lost: &Lost| lost.back && fits(lost.peer.node);
+        let at = self.lost.iter().position(is_back)?;
+        self.lost.remove(at).map(|lost| lost.peer)
     }
 
     pub(super) fn is_lost(&self, node: NodeId) -> bool {
-        self.lost.iter().any(|lost| lost.node == node)
+        self.lost.iter().any(|lost| lost.peer.node == node)
     }
 
     /// The next lost node in turn.
     pub(super) fn next_lost(&mut self) -> Option<OverlayPeer> {
         self.lost.rotate_left(usize::from(!self.lost.is_empty()));
-        self.lost.back().cloned()
+        self.lost.back().map(|lost| lost.peer.clone())
     }
 
     pub(super) fn peers(&self) -> &[OverlayPeer] {
@@ -210,8 +224,10 @@ mod tests {
         assert!(!view.is_lost(node_id(0)));
         let turns: Vec<_> = (0..4).filter_map(|_| view.next_lost()).collect();
         assert_eq!(turns, [peer(1), peer(2), peer(3), peer(1)]);
-        assert_eq!(view.find(node_id(2)), Some(peer(2)));
-        assert_eq!(view.find(node_id(2)), None);
+        assert_eq!(view.take_back(|_| true), None, "no sign of life");
+        assert!(view.note_back(node_id(2)) && !view.note_back(node_id(2)));
+        assert_eq!(view.take_back(|_| true), Some(peer(2)));
+        assert!(!view.note_back(node_id(2)), "not lost any more");
     }
 
     #[test]
