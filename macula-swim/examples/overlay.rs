@@ -1,6 +1,7 @@
-//! Joins many nodes to an overlay through one contact, kills some, and measures the graph.
+//! Joins many nodes to an overlay through one contact, kills some of them, and measures the graph.
 //!
-//! `cargo run --release -p macula-swim --example overlay -- NODES SEED`
+//! The arguments are the number of nodes, the simulation seed, and the percentages that are killed one after the other:
+//! `cargo run --release -p macula-swim --example overlay -- 10000 1 10,30,50`.
 #![expect(
     clippy::unwrap_used,
     clippy::arithmetic_side_effects,
@@ -11,6 +12,7 @@
     clippy::wildcard_enum_match_arm,
     clippy::disallowed_methods,
     clippy::float_arithmetic,
+    clippy::large_enum_variant,
     reason = "a measurement by hand may panic and prints what it finds"
 )]
 
@@ -54,6 +56,7 @@ struct Node {
 }
 
 struct Sim {
+    begun: std::time::Instant,
     now: Instant,
     seq: u64,
     heap: BinaryHeap<Reverse<(Instant, u64, u32)>>,
@@ -61,7 +64,6 @@ struct Sim {
     free: Vec<u32>,
     nodes: Vec<Node>,
     events: u64,
-    sent: BTreeMap<&'static str, u64>,
     links_made: u32,
     offences: u64,
 }
@@ -134,7 +136,6 @@ impl Sim {
             match output {
                 Output::Send { to, body, .. } => {
                     let to = index(&to);
-                    *self.sent.entry(body.kind().name()).or_default() += 1;
                     if let Some(link) = self.nodes[node as usize].links.get(&to).copied() {
                         let at = self.now + delay(node, to);
                         self.push(
@@ -224,7 +225,7 @@ impl Sim {
                                     from: id(from),
                                     body,
                                 },
-                            )
+                            );
                         });
                     }
                 }
@@ -250,13 +251,13 @@ impl Sim {
                 Event::Down { node, peer } => {
                     if self.nodes[node as usize].links.remove(&peer).is_some() {
                         self.touch(node, |m, now| {
-                            m.handle_input(now, Input::LinkDown { peer: id(peer) })
+                            m.handle_input(now, Input::LinkDown { peer: id(peer) });
                         });
                     }
                 }
                 Event::Gone { node, peer } => {
                     self.touch(node, |m, now| {
-                        m.handle_input(now, Input::Gone { peer: id(peer) })
+                        m.handle_input(now, Input::Gone { peer: id(peer) });
                     });
                 }
                 Event::Wake { node } => {
@@ -291,13 +292,7 @@ impl Sim {
         (live, graph)
     }
 
-    fn report(
-        &mut self,
-        title: &str,
-        begin: Instant,
-        wall: std::time::Instant,
-        print: bool,
-    ) -> bool {
+    fn report(&self, title: &str, begin: Instant, print: bool) -> bool {
         let (live, graph) = self.graph();
         let mut degrees = BTreeMap::new();
         let mut one_sided = 0;
@@ -337,10 +332,8 @@ impl Sim {
             live.len(),
             self.events,
             self.links_made,
-            wall.elapsed().as_secs_f64()
+            self.begun.elapsed().as_secs_f64()
         );
-        println!("      {:?}", self.sent);
-        self.sent.clear();
         done
     }
 }
@@ -386,157 +379,129 @@ fn lambda2(graph: &[Vec<u32>]) -> f64 {
     value
 }
 
-fn quality(sim: &Sim) {
-    let (_, graph) = sim.graph();
-    let mut deepest = 0;
-    let mut sum = 0;
-    let mut least = usize::MAX;
-    let mut random = Random::new(9);
-    for _ in 0..50 {
-        let (count, last) = reached(&graph, random.index(graph.len()));
-        deepest = deepest.max(last);
-        sum += last;
-        least = least.min(count);
+impl Sim {
+    fn quality(&self) {
+        let (_, graph) = self.graph();
+        let mut deepest = 0;
+        let mut sum = 0;
+        let mut least = usize::MAX;
+        let mut random = Random::new(9);
+        for _ in 0..50 {
+            let (count, last) = reached(&graph, random.index(graph.len()));
+            deepest = deepest.max(last);
+            sum += last;
+            least = least.min(count);
+        }
+        let k = graph.iter().map(Vec::len).max().unwrap_or(0) as f64;
+        let bound = 2.0 * (k - 1.0).sqrt();
+        let lambda = lambda2(&graph);
+        println!(
+            "  reached {:.5}, last hop mean {:.2} max {deepest}, lambda2 {lambda:.3} = {:.3} of the bound",
+            least as f64 / graph.len() as f64,
+            f64::from(sum as u32) / 50.0,
+            lambda / bound
+        );
     }
-    let k = graph.iter().map(Vec::len).max().unwrap_or(0) as f64;
-    let bound = 2.0 * (k - 1.0).sqrt();
-    let lambda = lambda2(&graph);
-    println!(
-        "  reached {:.5}, last hop mean {:.2} max {deepest}, lambda2 {lambda:.3} = {:.3} of the bound",
-        least as f64 / graph.len() as f64,
-        f64::from(sum as u32) / 50.0,
-        lambda / bound
-    );
+}
+
+/// What the arguments say.
+struct Plan {
+    count: u32,
+    seed: u64,
+    kills: Vec<u32>,
+}
+
+fn plan() -> Plan {
+    let mut args = std::env::args().skip(1);
+    let count = args.next().map_or(1_000, |text| text.parse().unwrap());
+    let seed = args.next().map_or(1, |text| text.parse().unwrap());
+    let kills = args.next().unwrap_or_else(|| "10,30,50".to_owned());
+    let kills = kills.split(',').filter_map(|text| text.parse().ok());
+    Plan {
+        count,
+        seed,
+        kills: kills.collect(),
+    }
+}
+
+/// All nodes join at once, through the first.
+fn join(sim: &mut Sim, plan: &Plan) {
+    let config = Config::default();
+    let start = sim.now;
+    for node in 0..plan.count {
+        sim.add(plan.seed, &config);
+        if node > 0 {
+            sim.touch(node, |machine, now| {
+                machine.join(now, id(0), Vec::new()).unwrap();
+            });
+        }
+    }
+    for half in 1..200_u64 {
+        sim.run(start + Duration::from_millis(half * 500));
+        if sim.report("join", start, half % 4 == 0) {
+            break;
+        }
+    }
+}
+
+/// Ends nodes without a word; whoever knew one is told after 2 to 4 s.
+fn kill(sim: &mut Sim, plan: &Plan, percent: u32) {
+    let begin = sim.now;
+    let mut random = Random::new(plan.seed + u64::from(percent));
+    let (mut live, _) = sim.graph();
+    random.shuffle(&mut live);
+    let count = live.len() * percent as usize / 100;
+    let dead: BTreeSet<u32> = live.iter().copied().take(count).collect();
+    println!("kill {percent} %: {} nodes", dead.len());
+    for node in &dead {
+        sim.nodes[*node as usize].machine = None;
+        sim.nodes[*node as usize].links.clear();
+    }
+    for node in &live {
+        let Some(machine) = &sim.nodes[*node as usize].machine else {
+            continue;
+        };
+        let known = machine.neighbours().chain(machine.passive());
+        let known: Vec<u32> = known.map(|peer| index(&peer)).collect();
+        for peer in known.into_iter().filter(|peer| dead.contains(peer)) {
+            let at = begin + Duration::from_millis(2_000 + random.below(2_000));
+            sim.push(at, Event::Gone { node: *node, peer });
+        }
+        let links = sim.nodes[*node as usize].links.keys();
+        let links: Vec<u32> = links.filter(|peer| dead.contains(peer)).copied().collect();
+        for peer in links {
+            let at = begin + Duration::from_secs(30);
+            sim.push(at, Event::Down { node: *node, peer });
+        }
+    }
+    sim.quality();
+    for second in 1..61_u64 {
+        sim.run(begin + Duration::from_secs(second));
+        if sim.report("repair", begin, second % 4 == 0) && second > 4 {
+            break;
+        }
+    }
+    sim.quality();
 }
 
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let count: u32 = args.get(1).map_or(1_000, |text| text.parse().unwrap());
-    let seed: u64 = args.get(2).map_or(1, |text| text.parse().unwrap());
-    let spread: u64 = args.get(3).map_or(0, |text| text.parse().unwrap());
-    let kills: Vec<u32> = args.get(4).map_or(vec![10, 30, 50], |text| {
-        text.split(',').filter_map(|t| t.parse().ok()).collect()
-    });
-    let wall = std::time::Instant::now();
-    let start = Instant::from_millis(1_000);
+    let plan = plan();
     let mut sim = Sim {
-        now: start,
+        begun: std::time::Instant::now(),
+        now: Instant::from_millis(1_000),
         seq: 0,
         heap: BinaryHeap::new(),
         slab: Vec::new(),
         free: Vec::new(),
         nodes: Vec::new(),
         events: 0,
-        sent: BTreeMap::new(),
         links_made: 0,
         offences: 0,
     };
-    let config = Config::default();
-    for node in 0..count {
-        sim.add(seed, &config);
-        if node > 0 {
-            if spread > 0 {
-                sim.run(start + Duration::from_millis(u64::from(node) * spread));
-            }
-            sim.touch(node, |m, now| m.join(now, id(0), Vec::new()).unwrap());
-        }
+    join(&mut sim, &plan);
+    sim.quality();
+    for percent in &plan.kills {
+        kill(&mut sim, &plan, *percent);
     }
-    let mut settled = false;
-    for half in 1..100_u64 {
-        sim.run(start + Duration::from_millis(half * 500));
-        settled = sim.report("join", start, wall, half % 4 == 0);
-        if settled {
-            break;
-        }
-    }
-    println!("settled: {settled}; messages {:?}", sim.sent);
-    let stats = sim
-        .nodes
-        .iter()
-        .filter_map(|n| n.machine.as_ref())
-        .map(Overlay::stats);
-    let (mut walks, mut failed, mut lost, mut deferred, mut deals, mut sided) = (0, 0, 0, 0, 0, 0);
-    for s in stats {
-        walks += s.walks;
-        failed += s.walks_failed;
-        lost += s.walks_lost;
-        deferred += s.newcomers_deferred;
-        deals += s.deals_failed;
-        sided += s.edges_one_sided;
-    }
-    println!(
-        "walks {walks}, failed {failed}, lost {lost}, deferred {deferred}, deals failed {deals}, one-sided {sided}"
-    );
-    quality(&sim);
-    for percent in kills {
-        let begin = sim.now;
-        let mut random = Random::new(seed + u64::from(percent));
-        let (mut live, _) = sim.graph();
-        random.shuffle(&mut live);
-        let dead: BTreeSet<u32> = live
-            .iter()
-            .copied()
-            .take(live.len() * percent as usize / 100)
-            .collect();
-        println!("kill {percent} %: {} nodes", dead.len());
-        for node in &dead {
-            let machine = sim.nodes[*node as usize].machine.take().unwrap();
-            sim.nodes[*node as usize].links.clear();
-            for peer in machine.neighbours().chain(machine.passive()) {
-                let peer = index(&peer);
-                let at = begin + Duration::from_millis(2_000 + random.below(2_000));
-                sim.push(
-                    at,
-                    Event::Gone {
-                        node: peer,
-                        peer: *node,
-                    },
-                );
-            }
-        }
-        for node in &live {
-            if sim.nodes[*node as usize].machine.is_some() {
-                let machine = sim.nodes[*node as usize].machine.as_ref().unwrap();
-                for passive in machine.passive().map(|p| index(&p)).collect::<Vec<_>>() {
-                    if dead.contains(&passive) {
-                        let at = begin + Duration::from_millis(2_000 + random.below(2_000));
-                        sim.push(
-                            at,
-                            Event::Gone {
-                                node: *node,
-                                peer: passive,
-                            },
-                        );
-                    }
-                }
-                let gone = sim.nodes[*node as usize]
-                    .links
-                    .keys()
-                    .filter(|p| dead.contains(p))
-                    .copied()
-                    .collect::<Vec<_>>();
-                for peer in gone {
-                    sim.push(
-                        begin + Duration::from_secs(30),
-                        Event::Down { node: *node, peer },
-                    );
-                }
-            }
-        }
-        quality(&sim);
-        for half in 1..61_u64 {
-            sim.run(begin + Duration::from_millis(half * 1_000));
-            if sim.report(
-                "repair",
-                begin,
-                wall,
-                half == 5 || half == 8 || half % 12 == 0,
-            ) && half > 4
-            {
-                break;
-            }
-        }
-        quality(&sim);
-    }
-    println!("offences {}", sim.offences);
+    println!("{} offences", sim.offences);
 }

@@ -312,6 +312,9 @@ impl Overlay {
             self.tell(to.node, body);
             return;
         }
+        if !self.has_room_to_wait() {
+            return;
+        }
         let waiting = self.outbox.entry(to.node).or_default();
         waiting.push((token, body.into()));
         if waiting.len() == 1 {
@@ -320,6 +323,12 @@ impl Overlay {
                 addresses: to.addresses.clone(),
             });
         }
+    }
+
+    /// Whether one more message may wait for a link.
+    fn has_room_to_wait(&self) -> bool {
+        let waiting: usize = self.outbox.values().map(Vec::len).sum();
+        waiting < self.config.max_outbox
     }
 
     /// Takes back what waits for a link on behalf of an exchange.

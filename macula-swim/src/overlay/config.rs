@@ -61,6 +61,9 @@ pub struct Config {
     /// The most exchanges of edges that a node takes part in at a time. Default: 32. At the limit it takes no further
     /// part, and walks go on to others.
     pub max_deals: usize,
+    /// The most messages that wait for a link. Default: 256. At the limit the next is not sent, and its exchange ends by
+    /// its time-out.
+    pub max_outbox: usize,
     /// The most offers that are kept because the message which they belong to has not arrived. Default: 16. At the
     /// limit an offer is refused.
     pub max_early: usize,
@@ -113,6 +116,7 @@ impl Default for Config {
             release_after: Duration::from_secs(10),
             mark_lifetime: Duration::from_secs(10),
             max_deals: 32,
+            max_outbox: 256,
             max_early: 16,
             max_marks: 64,
             max_passive: 40,

@@ -28,6 +28,8 @@ impl Overlay {
                 node: peer,
                 addresses,
             };
+            // Should it be alive after all, it is to know.
+            self.deny(peer);
             let list = self.lose_edge(peer);
             self.view.lose(lost, self.config.max_lost);
             self.take_mate(&list, Duration::ZERO);

@@ -148,9 +148,6 @@ impl Overlay {
             self.replace(old, !give.gone);
         }
         self.add_edge(&give.to, token, give.near);
-        if self.free() > 0 {
-            self.repair_soon();
-        }
     }
 
     /// Drops an edge whose place another takes, and tells its other end, unless that was first.
@@ -181,6 +178,11 @@ impl Overlay {
         }
         self.mates.retain(|mate| mate.peer.node != peer.node);
         self.arm_lists();
+        if self.free() > 0 {
+            // Once the new neighbours have told theirs.
+            let pause = self.about(self.config.list_delay).saturating_mul(2);
+            self.hasten(Timer::Repair, pause);
+        }
     }
 
     pub(super) fn on_answer(&mut self, from: NodeId, answer: &OverlayAnswer) {

@@ -390,6 +390,11 @@ impl Overlay {
         if self.is_known_near(back.node) {
             return;
         }
+        if self.free() == 1 {
+            // Both lack an edge, most likely to each other.
+            self.propose(back, 0);
+            return;
+        }
         self.last_bridge = Some(self.now);
         self.stats.bridges = self.stats.bridges.saturating_add(1);
         self.bridge = Some(back);

@@ -238,6 +238,9 @@ impl Overlay {
 
     /// One who came by with one edge too few, is no neighbour of the origin of `walk`, and is not that itself.
     fn meet(&mut self, walk: &OverlayWalk) -> Option<OverlayPeer> {
+        if !self.has_room_to_wait() {
+            return None;
+        }
         let now = self.now;
         self.view.take_mark(now, |node| {
             node != walk.origin.node && !walk.avoid.contains(&node)

@@ -247,7 +247,7 @@ pub(crate) fn tell_gone(net: &mut Web, gone: &[NodeIndex]) {
         for gone in gone {
             let peer = node_id(gone.get());
             net.with(node, |overlay, now| {
-                overlay.handle_input(now, Input::Gone { peer })
+                overlay.handle_input(now, Input::Gone { peer });
             });
         }
     }

@@ -8,6 +8,7 @@ mod invocation;
 mod laws;
 mod machine;
 mod name;
+mod overlay;
 mod pubsub;
 mod realm;
 mod rpc;
@@ -35,6 +36,7 @@ const TABLE: &[(&str, fn(&[u8]))] = &[
     ("negotiate", value::negotiate),
     ("node_config", configuration::node),
     ("node_members", configuration::members),
+    ("overlay_machine", overlay::machine),
     ("pubsub_forwarder", pubsub::forwarder),
     ("pubsub_machine", machine::pubsub),
     ("pubsub_table", pubsub::table),
