@@ -245,6 +245,12 @@ impl Overlay {
         self.edges.keys().copied()
     }
 
+    /// The neighbours that a neighbour has told of, this node among them, as they were then.
+    pub fn neighbours_of(&self, neighbour: &NodeId) -> impl Iterator<Item = NodeId> {
+        let edge = self.edges.get(neighbour).into_iter();
+        edge.flat_map(|edge| edge.list.iter().map(|peer| peer.node))
+    }
+
     /// Whether a node is a neighbour.
     #[must_use]
     pub fn is_neighbour(&self, node: &NodeId) -> bool {

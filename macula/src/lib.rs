@@ -66,7 +66,7 @@ pub use directory::{
 pub use error::Error;
 pub use event::{Delivery, Event, Gap, GapCause};
 pub use graph::{Graph, GraphEdge, GraphNode};
-pub use machine::{MemberEvent, NodeInput, NodeMachine, NodeOutput};
+pub use machine::{MemberEvent, NodeInput, NodeMachine, NodeOutput, is_of_overlay};
 pub use node::{MemberInfo, Node, PeerInfo};
 pub use plane::counters::Counts;
 pub use publisher::{PublishOptions, Publisher};

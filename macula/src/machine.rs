@@ -5,8 +5,11 @@
 
 mod boundary;
 mod member;
+mod membership;
+mod messaging;
+mod pool;
 
-pub use boundary::{NodeInput, NodeOutput};
+pub use boundary::{NodeInput, NodeOutput, is_of_overlay};
 pub use member::MemberEvent;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,17 +17,13 @@ use std::sync::Arc;
 
 use macula_pubsub::PubSub;
 use macula_rpc::Rpc;
-use macula_swim::{Class, Offence, RecordError, Swim};
+use macula_swim::{Overlay, RecordError, Swim, overlay};
 use macula_wire::message::{Body, Tag};
-use macula_wire::{Epoch, ErrorCode, Instant, Machine, NodeId};
+use macula_wire::{Epoch, Instant, Machine, NodeId};
 
 use self::member::Audience;
+use self::pool::Pool;
 use crate::MembershipCounts;
-
-/// Up to how many members everybody tells everybody all that it knows when a link comes up.
-const FULL_MESH: usize = 64;
-/// Why the link of a member that said goodbye is closed.
-const HAS_LEFT: &str = "it has left";
 
 /// The machines of one node, and the rules by which the outputs of each become inputs of the others.
 #[derive(Debug)]
@@ -32,10 +31,12 @@ pub struct NodeMachine {
     /// The latest time that any of the machines was told; an earlier one counts as this.
     now: Instant,
     swim: Swim,
+    overlay: Overlay,
     pubsub: PubSub,
     rpc: Rpc,
     /// The members that a link is up to, and the run at its other end.
     links: BTreeMap<NodeId, Epoch>,
+    pool: Pool,
     audience: Audience,
     /// How often a peer brought more accusations than it may.
     accusations_refused: u64,
@@ -43,19 +44,33 @@ pub struct NodeMachine {
 }
 
 impl NodeMachine {
+    /// The most links of a node that keeps one to every member, unless [`with_link_pool`](Self::with_link_pool) says
+    /// otherwise.
+    pub const LINK_POOL: usize = 64;
+
     /// Composes a node of its machines.
     #[must_use]
-    pub fn new(swim: Swim, pubsub: PubSub, rpc: Rpc) -> Self {
+    pub fn new(swim: Swim, overlay: Overlay, pubsub: PubSub, rpc: Rpc) -> Self {
         Self {
             now: Instant::ZERO,
             swim,
+            overlay,
             pubsub,
             rpc,
             links: BTreeMap::new(),
+            pool: Pool::new(Self::LINK_POOL),
             audience: Audience::default(),
             accusations_refused: 0,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// The same with another size of the link pool: up to it everybody has a link to everybody, above it links that
+    /// nobody needs are closed. It should be that of membership, `link_pool` of its `Config`.
+    #[must_use]
+    pub fn with_link_pool(mut self, size: usize) -> Self {
+        self.pool = Pool::new(size);
+        self
     }
 
     /// Membership.
@@ -67,6 +82,12 @@ impl NodeMachine {
     /// Membership, for commands. [`settle`](Self::settle) has to follow.
     pub const fn swim_mut(&mut self) -> &mut Swim {
         &mut self.swim
+    }
+
+    /// The overlay: who is a neighbour of whom.
+    #[must_use]
+    pub const fn overlay(&self) -> &Overlay {
+        &self.overlay
     }
 
     /// Interest in events.
@@ -97,7 +118,7 @@ impl NodeMachine {
         let stats = self.swim.stats();
         MembershipCounts {
             health: u64::from(self.swim.health()),
-            neighbours: u64::try_from(self.swim.neighbours().count()).unwrap_or(u64::MAX),
+            neighbours: u64::try_from(self.overlay.neighbours().count()).unwrap_or(u64::MAX),
             probes: stats.probes,
             probes_failed: stats.probes_failed,
             probes_indirect: stats.probes_indirect,
@@ -128,18 +149,32 @@ impl NodeMachine {
         Ok(())
     }
 
+    /// Gives up the edges of the overlay to its neighbours, before [`Swim::leave`]. It is done when
+    /// [`NodeOutput::Neighbours`] names nobody, or after a second. [`settle`](Self::settle) has to follow.
+    pub fn leave_overlay(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.overlay.leave(now);
+    }
+
     /// The versions of the tables of routes and of providers in which everything so far has its effect.
     #[must_use]
     pub fn versions(&self) -> (u64, u64) {
         (self.pubsub.version(), self.rpc.version())
     }
 
-    /// Moves what one machine put out to the others, until nothing moves. Outputs only go from membership to
-    /// messaging and from there outwards, so this ends.
+    /// Moves what one machine put out to the others, until nothing moves. Membership and the overlay tell each other
+    /// who is there and who is a neighbour, which neither answers with the like; all other outputs go outwards. So this
+    /// ends.
     pub fn settle(&mut self, now: Instant) {
         let now = self.advance(now);
-        while let Some(output) = self.swim.poll_output() {
-            self.route_swim(now, output);
+        loop {
+            if let Some(output) = self.swim.poll_output() {
+                self.route_swim(now, output);
+            } else if let Some(output) = self.overlay.poll_output() {
+                self.route_overlay(now, output);
+            } else {
+                break;
+            }
         }
         while let Some(output) = self.pubsub.poll_output() {
             self.route_pubsub(output);
@@ -152,192 +187,6 @@ impl NodeMachine {
     fn advance(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
-    }
-
-    fn route_swim(&mut self, now: Instant, output: macula_swim::Output) {
-        use macula_swim::Output;
-        match output {
-            Output::Send { to, class, body } => {
-                self.outputs.push_back(NodeOutput::Send { to, class, body });
-            }
-            Output::Connect { node, addresses } => {
-                self.outputs
-                    .push_back(NodeOutput::Connect { node, addresses });
-            }
-            Output::Up { record, .. } => {
-                let event = self.audience.up(record);
-                self.member(event);
-            }
-            Output::Suspect { node } => {
-                let event = self.audience.suspect(node);
-                self.member(event);
-            }
-            Output::Down { node, epoch } => {
-                let code = ErrorCode::UNREACHABLE;
-                self.on_down(now, (node, epoch), code, "taken for dead");
-                let event = self.audience.down(node);
-                self.member(event);
-            }
-            Output::Left { node } => {
-                // The record of a member that has left is its goodbye, so it tells which run has ended.
-                let left = self.swim.member(&node);
-                let epoch = left.map_or(Epoch::new(u64::MAX), |member| member.record().epoch);
-                self.on_down(now, (node, epoch), ErrorCode::SHUTTING_DOWN, HAS_LEFT);
-                let event = self.audience.left(node);
-                self.member(event);
-            }
-            Output::Changed { record, .. } => {
-                for event in self.audience.changed(&record) {
-                    self.member(event);
-                }
-            }
-            Output::Misbehaved { peer, offence } => {
-                if offence == Offence::TooManyAccusations {
-                    self.accusations_refused = self.accusations_refused.saturating_add(1);
-                }
-                self.misbehaved(peer, offence.to_string());
-            }
-            Output::Superseded { epoch } => {
-                self.outputs.push_back(NodeOutput::Superseded { epoch });
-            }
-            _ => {}
-        }
-    }
-
-    /// Tells a peer of this node, and asks it for all members: over every new link in a small realm, and in a large one
-    /// where the peer is no member yet as far as this node knows. Membership asks once the link is up.
-    fn introduce(&mut self, now: Instant, peer: NodeId) {
-        let known = self.swim.member(&peer).map(macula_swim::Member::state);
-        let is_small = self.swim.counts().present() <= FULL_MESH;
-        let is_new = !known.is_some_and(macula_swim::State::is_present);
-        if (is_small || is_new)
-            && let Err(error) = self.swim.join(now, peer)
-        {
-            tracing::debug!(%error, "not joining by this peer");
-        }
-    }
-
-    /// A run has ended. The link may be that of a later run, whose announcements must stay.
-    fn on_down(
-        &mut self,
-        now: Instant,
-        (node, epoch): (NodeId, Epoch),
-        code: ErrorCode,
-        detail: &'static str,
-    ) {
-        match self.links.get(&node) {
-            Some(linked) if *linked > epoch => {}
-            Some(_) => self.disconnect(node, code, detail),
-            None => self.forget(now, node),
-        }
-    }
-
-    /// Takes in a new link, unless the run at its other end has left: it was on its way then.
-    fn on_link_up(&mut self, now: Instant, peer: NodeId, epoch: Epoch) {
-        let known = self.swim.member(&peer);
-        if known.is_some_and(|member| {
-            member.state() == macula_swim::State::Left && member.record().epoch >= epoch
-        }) {
-            return self.disconnect(peer, ErrorCode::SHUTTING_DOWN, HAS_LEFT);
-        }
-        self.links.insert(peer, epoch);
-        self.introduce(now, peer);
-        self.swim
-            .handle_input(now, macula_swim::Input::LinkUp { peer });
-        self.pubsub
-            .handle_input(now, macula_pubsub::Input::MemberUp { node: peer });
-        self.rpc
-            .handle_input(now, macula_rpc::Input::MemberUp { node: peer });
-    }
-
-    fn on_link_down(&mut self, now: Instant, peer: NodeId) {
-        if self.links.remove(&peer).is_none() {
-            return;
-        }
-        self.swim
-            .handle_input(now, macula_swim::Input::LinkDown { peer });
-        let present = |member: &macula_swim::Member| member.state().is_present();
-        if !self.swim.member(&peer).is_some_and(present) {
-            self.forget(now, peer);
-        }
-    }
-
-    /// Neither membership nor a link speaks for the member any more.
-    fn forget(&mut self, now: Instant, node: NodeId) {
-        self.pubsub
-            .handle_input(now, macula_pubsub::Input::MemberDown { node });
-        self.rpc
-            .handle_input(now, macula_rpc::Input::MemberDown { node });
-        self.outputs.push_back(NodeOutput::Lost(node));
-    }
-
-    fn member(&mut self, event: MemberEvent) {
-        self.outputs.push_back(NodeOutput::Member(event));
-    }
-
-    fn misbehaved(&mut self, peer: NodeId, offence: String) {
-        self.outputs
-            .push_back(NodeOutput::Misbehaved { peer, offence });
-    }
-
-    fn disconnect(&mut self, node: NodeId, code: ErrorCode, detail: &'static str) {
-        self.outputs
-            .push_back(NodeOutput::Disconnect { node, code, detail });
-    }
-
-    /// What the peer announces and what is known of it differ from here on. A new link begins with everything.
-    fn misannounced(&mut self, peer: NodeId, offence: String) {
-        self.misbehaved(peer, offence);
-        let code = ErrorCode::PROTOCOL_VIOLATION;
-        self.disconnect(peer, code, "an announcement broke the rules");
-    }
-
-    /// In a small realm an announcement goes to every member, so a watch needs no message: its answer is what all
-    /// members announce anyway.
-    fn route_pubsub(&mut self, output: macula_pubsub::Output) {
-        use macula_pubsub::Output;
-        match output {
-            Output::Announce { to, interest } => {
-                let to = match to {
-                    macula_pubsub::Audience::AllMembers => None,
-                    macula_pubsub::Audience::Member(node) => Some(node),
-                };
-                self.announce(to, &Body::from(interest));
-            }
-            Output::Table(table) => self.outputs.push_back(NodeOutput::Table(table)),
-            Output::Misbehaved { peer, offence } => self.misannounced(peer, offence.to_string()),
-            _ => {}
-        }
-    }
-
-    fn route_rpc(&mut self, output: macula_rpc::Output) {
-        use macula_rpc::Output;
-        match output {
-            Output::Announce { to, offer } => {
-                let to = match to {
-                    macula_rpc::Audience::AllMembers => None,
-                    macula_rpc::Audience::Member(node) => Some(node),
-                };
-                self.announce(to, &Body::from(offer));
-            }
-            Output::Table(table) => self.outputs.push_back(NodeOutput::Providers(table)),
-            Output::Misbehaved { peer, offence } => self.misannounced(peer, offence.to_string()),
-            _ => {}
-        }
-    }
-
-    fn announce(&mut self, to: Option<NodeId>, body: &Body) {
-        let receivers: Vec<NodeId> = match to {
-            Some(node) => vec![node],
-            None => self.links.keys().copied().collect(),
-        };
-        for to in receivers {
-            self.outputs.push_back(NodeOutput::Send {
-                to,
-                class: Class::Reliable,
-                body: body.clone(),
-            });
-        }
     }
 }
 
@@ -359,10 +208,20 @@ impl Machine for NodeMachine {
                     self.rpc
                         .handle_input(now, macula_rpc::Input::Offer { from, message });
                 }
+                body if is_of_overlay(&body) => {
+                    let message = overlay::Input::Message { from, body };
+                    self.overlay.handle_input(now, message);
+                }
                 body => self
                     .swim
                     .handle_input(now, macula_swim::Input::Message { from, body }),
             },
+            NodeInput::Rtt { peer, rtt } => {
+                self.swim
+                    .handle_input(now, macula_swim::Input::Rtt { peer, rtt });
+                self.overlay
+                    .handle_input(now, overlay::Input::Rtt { peer, rtt });
+            }
         }
         self.settle(now);
     }
@@ -370,6 +229,10 @@ impl Machine for NodeMachine {
     fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
         self.swim.handle_timeout(now);
+        self.overlay.handle_timeout(now);
+        if self.pool.take_due(now) {
+            self.tend_links(now);
+        }
         self.pubsub.handle_timeout(now);
         self.rpc.handle_timeout(now);
         self.settle(now);
@@ -385,6 +248,8 @@ impl Machine for NodeMachine {
         }
         [
             self.swim.poll_timeout(),
+            self.overlay.poll_timeout(),
+            self.pool.due(),
             self.pubsub.poll_timeout(),
             self.rpc.poll_timeout(),
         ]

@@ -1,7 +1,9 @@
 //! What the composed machine takes in, and what it puts out.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use macula_pubsub::Table;
 use macula_rpc::ProviderTable;
@@ -25,6 +27,13 @@ pub enum NodeInput {
     },
     /// The link to a member is gone.
     LinkDown(NodeId),
+    /// The transport has measured the path to a member.
+    Rtt {
+        /// The peer of the link.
+        peer: NodeId,
+        /// How long a round trip takes.
+        rtt: Duration,
+    },
     /// A member said something; signatures in it were verified.
     Message {
         /// The peer of the link.
@@ -59,6 +68,8 @@ pub enum NodeOutput {
     Table(Arc<Table>),
     /// The table of who serves which procedure.
     Providers(Arc<ProviderTable>),
+    /// The neighbours in the overlay are these from here on.
+    Neighbours(BTreeSet<NodeId>),
     /// Something happened to a member.
     Member(MemberEvent),
     /// Close the link to a member.
@@ -84,4 +95,19 @@ pub enum NodeOutput {
         /// The later run.
         epoch: Epoch,
     },
+}
+
+/// Whether a message is one of the overlay. It carries no signatures then: it is its sender's, which the link proves.
+#[must_use]
+pub const fn is_of_overlay(body: &Body) -> bool {
+    matches!(
+        body,
+        Body::OverlayWalk(_)
+            | Body::OverlayOffer(_)
+            | Body::OverlayMove(_)
+            | Body::OverlayAnswer(_)
+            | Body::OverlayEdge(_)
+            | Body::OverlayFlip(_)
+            | Body::OverlayPeers(_)
+    )
 }

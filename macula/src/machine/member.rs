@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use macula_wire::NodeId;
 use macula_wire::message::{MemberRecord, SignedRecord};
+use macula_wire::{Epoch, NodeId};
+
+/// How many of the dead are remembered; beyond it, one that comes back is as good as new.
+const MAX_DEAD: usize = 4_096;
 
 /// What happens to a member, as the application hears of it.
 #[derive(Clone, Debug)]
@@ -61,6 +64,8 @@ struct Told {
 #[derive(Debug, Default)]
 pub(super) struct Audience {
     told: BTreeMap<NodeId, Told>,
+    /// The runs that were told to be dead last, so that one that was only cut off is known when it is back.
+    dead: BTreeMap<NodeId, Epoch>,
     /// How many suspicions ended well.
     pub(super) cleared: u64,
 }
@@ -72,6 +77,7 @@ impl Audience {
             suspect: false,
         };
         self.told.insert(record.record.node, told);
+        self.dead.remove(&record.record.node);
         MemberEvent::Up(record)
     }
 
@@ -82,8 +88,17 @@ impl Audience {
         MemberEvent::Suspect(node)
     }
 
-    pub(super) fn down(&mut self, node: NodeId) -> MemberEvent {
+    /// Whether the run of a record was told to be dead.
+    pub(super) fn was_dead(&self, record: &SignedRecord) -> bool {
+        self.dead.get(&record.record.node) == Some(&record.record.epoch)
+    }
+
+    pub(super) fn down(&mut self, node: NodeId, epoch: Epoch) -> MemberEvent {
         self.told.remove(&node);
+        self.dead.insert(node, epoch);
+        if self.dead.len() > MAX_DEAD {
+            self.dead.pop_first();
+        }
         MemberEvent::Down(node)
     }
 
@@ -128,7 +143,7 @@ fn says_the_same(one: &MemberRecord, other: &MemberRecord) -> bool {
 #[cfg(test)]
 mod tests {
     use macula_wire::message::{MemberStatus, Roles, Tag};
-    use macula_wire::{Epoch, Incarnation, Signature};
+    use macula_wire::{Incarnation, Signature};
 
     use super::*;
 
@@ -180,7 +195,8 @@ mod tests {
             names(&audience.changed(&signed(tagged.clone()))),
             ["up", "tags"]
         );
-        audience.down(tagged.node);
+        audience.down(tagged.node, Epoch::new(1));
+        assert!(audience.was_dead(&signed(tagged.clone())));
         assert_eq!(names(&audience.changed(&signed(tagged))), ["up"]);
     }
 }

@@ -108,6 +108,9 @@ impl Sink<NodeOutput> for Outputs {
                 self.plane.providers.store(table);
                 self.plane.changed();
             }
+            NodeOutput::Neighbours(neighbours) => {
+                self.plane.neighbours.store(Arc::new(neighbours));
+            }
             NodeOutput::Member(event) => self.member(event),
             NodeOutput::Disconnect { node, code, detail } => {
                 if let Some(attached) = self.plane.links.member(&node) {

@@ -10,7 +10,7 @@ use macula_wire::{ErrorCode, NodeId};
 
 use super::control::Control;
 use super::session::Session;
-use crate::machine::NodeInput;
+use crate::machine::{NodeInput, is_of_overlay};
 use crate::plane::Plane;
 use crate::plane::counters::add;
 use crate::plane::dispatch;
@@ -114,6 +114,7 @@ impl LinkRunner {
                 return tracing::info!(peer = %from.short(), code = %report.code, detail = report.detail, "a peer reports");
             }
             Body::Interest(_) | Body::Offer(_) => {}
+            overlay if is_of_overlay(overlay) => {}
             membership => {
                 if let Err(offence) =
                     macula_swim::verify(&self.plane.realm, membership, &KeyVerifier)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use macula_pubsub::PubSub;
 use macula_realm::{NodeIdentity, TrustBundle};
 use macula_rpc::Rpc;
-use macula_swim::{OwnRecord, Swim};
+use macula_swim::{Overlay, OwnRecord, Swim};
 use macula_transport::unix::{self, UnixIncoming};
 use macula_transport::{BindError, Clock, Driver, Endpoint, Hello, Incoming, TlsIdentity, entropy};
 use macula_wire::message::{Role, Tag};
@@ -23,12 +23,14 @@ use super::link::LinkRunner;
 use super::news::MemberNews;
 use crate::Error;
 use crate::credentials::RealmCredentials;
-use crate::machine::NodeMachine;
+use crate::machine::{NodeInput, NodeMachine};
 use crate::plane::prove::Prover;
 use crate::plane::{Owner, Plane};
 
 /// How often drops that nobody was told of yet are looked for.
 const TELL_DROPS_PERIOD: Duration = Duration::from_millis(200);
+/// How often the machine is told of round trips.
+const TELL_ROUND_TRIPS_PERIOD: Duration = Duration::from_secs(5);
 /// How many links may wait to be admitted.
 const MAX_DIALLED: usize = 64;
 
@@ -106,6 +108,10 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         .tasks
         .spawn("links", run_links(runner, incoming, dialled_queue));
     plane.tasks.spawn("drops", tell_drops(Arc::clone(&plane)));
+    plane.tasks.spawn(
+        "round trips",
+        tell_round_trips(Arc::clone(&plane), control.clone()),
+    );
     let remembered = cache.as_ref().map_or(&[][..], |cache| cache.found());
     let ways = Ways::new(&plan.join, remembered, plane.random());
     if !ways.is_empty() {
@@ -218,6 +224,7 @@ fn machine(
         plan.advertise.clone()
     };
     let mut own = OwnRecord::new(plane.epoch);
+    let addresses = advertise.clone();
     own.addresses = advertise;
     own.roles = certificate.roles();
     own.zone = certificate.zone().map(ToString::to_string);
@@ -236,6 +243,13 @@ fn machine(
         wall_ms,
     )
     .map_err(|error| Error::caused(ErrorCode::INVALID_ARGUMENT, error.to_string(), error))?;
+    let overlay = Overlay::new(
+        macula_swim::overlay::Config::default(),
+        plane.node(),
+        addresses,
+        random.fork(),
+        now,
+    );
     let pubsub = PubSub::new(plan.pubsub.clone(), plane.node(), random.fork(), now);
     let rpc = Rpc::new(
         macula_rpc::Config::default(),
@@ -243,7 +257,7 @@ fn machine(
         random.fork(),
         now,
     );
-    Ok(NodeMachine::new(swim, pubsub, rpc))
+    Ok(NodeMachine::new(swim, overlay, pubsub, rpc).with_link_pool(plan.swim.link_pool))
 }
 
 /// Starts a task for each link that comes up, dialled or accepted.
@@ -265,6 +279,20 @@ async fn run_links(
 async fn run_local_links(runner: LinkRunner, mut incoming: UnixIncoming) {
     while let Some((link, receiver)) = incoming.accept().await {
         runner.start(link, receiver);
+    }
+}
+
+/// Tells the machine how long round trips take, as QUIC measures them.
+async fn tell_round_trips(plane: Arc<Plane>, control: Control) {
+    let mut ticks = tokio::time::interval(TELL_ROUND_TRIPS_PERIOD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        for attached in plane.links.members() {
+            let (peer, rtt) = (attached.link.peer().node, attached.link.stats().rtt);
+            let now = plane.clock.now();
+            control.input(now, NodeInput::Rtt { peer, rtt }).await;
+        }
     }
 }
 

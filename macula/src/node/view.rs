@@ -221,7 +221,7 @@ fn graph(plane: &Plane, machine: &NodeMachine) -> Graph {
     let mut nodes = BTreeSet::from([own]);
     for attached in plane.links.members() {
         let peer = attached.link.peer().node;
-        let kind = if machine.swim().neighbours().any(|node| node == peer) {
+        let kind = if machine.overlay().is_neighbour(&peer) {
             "neighbour"
         } else {
             "link"
@@ -230,7 +230,22 @@ fn graph(plane: &Plane, machine: &NodeMachine) -> Graph {
         nodes.insert(peer);
         edges.push(GraphEdge::new(own.to_string(), peer.to_string(), kind, rtt));
     }
+    for neighbour in machine.overlay().neighbours() {
+        for other in machine.overlay().neighbours_of(&neighbour) {
+            if other == own {
+                continue;
+            }
+            nodes.insert(other);
+            edges.push(GraphEdge::new(
+                neighbour.to_string(),
+                other.to_string(),
+                "told",
+                None,
+            ));
+        }
+    }
     edges.sort();
+    edges.dedup();
     let describe = |node: NodeId| {
         let member = machine.swim().member(&node);
         GraphNode {

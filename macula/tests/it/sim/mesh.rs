@@ -8,11 +8,11 @@ use macula::wire::message::Roles;
 use macula::wire::{
     Body, Epoch, Instant, Machine, NodeId, Pattern, Procedure, Random, RealmName, Topic,
 };
-use macula::{MemberEvent, NodeInput, NodeMachine, NodeOutput};
+use macula::{MemberEvent, NodeInput, NodeMachine, NodeOutput, is_of_overlay};
 use macula_pubsub::{Destination, LocalId, PubSub, Subscriber};
 use macula_realm::{DefaultRules, Principal};
 use macula_rpc::{Provider, RegisterOptions, Registrant, RegistrationKey, Rpc};
-use macula_swim::{Class, OwnRecord, State, Swim, verify};
+use macula_swim::{Class, Overlay, OwnRecord, State, Swim, verify};
 use macula_testkit::{
     Context, Host, LinkChange, Net, NodeIndex, StubSigner, StubVerifier, node_id,
 };
@@ -38,7 +38,14 @@ pub(super) fn machine(id: NodeId, mut random: Random, now: Instant) -> NodeMachi
     let swim = Swim::new(config, realm(), signer, own, random_swim, now, wall_ms(now));
     let pubsub = PubSub::new(macula_pubsub::Config::default(), id, random.fork(), now);
     let rpc = Rpc::new(macula_rpc::Config::default(), id, random.fork(), now);
-    NodeMachine::new(swim.unwrap(), pubsub, rpc)
+    let overlay = Overlay::new(
+        macula_swim::overlay::Config::default(),
+        id,
+        vec!["192.0.2.1:4433".parse().unwrap()],
+        random.fork(),
+        now,
+    );
+    NodeMachine::new(swim.unwrap(), overlay, pubsub, rpc)
 }
 
 pub(super) fn principal(id: NodeId) -> Principal {
@@ -120,7 +127,7 @@ impl Host for Realm {
                     context.fail(format!("{peer:?} is blamed: {offence}"));
                 }
             }
-            NodeOutput::Table(_) | NodeOutput::Providers(_) => {}
+            NodeOutput::Table(_) | NodeOutput::Providers(_) | NodeOutput::Neighbours(_) => {}
             other => context.fail(format!("unexpected {other:?}")),
         }
     }
@@ -133,8 +140,8 @@ impl Host for Realm {
         _: macula_testkit::Class,
         body: Body,
     ) {
-        let announces = matches!(body, Body::Interest(_) | Body::Offer(_));
-        if !announces && let Err(offence) = verify(&realm(), &body, &self.verifier) {
+        let unsigned = matches!(body, Body::Interest(_) | Body::Offer(_)) || is_of_overlay(&body);
+        if !unsigned && let Err(offence) = verify(&realm(), &body, &self.verifier) {
             return context.fail(format!("{from:?} sent {offence}"));
         }
         machine.handle_input(context.now(), NodeInput::Message { from, body });

@@ -1,0 +1,220 @@
+//! Which links a node keeps, and which it asks for, in a realm too large for a link to everybody.
+//!
+//! Up to the size of the pool, membership sees to a link between any two. Above it, a link is needed by membership or the
+//! overlay, which say so, or by messaging: interest and offers are told to everybody directly, so whoever wants or serves
+//! anything needs a link to every member. What nobody needs is kept for a while and as long as the pool has room.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use macula_wire::{ErrorCode, Instant, NodeId};
+
+use super::{NodeMachine, NodeOutput};
+
+/// How often links are looked at.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How long a link that nobody needs is kept.
+const IDLE: Duration = Duration::from_secs(30);
+/// How many members are dialled for messaging in each period.
+const DIALS: usize = 32;
+/// How long a member that was dialled for messaging is left alone, at first; doubles five times.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Who asks for links by itself.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Who {
+    Membership,
+    Overlay,
+}
+
+/// What is known of the need for links. It holds as much as there are members.
+#[derive(Debug)]
+pub(super) struct Pool {
+    size: usize,
+    wanted: BTreeSet<(NodeId, Who)>,
+    idle: BTreeMap<NodeId, Instant>,
+    /// Who was dialled for messaging: how often, and when it may be again.
+    dialled: BTreeMap<NodeId, (u32, Instant)>,
+    due: Option<Instant>,
+}
+
+impl Pool {
+    pub(super) const fn new(size: usize) -> Self {
+        Self {
+            size,
+            wanted: BTreeSet::new(),
+            idle: BTreeMap::new(),
+            dialled: BTreeMap::new(),
+            due: None,
+        }
+    }
+
+    pub(super) const fn size(&self) -> usize {
+        self.size
+    }
+
+    pub(super) fn want(&mut self, who: Who, node: NodeId) {
+        self.wanted.insert((node, who));
+    }
+
+    pub(super) fn release(&mut self, who: Who, node: NodeId) {
+        self.wanted.remove(&(node, who));
+    }
+
+    /// The link to a member is gone. Whoever still needs one asks again.
+    pub(super) fn gone(&mut self, node: &NodeId) {
+        for who in [Who::Membership, Who::Overlay] {
+            self.wanted.remove(&(*node, who));
+        }
+        self.idle.remove(node);
+    }
+
+    /// Begins to look after links when there are too many members, and stops when there are not.
+    pub(super) fn resize(&mut self, now: Instant, members: usize) {
+        if members <= self.size {
+            self.due = None;
+            self.idle.clear();
+            self.dialled.clear();
+        } else if self.due.is_none() {
+            self.due = Some(now + PERIOD);
+        }
+    }
+
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    pub(super) fn take_due(&mut self, now: Instant) -> bool {
+        let is_due = self.due.is_some_and(|due| due <= now);
+        if is_due {
+            self.due = Some(now + PERIOD);
+        }
+        is_due
+    }
+
+    fn is_wanted(&self, node: &NodeId) -> bool {
+        [Who::Membership, Who::Overlay]
+            .into_iter()
+            .any(|who| self.wanted.contains(&(*node, who)))
+    }
+
+    /// Whether a member may be dialled now; if so, it is.
+    fn may_dial(&mut self, now: Instant, node: NodeId) -> bool {
+        let (times, next) = self.dialled.get(&node).copied().unwrap_or((0, now));
+        if next > now {
+            return false;
+        }
+        let pause = PAUSE.saturating_mul(1 << times.min(5));
+        self.dialled
+            .insert(node, (times.saturating_add(1), now + pause));
+        true
+    }
+
+    /// The links to be closed out of `count`: those that were idle for long enough, the longest first.
+    fn surplus(&self, now: Instant, count: usize) -> Vec<NodeId> {
+        let mut idle: Vec<(Instant, NodeId)> = self
+            .idle
+            .iter()
+            .filter(|(_, since)| now.saturating_since(**since) >= IDLE)
+            .map(|(node, since)| (*since, *node))
+            .collect();
+        idle.sort_unstable();
+        idle.truncate(count.saturating_sub(self.size));
+        idle.into_iter().map(|(_, node)| node).collect()
+    }
+}
+
+impl NodeMachine {
+    /// Asks for the links that messaging lacks, and closes those that nobody has needed for a while.
+    pub(super) fn tend_links(&mut self, now: Instant) {
+        let announces = self.pubsub.patterns() > 0 || self.rpc.registrations() > 0;
+        if announces {
+            self.dial_everybody(now);
+        }
+        let peers: Vec<NodeId> = self.links.keys().copied().collect();
+        for peer in &peers {
+            self.pool.dialled.remove(peer);
+            let needed = announces
+                || self.pool.is_wanted(peer)
+                || self.overlay.is_neighbour(peer)
+                || self.pubsub.interest_of(peer).next().is_some()
+                || self.rpc.offers_of(peer).next().is_some();
+            if needed {
+                self.pool.idle.remove(peer);
+            } else {
+                self.pool.idle.entry(*peer).or_insert(now);
+            }
+        }
+        for node in self.pool.surplus(now, peers.len()) {
+            self.pool.idle.remove(&node);
+            self.disconnect(node, ErrorCode::OK, "nobody needs the link");
+        }
+    }
+
+    fn dial_everybody(&mut self, now: Instant) {
+        let own = self.swim.own_record().record.node;
+        let mut dials = Vec::new();
+        for member in self.swim.members() {
+            if dials.len() >= DIALS {
+                break;
+            }
+            let (node, addresses) = (member.node(), &member.record().addresses);
+            let missing = member.state().is_present() && node != own && !addresses.is_empty();
+            if missing && !self.links.contains_key(&node) && self.pool.may_dial(now, node) {
+                dials.push((node, addresses.clone()));
+            }
+        }
+        for (node, addresses) in dials {
+            self.outputs
+                .push_back(NodeOutput::Connect { node, addresses });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn node(number: u8) -> NodeId {
+        NodeId::from_bytes([number; 32])
+    }
+
+    #[test]
+    fn what_is_idle_longest_goes_first_and_only_beyond_the_pool() {
+        let mut pool = Pool::new(2);
+        for (number, seconds) in [(1, 3), (2, 1), (3, 2), (4, 40)] {
+            let since = Instant::from_millis(seconds * 1_000);
+            pool.idle.insert(node(number), since);
+        }
+        let now = Instant::from_millis(60_000);
+        assert_eq!(pool.surplus(now, 4), [node(2), node(3)]);
+        assert!(pool.surplus(now, 2).is_empty());
+        let soon = Instant::from_millis(31_500);
+        assert_eq!(pool.surplus(soon, 9), [node(2)]);
+    }
+
+    #[test]
+    fn whoever_does_not_answer_is_dialled_less_and_less() {
+        let mut pool = Pool::new(2);
+        let mut dials = Vec::new();
+        for second in 0..400 {
+            if pool.may_dial(Instant::from_millis(second * 1_000), node(1)) {
+                dials.push(second);
+            }
+        }
+        assert_eq!(dials, [0, 5, 15, 35, 75, 155, 315]);
+    }
+
+    #[test]
+    fn links_are_looked_at_only_in_large_realms() {
+        let mut pool = Pool::new(2);
+        let now = Instant::from_millis(1_000);
+        pool.resize(now, 2);
+        assert_eq!(pool.due(), None);
+        pool.resize(now, 3);
+        let due = pool.due().unwrap();
+        assert!(!pool.take_due(now) && pool.take_due(due));
+        pool.resize(due, 2);
+        assert_eq!(pool.due(), None);
+    }
+}
