@@ -63,6 +63,9 @@ pub struct LimitsConfig {
     pub max_session_subscriptions: usize,
     /// Bytes that may wait for one link in each priority, by default 4 MiB.
     pub event_outbox_bytes: usize,
+    /// Up to how many members the node has a link to every one, by default 64. Above it, links that nobody needs are
+    /// closed while there are more. The same on every node of a realm.
+    pub link_pool: usize,
     /// Seconds that a TLS handshake may take, by default 10.
     pub handshake_timeout_s: u64,
     /// Seconds that HANDSHAKE may take after that, by default 5.
@@ -82,6 +85,7 @@ impl Default for LimitsConfig {
             max_call_streams: transport.max_call_streams,
             max_session_subscriptions: pubsub.max_session_subscriptions,
             event_outbox_bytes: transport.event_outbox_bytes,
+            link_pool: macula_swim::Config::default().link_pool,
             handshake_timeout_s: transport.handshake_timeout.as_secs(),
             hello_timeout_s: transport.hello_timeout.as_secs(),
         }
@@ -151,6 +155,7 @@ impl NodeConfig {
                 limits.max_client_links_per_identity,
             ),
             ("event_outbox_bytes", limits.event_outbox_bytes),
+            ("link_pool", limits.link_pool),
         ]
         .into_iter()
         .find(|(_, value)| *value == 0);
@@ -210,7 +215,10 @@ impl NodeConfig {
         transport.hello_timeout = std::time::Duration::from_secs(limits.hello_timeout_s);
         let mut interest = macula_pubsub::Config::default();
         interest.max_session_subscriptions = limits.max_session_subscriptions;
+        let mut membership = macula_swim::Config::default();
+        membership.link_pool = limits.link_pool;
         builder = builder
+            .membership(membership)
             .listen(self.listen)
             .http(self.http)
             .max_payload_len(limits.max_payload)
@@ -267,6 +275,7 @@ mod tests {
         for text in [
             "[limits]\nmax_payload = 99999999\n",
             "[limits]\nmax_connections = 0\n",
+            "[limits]\nlink_pool = 0\n",
             "[tags]\na = \"\\u0007\"\n",
             "listen = \"somewhere\"\n",
         ] {

@@ -148,6 +148,7 @@ impl NodeMachine {
     ) {
         self.overlay
             .handle_input(now, overlay::Input::Gone { peer: node });
+        self.pool.gone(&node);
         self.resize(now);
         match self.links.get(&node) {
             Some(linked) if *linked > epoch => {}

@@ -53,15 +53,18 @@ impl Pool {
         self.size
     }
 
+    /// A link is asked for. What membership asks for in a small realm, a link to everybody, is no need in a large one.
     pub(super) fn want(&mut self, who: Who, node: NodeId) {
-        self.wanted.insert((node, who));
+        if who == Who::Overlay || self.due.is_some() {
+            self.wanted.insert((node, who));
+        }
     }
 
     pub(super) fn release(&mut self, who: Who, node: NodeId) {
         self.wanted.remove(&(node, who));
     }
 
-    /// The link to a member is gone. Whoever still needs one asks again.
+    /// The link to a member is gone, or the member itself. Whoever still needs one asks again.
     pub(super) fn gone(&mut self, node: &NodeId) {
         for who in [Who::Membership, Who::Overlay] {
             self.wanted.remove(&(*node, who));

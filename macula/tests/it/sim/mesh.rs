@@ -29,11 +29,22 @@ pub(super) fn wall_ms(now: Instant) -> u64 {
 }
 
 /// A node whose run is numbered by the wall clock, as the real ones are.
-pub(super) fn machine(id: NodeId, mut random: Random, now: Instant) -> NodeMachine {
+pub(super) fn machine(id: NodeId, random: Random, now: Instant) -> NodeMachine {
+    machine_with_pool(NodeMachine::LINK_POOL, id, random, now)
+}
+
+/// The same with another size of the link pool.
+pub(super) fn machine_with_pool(
+    pool: usize,
+    id: NodeId,
+    mut random: Random,
+    now: Instant,
+) -> NodeMachine {
     let signer = Arc::new(StubSigner::new(id));
     let mut own = OwnRecord::new(Epoch::new(wall_ms(now)));
     own.addresses = vec!["192.0.2.1:4433".parse().unwrap()];
-    let config = macula_swim::Config::default();
+    let mut config = macula_swim::Config::default();
+    config.link_pool = pool;
     let random_swim = random.fork();
     let swim = Swim::new(config, realm(), signer, own, random_swim, now, wall_ms(now));
     let pubsub = PubSub::new(macula_pubsub::Config::default(), id, random.fork(), now);
@@ -45,7 +56,7 @@ pub(super) fn machine(id: NodeId, mut random: Random, now: Instant) -> NodeMachi
         random.fork(),
         now,
     );
-    NodeMachine::new(swim.unwrap(), overlay, pubsub, rpc)
+    NodeMachine::new(swim.unwrap(), overlay, pubsub, rpc).with_link_pool(pool)
 }
 
 pub(super) fn principal(id: NodeId) -> Principal {
@@ -188,6 +199,26 @@ impl Trial {
         }
         // Whoever gets a link to somebody new tells all that it knows, so nobody waits for a comparison of memberships.
         trial.settled_within(Duration::from_secs(15), "all have joined");
+        trial
+    }
+
+    /// Nodes that join by the first, with pools of `pool` links, and have had no time to do so.
+    pub(super) fn starting(
+        config: macula_testkit::Config,
+        seed: u64,
+        count: usize,
+        pool: usize,
+    ) -> Self {
+        let mut trial = Self {
+            net: Net::new(config, seed, Realm::default()),
+            wants: BTreeMap::new(),
+            serves: BTreeMap::new(),
+        };
+        for index in 0..count {
+            let create = move |id, random, now| machine_with_pool(pool, id, random, now);
+            let node = trial.net.add(create);
+            trial.started(node, (index > 0).then(|| NodeIndex::new(0)));
+        }
         trial
     }
 
