@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use macula_pubsub::PubSub;
 use macula_rpc::Rpc;
-use macula_swim::{Overlay, RecordError, Swim, overlay};
-use macula_wire::message::{Body, Tag};
+use macula_swim::{Class, Overlay, RecordError, Swim, overlay};
+use macula_wire::message::{Body, SwimGossip, Tag, Update};
 use macula_wire::{Epoch, Instant, Machine, NodeId};
 
 use self::member::Audience;
@@ -149,11 +149,34 @@ impl NodeMachine {
         Ok(())
     }
 
-    /// Gives up the edges of the overlay to its neighbours, before [`Swim::leave`]. It is done when
+    /// Gives up the edges of the overlay to its neighbours, before [`leave`](Self::leave). It is done when
     /// [`NodeOutput::Neighbours`] names nobody, or after a second. [`settle`](Self::settle) has to follow.
     pub fn leave_overlay(&mut self, now: Instant) {
         let now = self.advance(now);
         self.overlay.leave(now);
+    }
+
+    /// Says goodbye to the members, and to peers that this node had no time to know as members: they know it. This run is
+    /// over then. [`settle`](Self::settle) has to follow.
+    pub fn leave(&mut self, now: Instant) {
+        let now = self.advance(now);
+        if self.swim.has_left() {
+            return;
+        }
+        self.swim.leave(now);
+        let own = self.swim.own_record();
+        let known = |peer: &NodeId| {
+            let member = self.swim.member(peer);
+            member.is_some_and(|member| member.state().is_present())
+        };
+        for peer in self.links.keys().filter(|peer| !known(peer)) {
+            let updates = vec![Update::Record(Arc::clone(own))];
+            self.outputs.push_back(NodeOutput::Send {
+                to: *peer,
+                class: Class::Reliable,
+                body: SwimGossip { updates }.into(),
+            });
+        }
     }
 
     /// The versions of the tables of routes and of providers in which everything so far has its effect.

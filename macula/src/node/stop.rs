@@ -46,11 +46,7 @@ impl Node {
         };
         plane.leaving.store(true, Ordering::Relaxed);
         self.leave_overlay().await;
-        let left = self
-            .0
-            .control
-            .run(|machine, now| machine.swim_mut().leave(now))
-            .await;
+        let left = self.0.control.run(NodeMachine::leave).await;
         if left.is_ok() {
             tokio::time::sleep(LEAVE_DELAY).await;
         }

@@ -270,3 +270,34 @@ fn a_later_run_of_the_node_itself_is_told() {
     let told = |output: &NodeOutput| matches!(output, NodeOutput::Superseded { epoch } if epoch.get() == run(60));
     assert!(bench.said.iter().any(told));
 }
+
+#[test]
+fn who_leaves_before_it_knows_anybody_says_goodbye_nevertheless() {
+    for is_member in [false, true] {
+        let mut bench = Bench::new();
+        bench.link(1, run(0));
+        if is_member {
+            bench.gossip(1, record(1, run(0), false));
+        }
+        bench.said.clear();
+        let now = bench.now;
+        bench.node.leave(now);
+        bench.node.leave(now);
+        bench.node.settle(now);
+        bench.drain();
+        let goodbyes = bench.said.iter().filter(|output| match output {
+            NodeOutput::Send { to, body, .. } => {
+                let Body::SwimGossip(gossip) = body else {
+                    return false;
+                };
+                let is_goodbye = |update: &Update| match update {
+                    Update::Record(signed) => signed.record.status == MemberStatus::Left,
+                    _ => false,
+                };
+                *to == node_id(1) && gossip.updates.iter().any(is_goodbye)
+            }
+            _ => false,
+        });
+        assert_eq!(goodbyes.count(), 1, "{is_member}");
+    }
+}

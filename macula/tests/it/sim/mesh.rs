@@ -260,7 +260,7 @@ impl Trial {
     /// Lets a node leave, and stops it half a second later, as a shutdown does.
     pub(super) fn leave(&mut self, node: NodeIndex) {
         self.net.with(node, |machine, now| {
-            machine.swim_mut().leave(now);
+            machine.leave(now);
             machine.settle(now);
         });
         self.run(Duration::from_millis(500));
