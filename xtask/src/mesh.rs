@@ -221,6 +221,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     Err(Failure::failed(format!("failed: {}", failed.join(", "))))
 }
 
+/// Whether scenarios can run with `--netns` here.
+pub(crate) fn has_namespaces() -> bool {
+    net::has_namespaces()
+}
+
 /// The scenarios of these names, or all; those that have no use for namespaces are left out there.
 fn choose(names: &[String], net: net::Kind) -> Result<Vec<Scenario>, Failure> {
     let unknown = |name: &&String| !SCENARIOS.iter().any(|known| known.name == name.as_str());

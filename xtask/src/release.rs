@@ -27,7 +27,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "test-mesh",
-        about: "all scenarios ten times in a row",
+        about: "all scenarios ten times in a row, and ten minutes of loss",
         run: mesh,
     },
     Step {
@@ -99,6 +99,10 @@ fn mesh() -> Result<Outcome, Failure> {
     for round in 1..=ROUNDS {
         println!("round {round} of {ROUNDS}");
         mesh::run(&[])?;
+    }
+    mesh::run(&words("loss --minutes 10"))?;
+    if mesh::has_namespaces() {
+        mesh::run(&words("--netns"))?;
     }
     Ok(Outcome::Passed)
 }

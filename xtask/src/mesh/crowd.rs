@@ -41,8 +41,9 @@ pub(super) fn run(world: &World) -> Result<Counts, Failure> {
         let at = fleet.kill(victim)?;
         killed.push(id.clone());
         detected.extend(fleet.noticed(&id, at, DETECTION_LIMIT)?);
+        let started = wall();
         fleet.start(victim, &[0])?;
-        back = back.max(fleet.agree(BACK_LIMIT)?);
+        back = back.max(fleet.welcomed(victim, started, BACK_LIMIT)?);
     }
     let spread = Spread::of(detected);
     eprintln!("detection: {spread}");

@@ -102,9 +102,11 @@ impl<'a> Fleet<'a> {
         let world = self.world;
         let seat = self.seat(number)?;
         let node = Node::start_at(world, &seat.name, &seat.folder, &place, &seeds)?;
+        let listen = node.listen.clone();
         seat.node = Some(node);
         seat.stands_still = false;
         let folder = seat.folder.clone();
+        self.net.listens(number, Some(&listen))?;
         self.journal.follow(world, number, &folder)
     }
 
@@ -117,6 +119,7 @@ impl<'a> Fleet<'a> {
         self.journal.leave(number);
         let at = wall();
         self.take(number)?.kill()?;
+        self.net.listens(number, None)?;
         Ok(at)
     }
 
@@ -127,7 +130,8 @@ impl<'a> Fleet<'a> {
     /// When it does not.
     pub(super) fn dismiss(&mut self, number: usize) -> Result<(), Failure> {
         self.journal.leave(number);
-        self.take(number)?.leave()
+        self.take(number)?.leave()?;
+        self.net.listens(number, None)
     }
 
     /// Lets a node stand still. Returns when.

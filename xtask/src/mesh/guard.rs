@@ -1,9 +1,11 @@
 //! Cleans up after a task runner that was killed.
 //!
 //! A small shell waits at the other end of a pipe. While all goes well it learns what was started and what has ended;
-//! when the pipe closes, be it after Ctrl-C, a panic or SIGKILL, it ends what is left and removes namespaces.
+//! when the pipe closes, be it after Ctrl-C, a panic or SIGKILL, it ends what is left, and removes namespaces and
+//! the directory.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,17 +16,20 @@ const SCRIPT: &str = "\
 trap '' INT TERM HUP
 alive=' '
 spaces=''
+folder=''
 while read -r fact what; do
   case $fact in
     started) alive=\"$alive$what \" ;;
     ended) case $alive in *\" $what \"*) alive=\"${alive%% $what *} ${alive#* $what }\" ;; esac ;;
     space) spaces=\"$spaces $what\" ;;
     gone) spaces='' ;;
+    folder) folder=$what ;;
+    kept) folder='' ;;
   esac
 done
 for process in $alive; do kill -s KILL \"$process\" 2>/dev/null; done
 for space in $spaces; do ip netns del \"$space\" 2>/dev/null; done
-:
+if [ -n \"$folder\" ]; then rm -rf -- \"$folder\"; fi
 ";
 
 /// The shell that waits.
@@ -75,6 +80,16 @@ impl Guard {
         self.tell("gone all\n");
     }
 
+    /// A directory that has to go with us.
+    pub(super) fn folder(&self, path: &Path) {
+        self.tell(&format!("folder {}\n", path.display()));
+    }
+
+    /// The directory is somebody else's affair from here on.
+    pub(super) fn folder_is_kept(&self) {
+        self.tell("kept all\n");
+    }
+
     fn tell(&self, fact: &str) {
         let mut pipe = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipe) = pipe.as_mut() {
@@ -107,6 +122,22 @@ mod tests {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap()
+    }
+
+    #[test]
+    fn a_directory_is_removed_unless_it_is_kept() {
+        for keep in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.keep();
+            let guard = Guard::start().unwrap();
+            guard.folder(&path);
+            if keep {
+                guard.folder_is_kept();
+            }
+            drop(guard);
+            assert_eq!(path.exists(), keep);
+            drop(std::fs::remove_dir(&path));
+        }
     }
 
     #[test]

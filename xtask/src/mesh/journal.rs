@@ -179,13 +179,19 @@ impl Journal {
         u64::try_from(count).unwrap_or(u64::MAX)
     }
 
-    /// When a node took a member for dead, at the first time since a moment.
-    pub(super) fn death(&self, observer: usize, member: &str, since: Duration) -> Option<Duration> {
+    /// When a node came to hold this of a member, at the first time since a moment.
+    pub(super) fn first(
+        &self,
+        observer: usize,
+        member: &str,
+        standing: Standing,
+        since: Duration,
+    ) -> Option<Duration> {
         let book = self.book.lock();
         let found = book.iter().find(|change| {
             change.observer == observer
                 && change.member == member
-                && change.standing == Standing::Dead
+                && change.standing == standing
                 && change.at >= since
         });
         found.map(|change| change.at)
@@ -379,9 +385,9 @@ mod tests {
         page.on_answer(&[member("a", "dead", 400)], at(102));
         page.on_answer(&[member("a", "dead", 1_400)], at(103));
         let journal = journal(&page);
-        let death = journal.death(3, "a", at(101)).unwrap();
+        let death = journal.first(3, "a", Standing::Dead, at(101)).unwrap();
         assert_eq!(death, Duration::from_millis(101_600));
-        assert_eq!(journal.death(3, "a", at(102)), None);
+        assert_eq!(journal.first(3, "a", Standing::Dead, at(102)), None);
         assert_eq!(journal.deaths(at(0), &nobody()).len(), 1);
         assert_eq!(
             journal
@@ -418,7 +424,7 @@ mod tests {
         page.on_line(&json!({"event": "tags", "node": "b", "at_ms": 7_000, "change": 3}));
         let journal = journal(&page);
         assert_eq!(journal.suspicions(at(4)), 1);
-        assert_eq!(journal.death(3, "a", at(1)), Some(at(7)));
+        assert_eq!(journal.first(3, "a", Standing::Dead, at(1)), Some(at(7)));
         assert_eq!(journal.deaths(at(1), &nobody()).len(), 1);
     }
 }

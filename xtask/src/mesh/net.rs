@@ -52,6 +52,12 @@ pub(super) enum Net {
     Spaces(Spaces),
 }
 
+/// Whether namespaces can be made here.
+pub(super) fn has_namespaces() -> bool {
+    let guard = Guard::start().map(Arc::new);
+    guard.is_ok_and(|guard| Spaces::make(1, &guard).is_ok())
+}
+
 impl Net {
     /// A network in which nothing is wrong yet.
     ///
@@ -74,6 +80,19 @@ impl Net {
         match self {
             Self::Proxy(proxy) => proxy.place(number),
             Self::Spaces(spaces) => spaces.place(number),
+        }
+    }
+
+    /// Tells where the node of this number listens now, or that it has ended.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such place.
+    pub(super) fn listens(&self, number: usize, address: Option<&str>) -> Result<(), Failure> {
+        match self {
+            Self::Proxy(proxy) => proxy.listens(number, address),
+            // There each node has an address for ever.
+            Self::Spaces(_) => Ok(()),
         }
     }
 

@@ -48,9 +48,7 @@ pub(super) fn run(world: &World) -> Result<Counts, Failure> {
         let started = wall();
         // Two seeds, so that one of them is there while the other is restarted.
         fleet.start(number, &[0, 1])?;
-        let left = BACK_LIMIT.saturating_sub(wall().saturating_sub(started));
-        fleet.agree(left)?;
-        back = back.max(wall().saturating_sub(started));
+        back = back.max(fleet.welcomed(number, started, BACK_LIMIT)?);
         flow(&fleet, &mut subscriber)?;
     }
     let published = published_until_now(publishing)?;

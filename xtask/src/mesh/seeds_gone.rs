@@ -40,9 +40,7 @@ pub(super) fn run(world: &World) -> Result<Counts, Failure> {
     for number in FIRST..SIZE {
         let started = wall();
         fleet.start(number, &[DOOR])?;
-        let left = NEW_LIMIT.saturating_sub(wall().saturating_sub(started));
-        fleet.agree(left)?;
-        new = new.max(wall().saturating_sub(started));
+        new = new.max(fleet.welcomed(number, started, NEW_LIMIT)?);
     }
     // With a memory of its own it finds the others by itself; without, they have to look for it.
     let remembers = fleet.has_file(RESTARTED, CACHE)?;
@@ -51,8 +49,7 @@ pub(super) fn run(world: &World) -> Result<Counts, Failure> {
     fleet.kill(RESTARTED)?;
     let started = wall();
     fleet.start(RESTARTED, &LEAVING)?;
-    fleet.agree(limit.saturating_sub(wall().saturating_sub(started)))?;
-    let back = wall().saturating_sub(started);
+    let back = fleet.welcomed(RESTARTED, started, limit)?;
     let mut counts = Counts::default()
         .with_time("joined_s", joined)
         .with_time("left_s", left)

@@ -78,6 +78,8 @@ impl World {
             .prefix("mesh-")
             .tempdir_in(&base)
             .map_err(|error| Failure::failed(format!("{name}: {}: {error}", base.display())))?;
+        let guard = Guard::start()?;
+        guard.folder(folder.path());
         Ok(Self {
             program: Program {
                 binary: binary.to_owned(),
@@ -86,7 +88,7 @@ impl World {
             },
             folder: Mutex::new(Some(folder)),
             started: Mutex::default(),
-            guard: Arc::new(Guard::start()?),
+            guard: Arc::new(guard),
             settings,
         })
     }
@@ -199,6 +201,7 @@ impl World {
         }
         let mut folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(folder) = folder.take() {
+            self.guard.folder_is_kept();
             eprintln!("-- its directory is kept: {}", folder.keep().display());
         }
     }

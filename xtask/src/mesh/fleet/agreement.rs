@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::Fleet;
 use crate::failure::Failure;
+use crate::mesh::journal::Standing;
 use crate::mesh::until::{Seen, until};
+use crate::mesh::world::ensure;
 
 impl Fleet<'_> {
     /// Waits until all nodes that run, apart from those that stand still, hold exactly the running ones for alive, in
@@ -94,11 +96,45 @@ impl Fleet<'_> {
         since: Duration,
         limit: Duration,
     ) -> Result<Vec<Duration>, Failure> {
-        let observers = self.running();
-        let what = format!("{} nodes see {member:.8} dead", observers.len());
-        let death = |observer: &usize| self.journal.death(*observer, member, since);
+        self.told(&self.running(), member, Standing::Dead, since, limit)
+    }
+
+    /// Waits until a node that was started at a moment is a member for all others, and they for it. Returns how long
+    /// it took until the last of the others held it for alive.
+    ///
+    /// # Errors
+    ///
+    /// When that took more than `limit`.
+    pub(in crate::mesh) fn welcomed(
+        &self,
+        number: usize,
+        since: Duration,
+        limit: Duration,
+    ) -> Result<Duration, Failure> {
+        // Asking all of them takes its time on a busy machine; what counts is when it happened.
+        self.agree(limit.saturating_mul(2))?;
+        let (member, observers) = (self.id(number)?, self.others(number));
+        let times = self.told(&observers, &member, Standing::Alive, since, limit)?;
+        let took = times.into_iter().max().unwrap_or_default();
+        ensure(took <= limit, || {
+            let (took, limit) = (took.as_secs_f64(), limit.as_secs_f64());
+            format!("n{number} was a member for all after {took:.1} s, not within {limit:.1} s")
+        })?;
+        Ok(took)
+    }
+
+    fn told(
+        &self,
+        observers: &[usize],
+        member: &str,
+        standing: Standing,
+        since: Duration,
+        limit: Duration,
+    ) -> Result<Vec<Duration>, Failure> {
+        let what = format!("{} nodes see {member:.8} {standing:?}", observers.len());
+        let first = |observer: &usize| self.journal.first(*observer, member, standing, since);
         let (times, _took) = until(limit, &what, || {
-            let times: Vec<Duration> = observers.iter().filter_map(death).collect();
+            let times: Vec<Duration> = observers.iter().filter_map(first).collect();
             Ok(if times.len() == observers.len() {
                 Seen::Yes(times)
             } else {

@@ -1,9 +1,9 @@
 //! A network without rights: a forwarder of UDP packets that every pair of nodes talks through.
 //!
-//! Each node listens at a port of its own and advertises another one, its *face*, which belongs to the forwarder. A
-//! packet that reaches the face of B comes from the port of A, and leaves for the port of B from the face of A. So both
-//! ends of a packet are known, each pair sees one steady address of the other in both directions, and no connection
-//! ever seems to move.
+//! Each node listens at a port that the system gave it and advertises another one, its *face*, which belongs to the
+//! forwarder. A packet that reaches the face of B comes from the port of A, and leaves for the port of B from the face
+//! of A. So both ends of a packet are known, each pair sees one steady address of the other in both directions, even
+//! after a restart, and no connection ever seems to move.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -21,23 +21,40 @@ use crate::failure::Failure;
 const LOOK: Duration = Duration::from_millis(200);
 /// The longest packet that UDP carries.
 const MAX_PACKET_LEN: usize = 65_535;
+/// How many packets of nodes that are not known yet are kept. A node may dial before it has said where it listens.
+const MAX_EARLY: usize = 256;
+/// A port on loopback that the system chooses.
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// The forwarder. Dropping it ends its threads.
 #[derive(Debug)]
 pub(in crate::mesh) struct Proxy {
     shared: Arc<Shared>,
-    /// The ports of nodes that have not started yet, kept from everybody else.
-    kept: Mutex<BTreeMap<usize, UdpSocket>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     faces: Vec<Face>,
-    /// The nodes by the address that they send from.
-    senders: BTreeMap<SocketAddr, usize>,
+    nodes: Mutex<Nodes>,
     later: Later,
     ended: AtomicBool,
+}
+
+/// Where nodes listen and send from.
+#[derive(Debug, Default)]
+struct Nodes {
+    by_address: BTreeMap<SocketAddr, usize>,
+    by_number: BTreeMap<usize, SocketAddr>,
+    early: Vec<Early>,
+}
+
+/// A packet whose sender is not known yet.
+#[derive(Debug)]
+struct Early {
+    from: SocketAddr,
+    to: usize,
+    packet: Vec<u8>,
 }
 
 /// Where a node can be reached.
@@ -45,8 +62,6 @@ struct Shared {
 struct Face {
     socket: Arc<UdpSocket>,
     address: SocketAddr,
-    /// Where the node itself listens.
-    node: SocketAddr,
     /// The ways from each node to this one.
     lanes: Mutex<Vec<Lane>>,
 }
@@ -58,19 +73,10 @@ impl Proxy {
     ///
     /// When the system gives no ports.
     pub(super) fn start(size: usize) -> Result<Self, Failure> {
-        let mut faces = Vec::new();
-        let mut senders = BTreeMap::new();
-        let mut kept = BTreeMap::new();
-        for number in 0..size {
-            let own = bind()?;
-            let face = Face::bind(address(&own)?, size)?;
-            senders.insert(face.node, number);
-            faces.push(face);
-            kept.insert(number, own);
-        }
+        let faces: Result<Vec<Face>, Failure> = (0..size).map(|_number| Face::bind(size)).collect();
         let shared = Arc::new(Shared {
-            faces,
-            senders,
+            faces: faces?,
+            nodes: Mutex::default(),
             later: Later::start(),
             ended: AtomicBool::new(false),
         });
@@ -80,23 +86,35 @@ impl Proxy {
                 std::thread::spawn(move || shared.carry(number))
             })
             .collect();
-        Ok(Self {
-            shared,
-            kept: Mutex::new(kept),
-            threads,
+        Ok(Self { shared, threads })
+    }
+
+    /// Where a node has to listen, and what it has to advertise.
+    pub(super) fn place(&self, number: usize) -> Result<Place, Failure> {
+        Ok(Place {
+            prefix: Vec::new(),
+            listen: ANY_PORT.to_owned(),
+            advertise: Some(self.reach(number)?),
         })
     }
 
-    /// Where a node has to listen, and what it has to advertise. From here on its port is free.
-    pub(super) fn place(&self, number: usize) -> Result<Place, Failure> {
-        let face = self.face(number)?;
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(kept.remove(&number));
-        Ok(Place {
-            prefix: Vec::new(),
-            listen: face.node.to_string(),
-            advertise: Some(face.address.to_string()),
-        })
+    /// A node listens at `address`, or nowhere any more.
+    pub(super) fn listens(&self, number: usize, address: Option<&str>) -> Result<(), Failure> {
+        self.face(number)?;
+        let Some(address) = address else {
+            self.shared.nodes().forget(number);
+            return Ok(());
+        };
+        let address = address
+            .parse()
+            .map_err(|error| Failure::failed(format!("{address}: {error}")))?;
+        let early = self.shared.nodes().know(number, address);
+        let mut dice = Dice::new(seed());
+        for packet in early {
+            self.shared
+                .forward(number, packet.to, &packet.packet, &mut dice);
+        }
+        Ok(())
     }
 
     /// Where others reach a node.
@@ -146,28 +164,32 @@ impl Shared {
                 continue;
             };
             let packet = buffer.get(..length).unwrap_or_default();
-            self.forward(face, from, packet, &mut dice);
+            let sender = self.nodes().sender(from, number, packet);
+            if let Some(sender) = sender {
+                self.forward(sender, number, packet, &mut dice);
+            }
         }
     }
 
-    fn forward(&self, face: &Face, from: SocketAddr, packet: &[u8], dice: &mut Dice) {
-        let Some(sender) = self.senders.get(&from) else {
+    fn nodes(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forward(&self, from: usize, to: usize, packet: &[u8], dice: &mut Dice) {
+        let (Some(by), Some(face)) = (self.faces.get(from), self.faces.get(to)) else {
             return;
         };
-        let copies = {
-            let mut lanes = face.lanes();
-            let Some(lane) = lanes.get_mut(*sender) else {
-                return;
-            };
-            lane.judge(dice)
+        let copies = match face.lanes().get_mut(from) {
+            Some(lane) => lane.judge(dice),
+            None => return,
         };
-        let Some(by) = self.faces.get(*sender) else {
+        let Some(address) = self.nodes().by_number.get(&to).copied() else {
             return;
         };
         for delay in [copies.first, copies.second].into_iter().flatten() {
             let parcel = Parcel {
                 by: Arc::clone(&by.socket),
-                to: face.node,
+                to: address,
                 bytes: packet.to_vec(),
             };
             self.later.send(parcel, delay);
@@ -175,15 +197,44 @@ impl Shared {
     }
 }
 
+impl Nodes {
+    /// Who sent a packet. One of somebody who is not known yet is kept for later.
+    fn sender(&mut self, from: SocketAddr, to: usize, packet: &[u8]) -> Option<usize> {
+        let known = self.by_address.get(&from).copied();
+        if known.is_none() && self.early.len() < MAX_EARLY {
+            let packet = packet.to_vec();
+            self.early.push(Early { from, to, packet });
+        }
+        known
+    }
+
+    /// Takes in where a node listens. Returns what it sent before.
+    fn know(&mut self, number: usize, address: SocketAddr) -> Vec<Early> {
+        self.forget(number);
+        self.by_address.insert(address, number);
+        self.by_number.insert(number, address);
+        let (own, others) = std::mem::take(&mut self.early)
+            .into_iter()
+            .partition(|early| early.from == address);
+        self.early = others;
+        own
+    }
+
+    fn forget(&mut self, number: usize) {
+        if let Some(address) = self.by_number.remove(&number) {
+            self.by_address.remove(&address);
+        }
+    }
+}
+
 impl Face {
-    fn bind(node: SocketAddr, size: usize) -> Result<Self, Failure> {
+    fn bind(size: usize) -> Result<Self, Failure> {
         let socket = bind()?;
         socket.set_read_timeout(Some(LOOK)).map_err(failed)?;
         let address = address(&socket)?;
         Ok(Self {
             socket: Arc::new(socket),
             address,
-            node,
             lanes: Mutex::new(vec![Lane::default(); size]),
         })
     }
@@ -222,15 +273,20 @@ mod tests {
 
     /// Two sockets at the places of two nodes.
     fn nodes(proxy: &Proxy) -> Vec<UdpSocket> {
-        (0..2)
-            .map(|number| {
-                let place = proxy.place(number).unwrap();
-                let socket = UdpSocket::bind(place.listen).unwrap();
-                let patience = Some(Duration::from_secs(10));
-                socket.set_read_timeout(patience).unwrap();
-                socket
-            })
-            .collect()
+        let sockets: Vec<UdpSocket> = (0..2).map(|number| node(proxy, number)).collect();
+        for (number, socket) in sockets.iter().enumerate() {
+            let address = socket.local_addr().unwrap().to_string();
+            proxy.listens(number, Some(&address)).unwrap();
+        }
+        sockets
+    }
+
+    fn node(proxy: &Proxy, number: usize) -> UdpSocket {
+        let place = proxy.place(number).unwrap();
+        let socket = UdpSocket::bind(place.listen).unwrap();
+        let patience = Some(Duration::from_secs(10));
+        socket.set_read_timeout(patience).unwrap();
+        socket
     }
 
     fn received(socket: &UdpSocket) -> (Vec<u8>, String) {
@@ -272,6 +328,29 @@ mod tests {
         nodes[0].send_to(b"again", proxy.reach(1).unwrap()).unwrap();
         assert_eq!(received(&nodes[1]).0, b"again");
         assert_eq!(proxy.tally(1, 0).unwrap().lost, 0);
+    }
+
+    #[test]
+    fn a_node_may_send_before_it_says_where_it_listens() {
+        let proxy = Proxy::start(2).unwrap();
+        let nodes = nodes(&proxy);
+        // It starts anew, at another port.
+        proxy.listens(0, None).unwrap();
+        let again = node(&proxy, 0);
+        again.send_to(b"early", proxy.reach(1).unwrap()).unwrap();
+        while proxy.shared.nodes().early.is_empty() {
+            std::thread::yield_now();
+        }
+        let address = again.local_addr().unwrap().to_string();
+        proxy.listens(0, Some(&address)).unwrap();
+        let (bytes, from) = received(&nodes[1]);
+        assert_eq!(
+            (bytes.as_slice(), &from),
+            (&b"early"[..], &proxy.reach(0).unwrap())
+        );
+        assert!(proxy.shared.nodes().early.is_empty());
+        nodes[1].send_to(b"back", from).unwrap();
+        assert_eq!(received(&again).0, b"back");
     }
 
     #[test]
