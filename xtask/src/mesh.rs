@@ -101,7 +101,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "mesh-32",
-        about: "thirty-two nodes; ten are killed in turn, and every other notices in time",
+        about: "thirty-two nodes; twenty are killed in turn, and every other notices in time",
         network: Network::Lossy,
         run: crowd::run,
     },
