@@ -141,7 +141,7 @@ impl Subject for Node {
         config.max_members = 6;
         config.max_gossip = 8;
         // Some nodes are in a realm that is too large for a full mesh.
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             config.link_pool = 2;
         }
         swim(config, node_id(0), Random::new(seed), now)
