@@ -128,7 +128,10 @@ fn message(shape: u8, token: EdgeToken, one: u8, other: u8) -> Body {
 
 /// Some nodes, ascending: those whose bits are set.
 fn some(bits: u8) -> Vec<NodeId> {
-    (0..8).filter(|bit| bits >> bit & 1 == 1).map(node).collect()
+    (0..8)
+        .filter(|bit| bits >> bit & 1 == 1)
+        .map(node)
+        .collect()
 }
 
 struct Node;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use macula_swim::{Config, Input, OwnRecord, Swim};
 use macula_wire::message::{
-    Accusation, MemberRecord, MemberStatus, Roles, SignedAccusation, SignedRecord, SwimAck,
-    SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Update,
+    Accusation, BucketVersions, DigestPart, MemberRecord, MemberStatus, MemberVersion, Roles,
+    SignedAccusation, SignedRecord, Standing, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack,
+    SwimPing, SwimPingReq, SwimState, Tag, Update,
 };
 use macula_wire::{
     Body, Domain, Epoch, Incarnation, Instant, Kind, Machine, NodeId, ProbeId, Random, RealmName,
@@ -46,6 +47,8 @@ enum Step {
     Message(NodeId, Body),
     LinkUp(NodeId),
     LinkDown(NodeId),
+    /// Whether it becomes one or is none any more.
+    Neighbour(NodeId, bool),
     Join(NodeId),
     Tags(u8),
     Leave,
@@ -54,7 +57,8 @@ enum Step {
 fn step(kind: u8, input: &mut Cursor<'_>) -> Step {
     let (from, argument) = (input.node(), input.byte());
     match kind % 16 {
-        0..3 => Step::LinkUp(from),
+        0 | 1 => Step::LinkUp(from),
+        2 => Step::Neighbour(from, argument & 1 == 0),
         3 => Step::LinkDown(from),
         4 => Step::Join(from),
         5 => Step::Tags(argument),
@@ -111,9 +115,42 @@ fn message(shape: u8, from: NodeId, argument: u8, input: &mut Cursor<'_>) -> Bod
         }
         .into(),
         13 => SwimPing { probe, updates }.into(),
-        14 => SwimPing { probe, updates }.into(),
+        14 => SwimDigest {
+            part: digest(argument, input),
+        }
+        .into(),
         _ => SwimGossip { updates }.into(),
     }
+}
+
+/// What is compared of two views.
+fn digest(argument: u8, input: &mut Cursor<'_>) -> DigestPart {
+    if argument & 3 == 0 {
+        return DigestPart::View(u64::from_le_bytes(input.array()));
+    }
+    if argument & 3 == 1 {
+        let word = u64::from_le_bytes(input.array());
+        return DigestPart::Buckets(vec![word; 256]);
+    }
+    // Ids of this target differ in every byte, so that a bucket holds one of them.
+    let node = input.node();
+    let [epoch, incarnation, standing] = input.array();
+    let known = MemberVersion {
+        node,
+        epoch: Epoch::new(WALL_MS + u64::from(epoch)),
+        incarnation: Incarnation::new(u64::from(incarnation)),
+        standing: Standing::ALL[usize::from(standing) % Standing::ALL.len()],
+    };
+    DigestPart::Versions(BucketVersions {
+        bucket: node.as_bytes()[0],
+        complete: argument & 4 == 4,
+        compare: argument & 8 == 8,
+        versions: if argument & 16 == 16 {
+            Vec::new()
+        } else {
+            vec![known]
+        },
+    })
 }
 
 /// News of one member.
@@ -163,6 +200,7 @@ impl Subject for Node {
         config.max_gossip = 8;
         config.max_probes = 4;
         config.max_relays = 4;
+        config.link_pool = 3;
         config.max_answers = 2;
         config.max_accusations = 5;
         let mut own = OwnRecord::new(Epoch::new(WALL_MS));
@@ -180,6 +218,12 @@ impl Subject for Node {
             }
             Step::LinkUp(peer) => machine.handle_input(now, Input::LinkUp { peer: *peer }),
             Step::LinkDown(peer) => machine.handle_input(now, Input::LinkDown { peer: *peer }),
+            Step::Neighbour(peer, true) => {
+                machine.handle_input(now, Input::NeighbourUp { peer: *peer });
+            }
+            Step::Neighbour(peer, false) => {
+                machine.handle_input(now, Input::NeighbourDown { peer: *peer });
+            }
             Step::Join(via) => {
                 let joined = machine.join(now, *via);
                 assert_eq!(joined.is_ok(), *via != node(OWN) && !machine.has_left());
@@ -198,7 +242,7 @@ impl Subject for Node {
     }
 
     fn max_outputs(&self) -> usize {
-        64
+        128
     }
 
     fn observe(&self, machine: &Swim, out: &mut Digest) -> fmt::Result {
