@@ -51,8 +51,10 @@ mod edges;
 mod event;
 mod exchange;
 mod flip;
+mod known;
 mod offer;
 mod repair;
+mod send;
 mod timer;
 mod view;
 mod walk;
@@ -68,9 +70,8 @@ use std::time::Duration;
 use macula_wire::message::OverlayPeer;
 use macula_wire::{Body, EdgeToken, Instant, Machine, NodeId, Random};
 
-use crate::Class;
 use admission::Admission;
-use config::{legal_degree, steps_for};
+use config::legal_degree;
 use deal::{Deals, Early, Edge, Mate};
 use timer::{Timer, Timers};
 use view::{Paces, View};
@@ -304,114 +305,8 @@ impl Overlay {
         self.output(Output::Misbehaved { peer, offence });
     }
 
-    /// Sends a message if there is a link.
-    fn tell(&mut self, to: NodeId, body: impl Into<Body>) {
-        if self.links.contains(&to) {
-            let (class, body) = (Class::Reliable, body.into());
-            self.output(Output::Send { to, class, body });
-        }
-    }
-
-    /// Sends a message, as soon as there is a link and as long as the exchange lasts that it belongs to.
-    fn post(&mut self, to: &OverlayPeer, token: EdgeToken, body: impl Into<Body>) {
-        if self.links.contains(&to.node) {
-            self.tell(to.node, body);
-            return;
-        }
-        if !self.has_room_to_wait() {
-            return;
-        }
-        let waiting = self.outbox.entry(to.node).or_default();
-        waiting.push((token, body.into()));
-        if waiting.len() == 1 {
-            self.output(Output::Connect {
-                node: to.node,
-                addresses: to.addresses.clone(),
-            });
-        }
-    }
-
-    /// Whether one more message may wait for a link.
-    fn has_room_to_wait(&self) -> bool {
-        let waiting: usize = self.outbox.values().map(Vec::len).sum();
-        waiting < self.config.max_outbox
-    }
-
-    /// Takes back what waits for a link on behalf of an exchange.
-    fn unpost(&mut self, to: NodeId, token: EdgeToken) {
-        if let Some(waiting) = self.outbox.get_mut(&to) {
-            waiting.retain(|(of, _)| *of != token);
-            if waiting.is_empty() {
-                self.outbox.remove(&to);
-            }
-        }
-    }
-
-    /// Lets the link to a node go after a while, unless it is needed then.
-    fn linger(&mut self, node: NodeId) {
-        self.after(Timer::Release(node), self.config.release_after);
-    }
-
-    fn on_release(&mut self, node: NodeId) {
-        let wanted = self.edges.contains_key(&node)
-            || self.is_engaged(node)
-            || self.bridge.as_ref().is_some_and(|peer| peer.node == node);
-        if !wanted {
-            self.outbox.remove(&node);
-        }
-        if self.links.contains(&node) && !wanted {
-            self.output(Output::Release { node });
-        }
-    }
-
-    /// Sets `timer` to fire after `pause`; a moment from now at least.
-    fn after(&mut self, timer: Timer, pause: Duration) {
-        let pause = pause.max(Duration::from_millis(1));
-        self.timers.set(timer, self.now + pause);
-    }
-
-    /// Sets `timer` to fire after `pause` at the latest.
-    fn hasten(&mut self, timer: Timer, pause: Duration) {
-        let pause = pause.max(Duration::from_millis(1));
-        self.timers.hasten(timer, self.now + pause);
-    }
-
-    /// A random duration below `width`.
-    fn within(&mut self, width: Duration) -> Duration {
-        let nanos = u64::try_from(width.as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos(self.random.below(nanos))
-    }
-
-    /// The duration give or take a quarter, so that what began together does not go on in step.
-    fn about(&mut self, duration: Duration) -> Duration {
-        let quarter = crate::config::part(duration, 4);
-        let half = self.within(quarter.saturating_mul(2));
-        duration.saturating_sub(quarter).saturating_add(half)
-    }
-
     fn token(&mut self) -> EdgeToken {
         EdgeToken::new(self.random.next_u64())
-    }
-
-    /// How many steps a walk takes before it may end.
-    fn steps(&self) -> u8 {
-        steps_for(self.members, self.degree, self.config.min_steps)
-    }
-
-    /// How many neighbours are missing.
-    fn deficit(&self) -> usize {
-        self.degree.saturating_sub(self.edges.len())
-    }
-
-    /// How many neighbours are missing for which nothing is under way.
-    fn free(&self) -> usize {
-        let kept = self.deals.values().map(deal::Deal::slots);
-        self.deficit().saturating_sub(kept.sum())
-    }
-
-    /// Whether an exchange may make a node a neighbour.
-    fn is_engaged(&self, node: NodeId) -> bool {
-        self.deals.values().any(|deal| deal.brings(node))
     }
 
     /// Moves time on and does what has fallen due; every entry point calls it first.

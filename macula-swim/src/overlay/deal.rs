@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 use macula_wire::message::{OverlayPeer, OverlayWalk};
 use macula_wire::{EdgeToken, Instant, NodeId};
 
+use super::Overlay;
+use super::config::steps_for;
+
 /// An edge as this end knows it.
 #[derive(Debug)]
 pub(super) struct Edge {
@@ -164,4 +167,27 @@ pub(super) struct Mate {
     pub(super) peer: OverlayPeer,
     pub(super) at: Instant,
     pub(super) again: u8,
+}
+
+impl Overlay {
+    /// How many steps a walk takes before it may end.
+    pub(super) fn steps(&self) -> u8 {
+        steps_for(self.members, self.degree, self.config.min_steps)
+    }
+
+    /// How many neighbours are missing.
+    pub(super) fn deficit(&self) -> usize {
+        self.degree.saturating_sub(self.edges.len())
+    }
+
+    /// How many neighbours are missing for which nothing is under way.
+    pub(super) fn free(&self) -> usize {
+        let kept = self.deals.values().map(Deal::slots);
+        self.deficit().saturating_sub(kept.sum())
+    }
+
+    /// Whether an exchange may make a node a neighbour.
+    pub(super) fn is_engaged(&self, node: NodeId) -> bool {
+        self.deals.values().any(|deal| deal.brings(node))
+    }
 }

@@ -1,8 +1,11 @@
 //! What falls due in the overlay, and when.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use macula_wire::{EdgeToken, Instant, NodeId};
+
+use super::Overlay;
 
 /// What falls due. Those of one moment fire in this order.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -74,6 +77,33 @@ impl Timers {
         }
         self.cancel(timer);
         Some(timer)
+    }
+}
+
+impl Overlay {
+    /// Sets `timer` to fire after `pause`; a moment from now at least.
+    pub(super) fn after(&mut self, timer: Timer, pause: Duration) {
+        let pause = pause.max(Duration::from_millis(1));
+        self.timers.set(timer, self.now + pause);
+    }
+
+    /// Sets `timer` to fire after `pause` at the latest.
+    pub(super) fn hasten(&mut self, timer: Timer, pause: Duration) {
+        let pause = pause.max(Duration::from_millis(1));
+        self.timers.hasten(timer, self.now + pause);
+    }
+
+    /// A random duration below `width`.
+    pub(super) fn within(&mut self, width: Duration) -> Duration {
+        let nanos = u64::try_from(width.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.random.below(nanos))
+    }
+
+    /// The duration give or take a quarter, so that what began together does not go on in step.
+    pub(super) fn about(&mut self, duration: Duration) -> Duration {
+        let quarter = crate::config::part(duration, 4);
+        let half = self.within(quarter.saturating_mul(2));
+        duration.saturating_sub(quarter).saturating_add(half)
     }
 }
 

@@ -1,30 +1,14 @@
-//! Joins many nodes to an overlay through one contact, kills some of them, and measures the graph.
-//!
-//! The arguments are the number of nodes, the simulation seed, and the percentages that are killed one after the other:
-//! `cargo run --release -p macula-swim --example overlay -- 10000 1 10,30,50`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::arithmetic_side_effects,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    clippy::wildcard_enum_match_arm,
-    clippy::disallowed_methods,
-    clippy::float_arithmetic,
-    clippy::large_enum_variant,
-    reason = "a measurement by hand may panic and prints what it finds"
-)]
+//! A network of overlays on virtual time: each way takes as long as ever, and links are made and closed.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use macula_swim::Overlay;
 use macula_swim::overlay::{Config, Input, Output};
 use macula_wire::{Body, Instant, Machine, NodeId, Random};
 
-enum Event {
+pub(crate) enum Event {
     Message {
         from: u32,
         to: u32,
@@ -49,23 +33,23 @@ enum Event {
     },
 }
 
-struct Node {
-    machine: Option<Overlay>,
-    links: BTreeMap<u32, u32>,
-    wake: Option<Instant>,
+pub(crate) struct Node {
+    pub(crate) machine: Option<Overlay>,
+    pub(crate) links: BTreeMap<u32, u32>,
+    pub(crate) wake: Option<Instant>,
 }
 
-struct Sim {
-    begun: std::time::Instant,
-    now: Instant,
-    seq: u64,
-    heap: BinaryHeap<Reverse<(Instant, u64, u32)>>,
-    slab: Vec<Option<Event>>,
-    free: Vec<u32>,
-    nodes: Vec<Node>,
-    events: u64,
-    links_made: u32,
-    offences: u64,
+pub(crate) struct Sim {
+    pub(crate) begun: std::time::Instant,
+    pub(crate) now: Instant,
+    pub(crate) seq: u64,
+    pub(crate) heap: BinaryHeap<Reverse<(Instant, u64, u32)>>,
+    pub(crate) slab: Vec<Option<Event>>,
+    pub(crate) free: Vec<u32>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) events: u64,
+    pub(crate) links_made: u32,
+    pub(crate) offences: u64,
 }
 
 fn mix(mut z: u64) -> u64 {
@@ -74,14 +58,14 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-fn id(index: u32) -> NodeId {
+pub(crate) fn id(index: u32) -> NodeId {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&mix(u64::from(index) + 0x1234_5678).to_be_bytes());
     bytes[8..12].copy_from_slice(&index.to_be_bytes());
     NodeId::from_bytes(bytes)
 }
 
-fn index(id: &NodeId) -> u32 {
+pub(crate) fn index(id: &NodeId) -> u32 {
     let mut bytes = [0; 4];
     bytes.copy_from_slice(&id.as_bytes()[8..12]);
     u32::from_be_bytes(bytes)
@@ -93,7 +77,22 @@ fn delay(a: u32, b: u32) -> Duration {
 }
 
 impl Sim {
-    fn push(&mut self, at: Instant, event: Event) {
+    pub(crate) fn new() -> Self {
+        Self {
+            begun: std::time::Instant::now(),
+            now: Instant::from_millis(1_000),
+            seq: 0,
+            heap: BinaryHeap::new(),
+            slab: Vec::new(),
+            free: Vec::new(),
+            nodes: Vec::new(),
+            events: 0,
+            links_made: 0,
+            offences: 0,
+        }
+    }
+
+    pub(crate) fn push(&mut self, at: Instant, event: Event) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slab.push(None);
             self.slab.len() as u32 - 1
@@ -103,7 +102,7 @@ impl Sim {
         self.heap.push(Reverse((at, self.seq, slot)));
     }
 
-    fn add(&mut self, seed: u64, config: &Config) -> u32 {
+    pub(crate) fn add(&mut self, seed: u64, config: &Config) -> u32 {
         let node = self.nodes.len() as u32;
         let random = Random::new(mix(seed ^ mix(u64::from(node))));
         let address = std::net::SocketAddr::from(([10, 0, 0, 1], 4433));
@@ -117,7 +116,7 @@ impl Sim {
         node
     }
 
-    fn touch(&mut self, node: u32, call: impl FnOnce(&mut Overlay, Instant)) {
+    pub(crate) fn touch(&mut self, node: u32, call: impl FnOnce(&mut Overlay, Instant)) {
         let now = self.now;
         if let Some(machine) = self.nodes[node as usize].machine.as_mut() {
             call(machine, now);
@@ -201,7 +200,7 @@ impl Sim {
         }
     }
 
-    fn run(&mut self, until: Instant) {
+    pub(crate) fn run(&mut self, until: Instant) {
         while let Some(Reverse((at, _, slot))) = self.heap.peek().copied() {
             if at > until {
                 break;
@@ -272,7 +271,7 @@ impl Sim {
         self.now = self.now.max(until);
     }
 
-    fn graph(&self) -> (Vec<u32>, Vec<Vec<u32>>) {
+    pub(crate) fn graph(&self) -> (Vec<u32>, Vec<Vec<u32>>) {
         let live: Vec<u32> = (0..self.nodes.len() as u32)
             .filter(|n| self.nodes[*n as usize].machine.is_some())
             .collect();
@@ -292,7 +291,7 @@ impl Sim {
         (live, graph)
     }
 
-    fn report(&self, title: &str, begin: Instant, print: bool) -> bool {
+    pub(crate) fn report(&self, title: &str, begin: Instant, print: bool) -> bool {
         let (live, graph) = self.graph();
         let mut degrees = BTreeMap::new();
         let mut one_sided = 0;
@@ -336,172 +335,4 @@ impl Sim {
         );
         done
     }
-}
-
-fn reached(graph: &[Vec<u32>], from: usize) -> (usize, usize) {
-    let mut depth = vec![u32::MAX; graph.len()];
-    depth[from] = 0;
-    let mut queue = std::collections::VecDeque::from([from]);
-    let (mut count, mut last) = (0, 0);
-    while let Some(at) = queue.pop_front() {
-        count += 1;
-        last = depth[at];
-        for next in &graph[at] {
-            if depth[*next as usize] == u32::MAX {
-                depth[*next as usize] = depth[at] + 1;
-                queue.push_back(*next as usize);
-            }
-        }
-    }
-    (count, last as usize)
-}
-
-fn lambda2(graph: &[Vec<u32>]) -> f64 {
-    // Power iteration on A + kI without the constant vector, so that the most negative eigenvalue does not interfere.
-    let n = graph.len();
-    let k = graph.iter().map(Vec::len).max().unwrap_or(0) as f64;
-    let mut random = Random::new(5);
-    let mut x: Vec<f64> = (0..n)
-        .map(|_| random.below(1_000_000) as f64 / 1e6 - 0.5)
-        .collect();
-    let mut value = 0.0;
-    for _ in 0..600 {
-        let mean = x.iter().sum::<f64>() / n as f64;
-        x.iter_mut().for_each(|v| *v -= mean);
-        let norm = x.iter().map(|v| v * v).sum::<f64>().sqrt();
-        x.iter_mut().for_each(|v| *v /= norm);
-        let y: Vec<f64> = (0..n)
-            .map(|at| graph[at].iter().map(|to| x[*to as usize]).sum::<f64>() + k * x[at])
-            .collect();
-        value = x.iter().zip(&y).map(|(a, b)| a * b).sum::<f64>() - k;
-        x = y;
-    }
-    value
-}
-
-impl Sim {
-    fn quality(&self) {
-        let (_, graph) = self.graph();
-        let mut deepest = 0;
-        let mut sum = 0;
-        let mut least = usize::MAX;
-        let mut random = Random::new(9);
-        for _ in 0..50 {
-            let (count, last) = reached(&graph, random.index(graph.len()));
-            deepest = deepest.max(last);
-            sum += last;
-            least = least.min(count);
-        }
-        let k = graph.iter().map(Vec::len).max().unwrap_or(0) as f64;
-        let bound = 2.0 * (k - 1.0).sqrt();
-        let lambda = lambda2(&graph);
-        println!(
-            "  reached {:.5}, last hop mean {:.2} max {deepest}, lambda2 {lambda:.3} = {:.3} of the bound",
-            least as f64 / graph.len() as f64,
-            f64::from(sum as u32) / 50.0,
-            lambda / bound
-        );
-    }
-}
-
-/// What the arguments say.
-struct Plan {
-    count: u32,
-    seed: u64,
-    kills: Vec<u32>,
-}
-
-fn plan() -> Plan {
-    let mut args = std::env::args().skip(1);
-    let count = args.next().map_or(1_000, |text| text.parse().unwrap());
-    let seed = args.next().map_or(1, |text| text.parse().unwrap());
-    let kills = args.next().unwrap_or_else(|| "10,30,50".to_owned());
-    let kills = kills.split(',').filter_map(|text| text.parse().ok());
-    Plan {
-        count,
-        seed,
-        kills: kills.collect(),
-    }
-}
-
-/// All nodes join at once, through the first.
-fn join(sim: &mut Sim, plan: &Plan) {
-    let config = Config::default();
-    let start = sim.now;
-    for node in 0..plan.count {
-        sim.add(plan.seed, &config);
-        if node > 0 {
-            sim.touch(node, |machine, now| {
-                machine.join(now, id(0), Vec::new()).unwrap();
-            });
-        }
-    }
-    for half in 1..200_u64 {
-        sim.run(start + Duration::from_millis(half * 500));
-        if sim.report("join", start, half % 4 == 0) {
-            break;
-        }
-    }
-}
-
-/// Ends nodes without a word; whoever knew one is told after 2 to 4 s.
-fn kill(sim: &mut Sim, plan: &Plan, percent: u32) {
-    let begin = sim.now;
-    let mut random = Random::new(plan.seed + u64::from(percent));
-    let (mut live, _) = sim.graph();
-    random.shuffle(&mut live);
-    let count = live.len() * percent as usize / 100;
-    let dead: BTreeSet<u32> = live.iter().copied().take(count).collect();
-    println!("kill {percent} %: {} nodes", dead.len());
-    for node in &dead {
-        sim.nodes[*node as usize].machine = None;
-        sim.nodes[*node as usize].links.clear();
-    }
-    for node in &live {
-        let Some(machine) = &sim.nodes[*node as usize].machine else {
-            continue;
-        };
-        let known = machine.neighbours().chain(machine.passive());
-        let known: Vec<u32> = known.map(|peer| index(&peer)).collect();
-        for peer in known.into_iter().filter(|peer| dead.contains(peer)) {
-            let at = begin + Duration::from_millis(2_000 + random.below(2_000));
-            sim.push(at, Event::Gone { node: *node, peer });
-        }
-        let links = sim.nodes[*node as usize].links.keys();
-        let links: Vec<u32> = links.filter(|peer| dead.contains(peer)).copied().collect();
-        for peer in links {
-            let at = begin + Duration::from_secs(30);
-            sim.push(at, Event::Down { node: *node, peer });
-        }
-    }
-    sim.quality();
-    for second in 1..61_u64 {
-        sim.run(begin + Duration::from_secs(second));
-        if sim.report("repair", begin, second % 4 == 0) && second > 4 {
-            break;
-        }
-    }
-    sim.quality();
-}
-
-fn main() {
-    let plan = plan();
-    let mut sim = Sim {
-        begun: std::time::Instant::now(),
-        now: Instant::from_millis(1_000),
-        seq: 0,
-        heap: BinaryHeap::new(),
-        slab: Vec::new(),
-        free: Vec::new(),
-        nodes: Vec::new(),
-        events: 0,
-        links_made: 0,
-        offences: 0,
-    };
-    join(&mut sim, &plan);
-    sim.quality();
-    for percent in &plan.kills {
-        kill(&mut sim, &plan, *percent);
-    }
-    println!("{} offences", sim.offences);
 }
