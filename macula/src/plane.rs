@@ -14,6 +14,7 @@ pub(crate) mod prove;
 pub(crate) mod rights;
 pub(crate) mod route;
 pub(crate) mod topic;
+pub(crate) mod verified;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,6 +37,7 @@ use self::links::{Attached, Links};
 use self::prove::Prover;
 use self::route::{Receivers, RouteCache};
 use self::topic::OwnTopic;
+use self::verified::Verified;
 use crate::Error;
 use crate::call::Handler;
 use crate::event::Origin;
@@ -76,6 +78,8 @@ pub(crate) struct Plane {
     pub(crate) uplink: Option<Arc<Attached>>,
     /// Signs batches that travel beyond the link that proves their publisher, and checks such batches of others.
     pub(crate) prover: Prover,
+    /// Signatures of membership that were checked before.
+    pub(crate) verified: Verified,
     /// Answers a client's questions about this node; set where there is a node.
     pub(crate) system: OnceLock<Handler>,
     topics: Mutex<OwnTopics>,
@@ -130,6 +134,7 @@ impl Plane {
             invocations: Invocations::new(&InvocationConfig::default()),
             uplink,
             prover,
+            verified: Verified::default(),
             system: OnceLock::new(),
             topics: Mutex::default(),
             random: Mutex::new(random),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use macula_pubsub::SessionId;
-use macula_realm::KeyVerifier;
 use macula_transport::{FrameReceiver, FrameSender, Link, LinkEvent, LinkReceiver};
 use macula_wire::message::{Body, Message, Priority, Role, StreamKind};
 use macula_wire::{ErrorCode, NodeId};
@@ -16,6 +15,7 @@ use crate::plane::counters::add;
 use crate::plane::dispatch;
 use crate::plane::ingress::Ingress;
 use crate::plane::links::{Admission, Attached};
+use crate::plane::verified::FrugalVerifier;
 
 /// Runs links of one node.
 #[derive(Clone, Debug)]
@@ -116,8 +116,11 @@ impl LinkRunner {
             Body::Interest(_) | Body::Offer(_) => {}
             overlay if is_of_overlay(overlay) => {}
             membership => {
-                if let Err(offence) =
-                    macula_swim::verify(&self.plane.realm, membership, &KeyVerifier)
+                let verifier = FrugalVerifier {
+                    verified: &self.plane.verified,
+                    counters: &self.plane.counters,
+                };
+                if let Err(offence) = macula_swim::verify(&self.plane.realm, membership, &verifier)
                 {
                     return self.misbehaved(from, &offence.to_string());
                 }

@@ -59,6 +59,10 @@ counters! {
     calls_relayed,
     /// Calls that ended with an error.
     calls_failed,
+    /// Signatures of membership that were checked.
+    signatures_checked,
+    /// Signatures of membership that need not be checked, because the same ones were before.
+    signatures_known,
     /// Requests and calls refused for lack of rights.
     denied,
     /// Messages that broke the protocol.
