@@ -207,6 +207,18 @@ impl NodeMachine {
         }
     }
 
+    /// When the first of the machines wants its time-out.
+    fn due(&self) -> Option<Instant> {
+        let timeouts = [
+            self.swim.poll_timeout(),
+            self.overlay.poll_timeout(),
+            self.pool.due(),
+            self.pubsub.poll_timeout(),
+            self.rpc.poll_timeout(),
+        ];
+        timeouts.into_iter().flatten().min()
+    }
+
     fn advance(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
@@ -219,6 +231,10 @@ impl Machine for NodeMachine {
 
     fn handle_input(&mut self, now: Instant, input: NodeInput) {
         let now = self.advance(now);
+        // The input concerns one machine; for the others it is no less late.
+        if self.due().is_some_and(|due| due <= now) {
+            self.handle_timeout(now);
+        }
         match input {
             NodeInput::LinkUp { peer, epoch } => self.on_link_up(now, peer, epoch),
             NodeInput::LinkDown(peer) => self.on_link_down(now, peer),
@@ -266,18 +282,10 @@ impl Machine for NodeMachine {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        if !self.outputs.is_empty() {
-            return Some(self.now);
+        if self.outputs.is_empty() {
+            self.due()
+        } else {
+            Some(self.now)
         }
-        [
-            self.swim.poll_timeout(),
-            self.overlay.poll_timeout(),
-            self.pool.due(),
-            self.pubsub.poll_timeout(),
-            self.rpc.poll_timeout(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
     }
 }
