@@ -49,7 +49,8 @@ pub struct Config {
     pub lha_probe: bool,
     /// How much a node may doubt itself: how many times longer than usual its probes may take and be apart, less one.
     /// Default: 3. Lifeguard has 8, with which two of five nodes that lose the others take half a minute to see it; what
-    /// 8 is needed for there, the guard against one's own stalls does here.
+    /// 8 is needed for there, the guard against one's own stalls does here. For the same reason silent helpers count only
+    /// if all are silent.
     pub max_health: u32,
     /// Whether suspicions last longer the fewer confirm them (Lifeguard, LHA-Suspicion). Default: yes; otherwise they all
     /// last the least time.

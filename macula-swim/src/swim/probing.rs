@@ -139,14 +139,17 @@ impl Swim {
         let Some(probe) = self.end_probe(number) else {
             return;
         };
-        // Helpers that are silent, too, speak against this node, unless they are suspected themselves; those that are
-        // there and have no answer speak for it.
+        // Helpers that are all silent, too, speak against this node; one that is there and has no answer speaks for it.
+        // Some may have died together with the target, and those that are suspected do not count.
         let alive = |node: &&NodeId| {
             let member = self.members.get(node);
             member.is_some_and(|member| member.state == State::Alive)
         };
-        let missed = probe.helpers.iter().filter(alive).count();
-        let missed = missed.saturating_sub(probe.nacks);
+        let missed = if probe.nacks == 0 {
+            probe.helpers.iter().filter(alive).count()
+        } else {
+            0
+        };
         let counted = u64::try_from(missed).unwrap_or(u64::MAX);
         self.stats.nacks_missed = self.stats.nacks_missed.saturating_add(counted);
         self.doubt_self(if probe.helpers.is_empty() { 1 } else { missed });
