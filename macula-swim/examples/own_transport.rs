@@ -89,7 +89,13 @@ impl Node {
                 Output::Up { node, .. } => println!("{own:?}: {node:?} is there"),
                 Output::Suspect { node } => println!("{own:?}: {node:?} does not answer"),
                 Output::Down { node, .. } => println!("{own:?}: {node:?} is dead"),
-                _ => {}
+                Output::Release { .. }
+                | Output::Joined { .. }
+                | Output::Changed { .. }
+                | Output::Left { .. }
+                | Output::Superseded { .. }
+                | Output::Misbehaved { .. }
+                | _ => {}
             }
         }
         Ok(())
