@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::process::{cargo, is_installed};
 use crate::steps::{self, Outcome, Step};
-use crate::{fuzz, layers, mesh, tidy, vectors};
+use crate::{fuzz, layers, mesh, sim, tidy, vectors};
 
 const STEPS: &[Step] = &[
     Step {
@@ -57,6 +57,11 @@ const STEPS: &[Step] = &[
         run: quickstart,
     },
     Step {
+        name: "sim",
+        about: "1,000 simulated nodes are as good as before",
+        run: || passed(sim::run(&words("--check"))),
+    },
+    Step {
         name: "licences",
         about: "what we depend on is allowed",
         run: licences,
@@ -79,6 +84,7 @@ const FEATURES: &[&str] = &[
     "-p macula --no-default-features --features http3",
     "-p macula-testkit",
     "-p macula-bench",
+    "-p macula-sim",
     "-p xtask",
 ];
 

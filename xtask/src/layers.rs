@@ -18,6 +18,7 @@ const GATEWAY: &str = "macula-gateway";
 const FACADE: &str = "macula";
 const TESTKIT: &str = "macula-testkit";
 const BENCH: &str = "macula-bench";
+const SIM: &str = "macula-sim";
 const XTASK: &str = "xtask";
 
 /// Who may use whom. A row may name only rows above it, so no cycle can be written.
@@ -44,6 +45,7 @@ const TABLE: &[Row] = &[
             WIRE, TRANSPORT, SWIM, KAD, REALM, PUBSUB, RPC, GATEWAY, FACADE,
         ],
     ),
+    row(SIM, Kind::Tool, &[WIRE, SWIM, TESTKIT]),
     row(
         XTASK,
         Kind::Tool,

@@ -15,6 +15,7 @@ mod mesh;
 mod options;
 mod process;
 mod release;
+mod sim;
 mod steps;
 mod tidy;
 mod vectors;
@@ -80,7 +81,16 @@ const COMMANDS: &[Command] = &[
         about: "scenarios with real node processes",
         run: mesh::run,
     },
+    Command {
+        name: "sim",
+        arguments: "[--list] [--check] [--bless] [SCENARIO [OPTIONS]]",
+        about: "membership and the overlay with up to 10,000 nodes; --help shows all options",
+        run: sim::run,
+    },
 ];
+
+/// Commands that show a help of their own.
+const HELP_THEMSELVES: &[&str] = &["sim"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -96,10 +106,10 @@ fn main() -> ExitCode {
         eprintln!("no command `{name}`; `cargo xtask --help` lists all");
         return ExitCode::from(2);
     };
-    if rest
+    let wants_help = rest
         .iter()
-        .any(|argument| argument == "--help" || argument == "-h")
-    {
+        .any(|argument| argument == "--help" || argument == "-h");
+    if wants_help && !HELP_THEMSELVES.contains(&command.name) {
         println!(
             "cargo xtask {} {}\n\n{}",
             command.name, command.arguments, command.about

@@ -81,6 +81,19 @@ impl Tool {
         )))
     }
 
+    /// Runs the program and waits; its output goes where ours goes. Gives its exit code, if it ended by itself.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot be started.
+    pub(crate) fn exit_code(mut self) -> Result<Option<i32>, Failure> {
+        let status = self
+            .command
+            .status()
+            .map_err(|error| Failure::failed(format!("`{}` did not start: {error}", self.line)))?;
+        Ok(status.code())
+    }
+
     /// Runs the program silently and gives back its standard output.
     ///
     /// # Errors

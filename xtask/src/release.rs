@@ -55,6 +55,7 @@ const ALONE: &[&str] = &[
     "-p macula",
     "-p macula-testkit",
     "-p macula-bench",
+    "-p macula-sim",
     "-p xtask",
 ];
 

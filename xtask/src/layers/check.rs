@@ -103,10 +103,11 @@ const FACADE: &str = "macula";
 const USERS_OF_FACADE: &[&str] = &["xtask", "macula-bench"];
 
 /// What nobody may depend on at all.
-const LEAVES: &[&str] = &["xtask", "macula-bench"];
+const LEAVES: &[&str] = &["xtask", "macula-bench", "macula-sim"];
 
-/// What is allowed as a dev-dependency only.
+/// What is allowed as a dev-dependency only, and for whom it is not.
 const TEST_ONLY: &str = "macula-testkit";
+const SIMULATOR: &str = "macula-sim";
 
 /// Faults of the table itself.
 pub(crate) fn table_violations(table: &[Row]) -> Vec<String> {
@@ -177,7 +178,7 @@ fn direct_violations(row: &Row, direct: &BTreeSet<String>, graph: &Graph) -> Vec
     let name = row.name;
     for dependency in direct {
         let dependency = dependency.as_str();
-        if dependency == TEST_ONLY {
+        if dependency == TEST_ONLY && name != SIMULATOR {
             found.push(format!(
                 "{name} depends on {TEST_ONLY}; make it a dev-dependency"
             ));
@@ -249,6 +250,7 @@ mod tests {
             &["macula-wire", "macula-transport", "macula-swim"],
         ),
         row("macula-testkit", Kind::Tool, &["macula-wire"]),
+        row("macula-sim", Kind::Tool, &["macula-testkit"]),
         row("xtask", Kind::Tool, &["macula"]),
     ];
 
@@ -354,6 +356,11 @@ mod tests {
             "make it a dev-dependency",
         );
         accepted(&sound().with_dev("macula-swim", "macula-testkit"));
+        accepted(&sound().with("macula-sim", "macula-testkit"));
+        refused(
+            &sound().with_dev("macula-swim", "macula-sim"),
+            "move the test",
+        );
     }
 
     #[test]

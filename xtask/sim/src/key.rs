@@ -1,0 +1,286 @@
+//! The keys of a report: what each means, which way is better, and what it has to reach.
+
+use crate::settings::{Links, Settings};
+
+/// Which way a figure is better.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Better {
+    /// The less, the better.
+    Lower,
+    /// The more, the better.
+    Higher,
+    /// A share that is to be the whole.
+    Whole,
+    /// It says what was done, or explains another figure.
+    Neither,
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) better: Better,
+    pub(crate) about: &'static str,
+}
+
+const fn key(name: &'static str, better: Better, about: &'static str) -> Key {
+    Key {
+        name,
+        better,
+        about,
+    }
+}
+
+use Better::{Higher, Lower, Neither, Whole};
+
+/// All keys, in the order in which they are shown. A dot is a level in JSON.
+pub(crate) const KEYS: &[Key] = &[
+    key("kills", Neither, "nodes killed"),
+    key(
+        "first_suspect_s.mean",
+        Lower,
+        "from a kill to its first suspicion",
+    ),
+    key("first_suspect_s.p99", Lower, "the same, 99th percentile"),
+    key(
+        "first_dead_s.p50",
+        Lower,
+        "from a kill to the first verdict, median",
+    ),
+    key("first_dead_s.p99", Lower, "the same, 99th percentile"),
+    key(
+        "spread99_s",
+        Lower,
+        "from the first verdict until 99 % know, mean",
+    ),
+    key("spread99_max_s", Neither, "the same, slowest"),
+    key("node_hours", Neither, "hours of all nodes together"),
+    key("false_dead", Lower, "verdicts on live members, by whomever"),
+    key(
+        "false_dead_subjects",
+        Lower,
+        "live members declared dead by anybody",
+    ),
+    key(
+        "false_dead_per_node_h",
+        Lower,
+        "verdicts on live members for each node and hour",
+    ),
+    key(
+        "suspicions_per_node_h",
+        Lower,
+        "suspicions of live members, each counted once",
+    ),
+    key("cells", Neither, "cells of the matrix of slow members"),
+    key(
+        "fp_ratio",
+        Lower,
+        "false verdicts, as a share of plain SWIM's",
+    ),
+    key(
+        "fp_healthy_ratio",
+        Lower,
+        "the same, with a healthy accuser",
+    ),
+    key("fp_events", Lower, "false verdicts on healthy members"),
+    key(
+        "fp_healthy_events",
+        Lower,
+        "the same, with a healthy accuser",
+    ),
+    key("fp_events_plain", Neither, "false verdicts of plain SWIM"),
+    key(
+        "fp_healthy_events_plain",
+        Neither,
+        "the same, with a healthy accuser",
+    ),
+    key(
+        "msgs_ratio",
+        Neither,
+        "messages, as a share of plain SWIM's",
+    ),
+    key("bytes_ratio", Neither, "bytes, as a share of plain SWIM's"),
+    key(
+        "bytes_per_node_s",
+        Lower,
+        "bytes sent, QUIC, UDP and dials included",
+    ),
+    key("msgs_per_node_s", Lower, "messages sent"),
+    key("dials_per_node_h", Neither, "links dialled"),
+    key(
+        "split_dead",
+        Neither,
+        "verdicts while the network was split",
+    ),
+    key("views_equal_s", Lower, "until all views are equal again"),
+    key(
+        "degree",
+        Neither,
+        "links that the overlay wants of each node",
+    ),
+    key(
+        "degree_exact",
+        Whole,
+        "share of nodes with exactly that many",
+    ),
+    key(
+        "degree_exact_mean",
+        Higher,
+        "the same, mean over the time of churn",
+    ),
+    key("connected", Whole, "share of nodes in the largest part"),
+    key("connected_min", Higher, "the same, at its lowest"),
+    key("lambda2", Lower, "second eigenvalue of the overlay"),
+    key(
+        "lambda2_bound",
+        Neither,
+        "2*sqrt(k-1), the least for large graphs",
+    ),
+    key("ldh", Lower, "last hop of a flood, deepest of 100 sources"),
+    key("ldh_mean", Lower, "the same, mean"),
+    key(
+        "settle_s",
+        Lower,
+        "from the last join until all degrees are right",
+    ),
+    key(
+        "join_bytes",
+        Lower,
+        "bytes sent by all, for each node that joined",
+    ),
+    key(
+        "offences",
+        Lower,
+        "nodes blamed by others, though all are honest",
+    ),
+    key("departures", Neither, "nodes that left or crashed"),
+    key("arrivals", Neither, "nodes that joined during the churn"),
+    key("killed", Neither, "share of the nodes killed at once"),
+    key(
+        "reached_live",
+        Higher,
+        "live nodes that a flood reaches right after",
+    ),
+    key(
+        "reached_live_min",
+        Neither,
+        "the same, worst draw of whom to kill",
+    ),
+    key("reached_live_repaired", Whole, "the same, after repair"),
+    key("repair_s", Lower, "until all degrees are right again"),
+    key("simulated_s", Neither, "simulated time after the start"),
+    key(
+        "events_per_s",
+        Neither,
+        "events in a second of real time after the start",
+    ),
+    key(
+        "total_s",
+        Lower,
+        "real time of the whole run, set-up included",
+    ),
+    key(
+        "wall_s",
+        Lower,
+        "real time for 60 simulated seconds after the start",
+    ),
+    key("rss_mib", Lower, "most memory held"),
+];
+
+/// Keys that depend on the machine: held to their goals, not to the baseline.
+pub(crate) const OF_THE_MACHINE: &[&str] = &["events_per_s", "total_s", "wall_s", "rss_mib"];
+
+/// The key of a name.
+pub(crate) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// What a figure has to reach.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Goal {
+    /// At most this.
+    AtMost(f64),
+    /// At least this.
+    AtLeast(f64),
+}
+
+impl Goal {
+    /// Whether `value` reaches it.
+    pub(crate) fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(most) => value <= most,
+            Self::AtLeast(least) => value >= least,
+        }
+    }
+}
+
+/// What the figure under `name` has to reach in a run with `settings`; nothing for most keys.
+pub(crate) fn goal(name: &str, settings: &Settings) -> Option<Goal> {
+    let large = settings.nodes > 1_000;
+    let either = |small: f64, big: f64| Goal::AtMost(if large { big } else { small });
+    let goal = match name {
+        "first_suspect_s.mean" => Goal::AtMost(1.2),
+        "first_suspect_s.p99" => Goal::AtMost(2.5),
+        "first_dead_s.p50" => either(5.0, 6.0),
+        "first_dead_s.p99" => either(8.0, 9.0),
+        "spread99_s" => Goal::AtMost(match settings.links {
+            Links::Lan => 0.3,
+            Links::Wan => 0.6,
+        }),
+        "false_dead" if settings.loss <= 0.05 => Goal::AtMost(0.0),
+        "false_dead_per_node_h" if settings.loss > 0.05 => Goal::AtMost(0.01),
+        "fp_ratio" | "fp_healthy_ratio" => Goal::AtMost(0.01),
+        "bytes_per_node_s" => Goal::AtMost(1_000.0),
+        "msgs_per_node_s" => Goal::AtMost(8.0),
+        "views_equal_s" => Goal::AtMost(30.0),
+        "degree_exact" | "reached_live_repaired" => Goal::AtLeast(1.0),
+        "lambda2" => Goal::AtMost(1.05 * settings.lambda2_bound()),
+        "ldh" => Goal::AtMost(7.0),
+        "reached_live" => Goal::AtLeast(reached(settings.kill)),
+        "wall_s" => Goal::AtMost(20.0),
+        "total_s" => Goal::AtMost(45.0),
+        "rss_mib" => Goal::AtMost(3_072.0),
+        _ => return None,
+    };
+    Some(goal)
+}
+
+/// The share of the live that a flood has to reach right after `kill` of all nodes died.
+fn reached(kill: f64) -> f64 {
+    if kill <= 0.1 {
+        1.0
+    } else if kill <= 0.3 {
+        0.9999
+    } else {
+        0.99
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_stand_once() {
+        for key in KEYS {
+            let same = KEYS.iter().filter(|other| other.name == key.name).count();
+            assert_eq!(same, 1, "{}", key.name);
+        }
+        assert!(OF_THE_MACHINE.iter().all(|name| find(name).is_some()));
+    }
+
+    #[test]
+    fn goals_follow_the_run() {
+        let mut settings = Settings {
+            nodes: 1_000,
+            ..Settings::default()
+        };
+        assert_eq!(goal("first_dead_s.p99", &settings), Some(Goal::AtMost(8.0)));
+        settings.nodes = 10_000;
+        assert_eq!(goal("first_dead_s.p99", &settings), Some(Goal::AtMost(9.0)));
+        settings.kill = 0.5;
+        assert_eq!(goal("reached_live", &settings), Some(Goal::AtLeast(0.99)));
+        assert_eq!(goal("kills", &settings), None);
+        assert!(Goal::AtMost(1.0).is_met(1.0) && !Goal::AtLeast(1.0).is_met(0.999));
+    }
+}
