@@ -114,7 +114,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::UNREACHABLE`] if nothing answers, [`ErrorCode::UNAUTHENTICATED`] if the other side is not of this
+    /// [`UNREACHABLE`](macula_wire::ErrorCode::UNREACHABLE) if nothing answers, [`UNAUTHENTICATED`](macula_wire::ErrorCode::UNAUTHENTICATED) if the other side is not of this
     /// realm or does not accept this node.
     ///
     /// # Cancel safety
@@ -128,8 +128,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::INVALID_NAME`], [`ErrorCode::POLICY_CONFLICT`] if the topic was declared with another priority,
-    /// [`ErrorCode::DENIED`], and [`ErrorCode::QUOTA_EXCEEDED`] beyond 65,536 topics.
+    /// [`INVALID_NAME`](macula_wire::ErrorCode::INVALID_NAME), [`POLICY_CONFLICT`](macula_wire::ErrorCode::POLICY_CONFLICT) if the topic was declared with another priority,
+    /// [`DENIED`](macula_wire::ErrorCode::DENIED), and [`QUOTA_EXCEEDED`](macula_wire::ErrorCode::QUOTA_EXCEEDED) beyond 65,536 topics.
     pub fn publisher(&self, topic: &str, options: PublishOptions) -> Result<Publisher, Error> {
         let topic = Topic::in_realm(self.realm(), topic)?;
         self.0.plane.check_publish(&topic)?;
@@ -158,7 +158,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::INVALID_NAME`], [`ErrorCode::DENIED`], [`ErrorCode::QUOTA_EXCEEDED`] beyond the limit of
+    /// [`INVALID_NAME`](macula_wire::ErrorCode::INVALID_NAME), [`DENIED`](macula_wire::ErrorCode::DENIED), [`QUOTA_EXCEEDED`](macula_wire::ErrorCode::QUOTA_EXCEEDED) beyond the limit of
     /// subscriptions.
     ///
     /// # Cancel safety
@@ -195,7 +195,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::SHUTTING_DOWN`] if the node has stopped, which has ended it as well.
+    /// [`SHUTTING_DOWN`](macula_wire::ErrorCode::SHUTTING_DOWN) if the node has stopped, which has ended it as well.
     pub async fn unsubscribe(&self, subscription: Subscription) -> Result<(), Error> {
         drop(subscription);
         // The command stands behind that of the drop.
@@ -230,11 +230,11 @@ impl Node {
     /// Serves a procedure by a function, until the registration is dropped.
     ///
     /// Calls run in tasks of their own, as many at a time as `options` allow. A panic of the function ends the call
-    /// with [`ErrorCode::INTERNAL`] and nothing else.
+    /// with [`INTERNAL`](macula_wire::ErrorCode::INTERNAL) and nothing else.
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::INVALID_NAME`], [`ErrorCode::DENIED`], [`ErrorCode::QUOTA_EXCEEDED`] beyond the limit of
+    /// [`INVALID_NAME`](macula_wire::ErrorCode::INVALID_NAME), [`DENIED`](macula_wire::ErrorCode::DENIED), [`QUOTA_EXCEEDED`](macula_wire::ErrorCode::QUOTA_EXCEEDED) beyond the limit of
     /// registrations. Several registrations of one procedure share its calls.
     ///
     /// # Cancel safety
@@ -279,7 +279,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::SHUTTING_DOWN`] if the node has stopped, which has ended it as well.
+    /// [`SHUTTING_DOWN`](macula_wire::ErrorCode::SHUTTING_DOWN) if the node has stopped, which has ended it as well.
     pub async fn unregister(&self, served: Served) -> Result<(), Error> {
         drop(served);
         self.0.control.run(|_, _| ()).await
@@ -313,9 +313,9 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::NO_SUCH_PROCEDURE`] at once if nobody serves it, [`ErrorCode::DEADLINE_EXCEEDED`] at the deadline,
-    /// [`ErrorCode::CALLEE_LOST`] if the provider vanished, [`ErrorCode::PAYLOAD_TOO_LARGE`], [`ErrorCode::DENIED`],
-    /// and what the provider answers, [`ErrorCode::APPLICATION`] for its own errors.
+    /// [`NO_SUCH_PROCEDURE`](macula_wire::ErrorCode::NO_SUCH_PROCEDURE) at once if nobody serves it, [`DEADLINE_EXCEEDED`](macula_wire::ErrorCode::DEADLINE_EXCEEDED) at the deadline,
+    /// [`CALLEE_LOST`](macula_wire::ErrorCode::CALLEE_LOST) if the provider vanished, [`PAYLOAD_TOO_LARGE`](macula_wire::ErrorCode::PAYLOAD_TOO_LARGE), [`DENIED`](macula_wire::ErrorCode::DENIED),
+    /// and what the provider answers, [`APPLICATION`](macula_wire::ErrorCode::APPLICATION) for its own errors.
     ///
     /// # Cancel safety
     ///
@@ -334,7 +334,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::INVALID_NAME`].
+    /// [`INVALID_NAME`](macula_wire::ErrorCode::INVALID_NAME).
     ///
     /// # Cancel safety
     ///
