@@ -155,12 +155,12 @@ fn compare(baseline: &Flat, found: &Flat, scenario: &Scenario) -> Vec<String> {
             lines.push(format!("{name}: new; take it in with --bless"));
         }
     }
-    for name in OF_THE_MACHINE {
-        let goal = key::goal(name, &scenario.settings());
-        let missed = |is: f64| goal.is_some_and(|goal: Goal| !goal.is_met(is));
-        if let Some(is) = found.get(*name).filter(|is| missed(**is)) {
-            lines.push(format!("{name}: {} is over its goal", shown(*is)));
-        }
+    // Memory is the same on every machine, near enough; how long a run takes is not, and fails nothing.
+    let name = "rss_mib";
+    let goal = key::goal(name, &scenario.settings());
+    let missed = |is: f64| goal.is_some_and(|goal: Goal| !goal.is_met(is));
+    if let Some(is) = found.get(name).filter(|is| missed(**is)) {
+        lines.push(format!("{name}: {} is over its goal", shown(*is)));
     }
     lines
 }
@@ -196,16 +196,16 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_new_is_told() {
-        let value = serde_json::json!({"first_dead_s": {"p50": 4}, "false_dead": 0, "wall_s": 99, "links": "wan"});
+        let value = serde_json::json!({"first_dead_s": {"p50": 4}, "false_dead": 0, "rss_mib": 9999, "wall_s": 99, "links": "wan"});
         let found = flat(&value);
         assert_eq!(found.get("first_dead_s.p50"), Some(&4.0));
-        assert_eq!(found.len(), 3);
+        assert_eq!(found.len(), 4);
         let baseline = Flat::from([("first_dead_s.p50".into(), 4.0), ("spread99_s".into(), 1.0)]);
         let lines = compare(&baseline, &found, &SCENARIOS[0]);
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert!(lines[0].contains("spread99_s: not measured"), "{lines:?}");
         assert!(lines[1].contains("false_dead: new"), "{lines:?}");
-        assert!(lines[2].contains("wall_s: 99 is over"), "{lines:?}");
+        assert!(lines[2].contains("rss_mib: 9999 is over"), "{lines:?}");
     }
 
     #[test]

@@ -187,7 +187,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("rss_mib", Lower, "most memory held"),
 ];
 
-/// Keys that depend on the machine: held to their goals, not to the baseline.
+/// Keys that depend on the machine, which no baseline holds.
 pub(crate) const OF_THE_MACHINE: &[&str] = &["events_per_s", "total_s", "wall_s", "rss_mib"];
 
 /// The key of a name.
