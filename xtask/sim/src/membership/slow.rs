@@ -70,7 +70,7 @@ fn cells(choice: Cells) -> Vec<Cell> {
             // Nine and eight have no common divisor, so both may turn at once.
             let (slow, run) = (turn(place, COUNTS.len()), turn(place, RUNS.len()));
             let round = place.div_euclid(COUNTS.len().saturating_mul(RUNS.len()));
-            let pause = slow.saturating_add(run).saturating_add(round);
+            let pause = place.saturating_add(round);
             Cell {
                 slow: COUNTS.get(slow).copied().unwrap_or(1),
                 pause: Duration::from_millis(pick(&PAUSES, pause)),
