@@ -143,9 +143,14 @@ impl Swim {
             stats: Stats::default(),
             outputs: VecDeque::new(),
         };
-        // Nodes that start together should not act in step.
+        // Nodes that start together should not act in step, nor dial strangers before they have neighbours.
+        let round = if swim.is_small() {
+            swim.config.probe_period
+        } else {
+            swim.config.stranger_period
+        };
         for (timer, period) in [
-            (Timer::Round, swim.round_period()),
+            (Timer::Round, round),
             (Timer::Revive, swim.config.revive_period),
             (Timer::Sync, swim.config.sync_period),
         ] {
