@@ -25,6 +25,8 @@ type Run<'a> = crate::run::Run<'a, Nodes>;
 
 /// How long after a crash those who had to do with the node are told: about what membership takes for a verdict.
 const VERDICT: Duration = Duration::from_secs(5);
+/// How long an exchange of edges that is under way may take.
+const MEND: Duration = Duration::from_secs(10);
 /// How often it is asked whether the graph is complete.
 const STEP: Duration = Duration::from_millis(250);
 
@@ -64,6 +66,15 @@ fn settled(run: &mut Run<'_>, limit: Duration) -> Result<Option<Duration>, Fault
         };
         (right == all || all <= degree.saturating_add(1)) && whole()
     })
+}
+
+/// Goes on until a minute has passed since the start, so that the graph is measured after its first exchanges of edges.
+fn stay(run: &mut Run<'_>) -> Result<(), Fault> {
+    while run.simulated() < 60.0 {
+        run.run_for(Duration::from_secs(1))?;
+        run.progress.reached(run.simulated(), 60.0);
+    }
+    settled(run, MEND).map(|_| ())
 }
 
 /// The graph of the running nodes, and how many of them name a neighbour that does not name them.

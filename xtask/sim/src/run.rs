@@ -24,6 +24,8 @@ pub(crate) struct Run<'a, H: Host> {
     total: Watch,
     /// When the start was over: in real time, in virtual time, in events.
     started: (Watch, Instant, u64),
+    /// Real time of the first minute of virtual time after the start.
+    minute: Option<f64>,
 }
 
 impl<'a, H: Host> Run<'a, H> {
@@ -54,6 +56,7 @@ impl<'a, H: Host> Run<'a, H> {
             random: Random::new(settings.seed ^ 0x7363_656e_6172_696f),
             total: watch,
             started,
+            minute: None,
         })
     }
 
@@ -76,9 +79,12 @@ impl<'a, H: Host> Run<'a, H> {
     ///
     /// If the network fails.
     pub(crate) fn run_for(&mut self, duration: Duration) -> Result<(), Fault> {
-        self.net
-            .run_for(duration)
-            .map_err(|failure| failure.to_string())
+        let run = self.net.run_for(duration);
+        let simulated = self.simulated();
+        if simulated >= 60.0 && self.minute.is_none() {
+            self.minute = Some(self.started.0.seconds() / simulated * 60.0);
+        }
+        run.map_err(|failure| failure.to_string())
     }
 
     /// Runs for up to `limit`, in steps of `step`, until `condition` holds; says how long that took, or that it was in
@@ -149,7 +155,8 @@ impl<'a, H: Host> Run<'a, H> {
         let (simulated, wall) = (self.simulated(), watch.seconds());
         let events = self.net.events();
         figures.add("simulated_s", simulated);
-        figures.add("wall_s", wall / simulated * 60.0);
+        let minute = self.minute.unwrap_or(wall / simulated * 60.0);
+        figures.add("wall_s", minute);
         let after_start = events.saturating_sub(events_before) as f64;
         figures.add("events_per_s", after_start / wall);
         figures.add("total_s", self.total.seconds());

@@ -9,20 +9,22 @@ use crate::scenario::Fault;
 use crate::settings::Settings;
 use crate::statistics::number;
 
-use super::{joined, measures};
+use super::{joined, measures, stay};
 
 /// How long the graph may take to be complete.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Runs the scenario.
 pub(crate) fn run(settings: &Settings, progress: &Progress) -> Result<Outcome, Fault> {
-    let (run, took) = joined(settings, progress, LIMIT)?;
+    let (mut run, took) = joined(settings, progress, LIMIT)?;
     let mut figures = Figures::default();
     figures.add("settle_s", took.map(|took| took.as_secs_f64()));
     figures.add(
         "join_bytes",
         Load::until_now(&run.net).bytes / number(settings.nodes),
     );
+    progress.says("going on");
+    stay(&mut run)?;
     progress.says("measuring the graph");
     measures(&run, &mut figures);
     Ok(run.finish(figures))

@@ -11,7 +11,7 @@ use crate::scenario::Fault;
 use crate::settings::Settings;
 use crate::statistics::{Sample, number};
 
-use super::{Run, VERDICT, graph, joined, measures, settled, tell_gone};
+use super::{Run, VERDICT, graph, joined, measures, settled, stay, tell_gone};
 
 /// How long the start may take.
 const START: Duration = Duration::from_secs(120);
@@ -51,6 +51,7 @@ pub(crate) fn run(settings: &Settings, progress: &Progress) -> Result<Outcome, F
         "repair_s",
         took.map(|took| (VERDICT.saturating_add(took)).as_secs_f64()),
     );
+    stay(&mut run)?;
     figures.add("reached_live_repaired", graph(&run.net).0.largest_part());
     measures(&run, &mut figures);
     Ok(run.finish(figures))
