@@ -90,8 +90,8 @@ pub struct Config {
     /// How often one of the dead is tried again, so that a partition heals; ten times as often after one came back.
     /// Default: 5 s.
     pub revive_period: Duration,
-    /// How often this node's view is compared with that of a random peer, which costs a few bytes where they are equal.
-    /// Default: 10 s.
+    /// How often this node's view is compared with that of a random peer, which costs a few bytes where they are equal; ten
+    /// times as often after one of the dead came back. Default: 10 s.
     pub sync_period: Duration,
     /// How long an answer to a join may take before it is asked for again. Default: 5 s.
     pub join_period: Duration,

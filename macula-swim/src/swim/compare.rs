@@ -55,7 +55,7 @@ fn is_better(first: &MemberVersion, second: &MemberVersion) -> bool {
 
 impl Swim {
     pub(super) fn on_sync(&mut self) {
-        let pause = self.config.sync_period;
+        let pause = self.hastened(self.config.sync_period);
         self.after(Timer::Sync, pause);
         // Most accusers have accused once; their allowances are full again by now.
         self.allowances.clear();

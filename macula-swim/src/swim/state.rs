@@ -1,5 +1,7 @@
 //! What becomes of members: their state, the memory of the dead, and their return.
 
+use std::time::Duration;
+
 use macula_wire::NodeId;
 
 use super::{Class, Swim};
@@ -7,7 +9,8 @@ use crate::config::part;
 use crate::member::State;
 use crate::timer::Timer;
 
-/// For how many revive periods after somebody came back the dead are tried more often.
+/// For how many revive periods after somebody came back the dead are tried, and views compared, more
+/// often.
 const RETURN_PERIODS: u32 = 4;
 /// How much more often.
 const RETURN_HASTE: u32 = 10;
@@ -30,13 +33,7 @@ impl Swim {
 
     /// Tries one of the dead: it may be that only the way to it was cut.
     pub(super) fn on_revive(&mut self) {
-        let lately = self.config.revive_period.saturating_mul(RETURN_PERIODS);
-        let returned = |at| self.now.saturating_since(at) < lately;
-        let haste = self.last_return.is_some_and(returned);
-        let pause = part(
-            self.config.revive_period,
-            if haste { RETURN_HASTE } else { 1 },
-        );
+        let pause = self.hastened(self.config.revive_period);
         self.after(Timer::Revive, pause);
         let Some(node) = self.members.any_dead(&mut self.random) else {
             return;
@@ -47,6 +44,14 @@ impl Swim {
         } else {
             self.connect(node);
         }
+    }
+
+    /// A period, or a part of it while the dead come back: there is much to find and to tell then.
+    pub(super) fn hastened(&self, period: Duration) -> Duration {
+        let lately = self.config.revive_period.saturating_mul(RETURN_PERIODS);
+        let returned = |at| self.now.saturating_since(at) < lately;
+        let haste = self.last_return.is_some_and(returned);
+        part(period, if haste { RETURN_HASTE } else { 1 })
     }
 
     /// One of the dead was there all the time, so others that are held for dead may be, too.
