@@ -76,7 +76,12 @@ impl Swim {
                 let patience = self.health.scale(self.patience(&target));
                 self.after(Timer::Probe(number), patience);
             }
-            Way::Direct | Way::Repeated => self.ask_helpers(number),
+            Way::Repeated => {
+                // The answer to a reliable probe is a datagram, too, so one more costs little and saves most suspicions.
+                self.ping(number, target, Class::Datagram);
+                self.ask_helpers(number);
+            }
+            Way::Direct => self.ask_helpers(number),
             Way::Helped => self.on_probe_failed(number),
         }
     }
