@@ -12,8 +12,6 @@ use crate::rtt::Rtt;
 pub(crate) struct Peer {
     /// Whether it has been heard from since the link came up, so that it knows this node.
     pub(crate) greeted: bool,
-    /// When it was last heard from.
-    pub(crate) heard: Instant,
     pub(crate) rtt: Rtt,
     /// When it was last told that it is dead.
     pub(crate) told: Option<Instant>,
@@ -30,11 +28,10 @@ pub(crate) struct Peers {
 
 impl Peers {
     /// A link is up; of an earlier one nothing is kept but the time of a round trip.
-    pub(crate) fn link(&mut self, node: NodeId, now: Instant) {
+    pub(crate) fn link(&mut self, node: NodeId) {
         let rtt = self.rtt(&node);
         let peer = Peer {
             greeted: false,
-            heard: now,
             rtt,
             told: None,
             compared: None,
@@ -162,7 +159,7 @@ mod tests {
     #[test]
     fn a_sample_has_no_doubles_and_fits() {
         let mut peers = Peers::default();
-        (0..100).for_each(|number| peers.link(node_id(number), Instant::ZERO));
+        (0..100).for_each(|number| peers.link(node_id(number)));
         let mut random = Random::new(1);
         for count in [0, 1, 3, 20, 200] {
             let found = peers.sample(&mut random, count, |node| *node != node_id(0));
@@ -178,8 +175,8 @@ mod tests {
         assert!(peers.add_neighbour(node_id(1)));
         assert!(!peers.add_neighbour(node_id(1)));
         assert_eq!(peers.neighbours().count(), 0);
-        peers.link(node_id(1), Instant::ZERO);
-        peers.link(node_id(2), Instant::ZERO);
+        peers.link(node_id(1));
+        peers.link(node_id(2));
         assert_eq!(peers.neighbours().collect::<Vec<_>>(), [node_id(1)]);
         assert!(peers.unlink(&node_id(1)) && !peers.unlink(&node_id(1)));
         assert!(peers.is_neighbour(&node_id(1)));

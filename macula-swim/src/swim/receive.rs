@@ -61,14 +61,6 @@ impl Swim {
         true
     }
 
-    /// A peer takes part in probing, so it need not be probed for a while. News does not count: a flood, which reaches
-    /// everybody at once, would bring all watches into step.
-    fn heard(&mut self, from: NodeId) {
-        if let Some(peer) = self.peers.get_mut(&from) {
-            peer.heard = self.now;
-        }
-    }
-
     /// Asks a peer that is not known as a member who it is, and tells it of this node; not again before it had the time to
     /// answer.
     fn introduce(&mut self, from: NodeId) {

@@ -60,33 +60,35 @@ impl Swim {
         self.health.scale(self.config.watch_interval(degree))
     }
 
-    /// Probes a neighbour that was silent for long enough. Its own probe of this node counts as a sign of life, so each
-    /// link is probed by the end whose patience is over first.
+    /// Probes a neighbour that was silent for long enough.
     pub(super) fn on_watch(&mut self, node: NodeId) {
-        let Some(heard) = self.peers.get(&node).map(|peer| peer.heard) else {
-            return;
-        };
-        if !self.is_watched(&node) {
+        if !self.peers.contains(&node) || !self.is_watched(&node) {
             return;
         }
+        let known = self.members.get(&node);
+        if known.is_some_and(|known| known.state.is_present()) {
+            self.begin_probe(node);
+        }
+        self.put_off_watch(node);
+    }
+
+    /// A peer takes part in probing, so it need not be probed for a while: each link is probed by the end whose patience
+    /// is over first.
+    ///
+    /// News does not count: a flood, which reaches everybody at once, would bring all watches into step.
+    pub(super) fn heard(&mut self, from: NodeId) {
+        if self.timers.at(Timer::Watch(from)).is_some() {
+            self.put_off_watch(from);
+        }
+    }
+
+    fn put_off_watch(&mut self, node: NodeId) {
         let interval = self.watch_interval();
         // The two ends of a link must not come to probe in step.
         let jitter = self.within(part(interval, 5));
         let interval = interval.saturating_sub(part(interval, 10));
-        let present = |node| {
-            self.members
-                .get(node)
-                .is_some_and(|known| known.state.is_present())
-        };
-        let mut from = heard;
-        if self.now.saturating_since(heard) >= interval {
-            from = self.now;
-            if present(&node) {
-                self.begin_probe(node);
-            }
-        }
-        self.timers
-            .set(Timer::Watch(node), from + interval + jitter);
+        let timer = Timer::Watch(node);
+        self.timers.set(timer, self.now + interval + jitter);
     }
 
     /// Whether every member is to have a link to every other.

@@ -72,12 +72,12 @@ fn each_neighbour_is_probed_about_every_two_periods() {
 fn a_neighbour_that_probes_is_not_probed() {
     let mut bench = watcher(9, 8);
     for round in 0..40 {
-        bench.pass(millis(1_500), |_| true);
         let ping = SwimPing {
             probe: ProbeId::new(round),
             updates: Vec::new(),
         };
         bench.hear(3, ping);
+        bench.pass(millis(1_500), |_| true);
     }
     assert_eq!(pings(&bench, 3), 0);
     assert!(pings(&bench, 4) > 20, "the twin");
