@@ -38,8 +38,9 @@ pub struct Config {
     /// How many others have to confirm a suspicion until it lasts no longer than the least time, if there are as many; at
     /// most 3 count. Default: 3.
     pub confirmations: usize,
-    /// Lengthens suspicions with the number of members, as plain SWIM does: this many periods for each power of ten of the
-    /// count, confirmed or not. Default: none, the two times above hold.
+    /// Lengthens suspicions with the number of members, as plain SWIM does: the least time is this many periods for each
+    /// power of ten of the count, and the most, with `lha_suspicion`, six times the least. Default: none, the two times
+    /// above hold.
     pub suspicion_periods: Option<u32>,
     /// How long an accusation by another may rest before this node probes for itself, at most. Default: 500 ms.
     pub check_delay: Duration,
@@ -201,13 +202,9 @@ impl Config {
         confirmed: usize,
         possible: usize,
     ) -> Duration {
-        if let Some(periods) = self.suspicion_periods {
-            return self
-                .probe_period
-                .mul_f64(f64::from(periods) * decades(members));
-        }
+        let (min, max) = self.suspicion_bounds(members);
         if !self.lha_suspicion {
-            return self.min_suspicion_timeout;
+            return min;
         }
         let wanted = self.confirmations.min(possible).min(3);
         // log(c + 1) / log(k + 1) in thousandths.
@@ -218,13 +215,19 @@ impl Config {
             (3, 2) => 792,
             _ => 0,
         };
-        let width = self
-            .max_suspicion_timeout
-            .saturating_sub(self.min_suspicion_timeout);
+        let width = max.saturating_sub(min);
         let less = part(width.saturating_mul(share), 1_000);
-        self.min_suspicion_timeout
-            .max(self.max_suspicion_timeout)
-            .saturating_sub(less)
+        min.max(max).saturating_sub(less)
+    }
+
+    /// The least and the most that a suspicion may last.
+    fn suspicion_bounds(&self, members: usize) -> (Duration, Duration) {
+        let Some(periods) = self.suspicion_periods else {
+            return (self.min_suspicion_timeout, self.max_suspicion_timeout);
+        };
+        let periods = f64::from(periods) * decades(members);
+        let min = self.probe_period.mul_f64(periods);
+        (min, min.saturating_mul(LIFEGUARD_BETA))
     }
 
     /// How long a neighbour may be silent before it is probed: a node hears of about four probes a period whatever its
@@ -241,6 +244,9 @@ impl Config {
         each.saturating_mul(bits(members)).max(1)
     }
 }
+
+/// How many times the least time an unconfirmed suspicion lasts where times grow with the count: Lifeguard's beta.
+const LIFEGUARD_BETA: u32 = 6;
 
 /// The decimal logarithm, at least 1. Only plain SWIM needs it, so the last bit of it does not matter to the protocol.
 fn decades(members: usize) -> f64 {
@@ -285,6 +291,16 @@ mod tests {
                 .as_secs_f64()
         };
         assert_eq!([3, 10, 100, 10_000].map(seconds), [5.0, 5.0, 10.0, 20.0]);
+    }
+
+    #[test]
+    fn plain_swim_with_the_suspicions_of_lifeguard_waits_up_to_six_times_as_long() {
+        let config = Config {
+            lha_suspicion: true,
+            ..Config::plain()
+        };
+        let seconds = |confirmed| config.suspicion_timeout(100, confirmed, 9).as_secs_f64();
+        assert_eq!([0, 1, 3, 9].map(seconds), [60.0, 35.0, 10.0, 10.0]);
     }
 
     #[test]
