@@ -84,6 +84,11 @@ impl Members {
         self.at(self.place(node)?)
     }
 
+    /// Whether a member is taken for dead: a question of every message, which looks at the few dead only.
+    pub(crate) fn is_dead(&self, node: &NodeId) -> bool {
+        self.dead.contains(node)
+    }
+
     fn place(&self, node: &NodeId) -> Option<u32> {
         self.base.place(node).or_else(|| self.index.get(node))
     }

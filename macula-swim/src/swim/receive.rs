@@ -8,7 +8,6 @@ use macula_wire::{Body, NodeId};
 use super::{Class, Output, Swim};
 use crate::Offence;
 use crate::config::part;
-use crate::member::State;
 use crate::probe::Relay;
 use crate::timer::Timer;
 
@@ -71,16 +70,13 @@ impl Swim {
 
     /// Tells a member that it is dead here, if it is, so that it refutes; not more often than it could refute.
     fn tell_dead(&mut self, from: NodeId) {
-        if self.members.counts().dead == 0 {
+        if !self.members.is_dead(&from) {
             return;
         }
         let (now, pause) = (self.now, self.config.refute_period);
         let Some(member) = self.members.get(&from) else {
             return;
         };
-        if member.state != State::Dead {
-            return;
-        }
         let Some(peer) = self.peers.get_mut(&from) else {
             return;
         };

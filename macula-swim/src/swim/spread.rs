@@ -157,7 +157,7 @@ impl Swim {
             updates: MAX_UPDATES,
         };
         let mut first = self.introduction(to);
-        if self.members.counts().dead > 0
+        if self.members.is_dead(to)
             && let Some(evidence) = self.members.get(to).and_then(Member::evidence)
         {
             first.push(Update::Dead(evidence));
