@@ -54,6 +54,15 @@ pub(crate) const KEYS: &[Key] = &[
         "from the first verdict until 99 % know, mean",
     ),
     key("spread99_max_s", Neither, "the same, slowest"),
+    key(
+        "detect_s.mean",
+        Lower,
+        "from a kill to a verdict, of every member, mean",
+    ),
+    key("detect_s.p50", Lower, "the same, median"),
+    key("detect_s.p95", Lower, "the same, of 95 in 100"),
+    key("detect_s.p99", Lower, "the same, of 99 in 100"),
+    key("detect_s.max", Neither, "the same, slowest"),
     key("node_hours", Neither, "hours of all nodes together"),
     key("false_dead", Lower, "verdicts on live members, by whomever"),
     key(

@@ -47,6 +47,12 @@ pub(crate) fn run(settings: &Settings, progress: &Progress) -> Result<Outcome, F
     figures.add("first_dead_s.p99", verdicts.quantile(0.99));
     figures.add("spread99_s", spreads.mean());
     figures.add("spread99_max_s", spreads.max());
+    let detections: Sample = run.net.host().watch.detections().collect();
+    figures.add("detect_s.mean", detections.mean());
+    figures.add("detect_s.p50", detections.quantile(0.5));
+    figures.add("detect_s.p95", detections.quantile(0.95));
+    figures.add("detect_s.p99", detections.quantile(0.99));
+    figures.add("detect_s.max", detections.max());
     let counts = run.net.host().watch.counts();
     figures.count("false_dead", counts.false_dead);
     figures.count("false_dead_subjects", counts.false_dead_subjects);

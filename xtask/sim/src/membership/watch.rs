@@ -68,6 +68,7 @@ pub(crate) struct Watch {
     subjects: Vec<Subject>,
     killed: Option<Killed>,
     counts: Counts,
+    detections: Vec<f64>,
 }
 
 impl Watch {
@@ -87,6 +88,11 @@ impl Watch {
     /// The node that was killed last.
     pub(crate) const fn killed(&self) -> Option<&Killed> {
         self.killed.as_ref()
+    }
+
+    /// Seconds from each kill to each verdict on it, until the next kill.
+    pub(crate) fn detections(&self) -> impl Iterator<Item = f64> {
+        self.detections.iter().copied()
     }
 
     /// Whether 99 % know of the node that was killed last.
@@ -148,6 +154,8 @@ impl Watch {
             killed.suspected = killed.suspected.or(Some(now));
             killed.dead = killed.dead.or(Some(now));
             killed.knowing = killed.knowing.saturating_add(1);
+            let took = now.saturating_since(killed.at);
+            self.detections.push(took.as_secs_f64());
             if killed.knowing == killed.enough {
                 killed.spread = Some(now);
             }
@@ -203,6 +211,8 @@ mod tests {
         assert_eq!(killed.first_suspect(), Some(1.5));
         assert_eq!(killed.first_dead(), Some(4.001));
         assert_eq!(killed.spread(), Some(1.0));
+        assert_eq!(watch.detections().count(), 100);
+        assert_eq!(watch.detections().last(), Some(8.0));
         assert_eq!(watch.counts(), Counts::default());
     }
 
