@@ -5,7 +5,8 @@
 //! DSN 2002). What a member says of itself is signed by that member; that somebody is dead is never believed on the
 //! word of one accuser alone.
 //!
-//! The machine does no cryptography on what comes in: whoever feeds it calls [`verify()`] first.
+//! The machine does no cryptography on what comes in: whoever feeds it calls [`verify()`] first, and before that
+//! [`AccusationLimit::retain`], so that no peer can make it check signatures without end.
 //!
 //! # Examples
 //!
@@ -37,6 +38,7 @@ mod error;
 mod gossip;
 mod health;
 mod index;
+mod limit;
 mod member;
 mod members;
 pub mod overlay;
@@ -53,6 +55,7 @@ mod verify;
 
 pub use config::Config;
 pub use error::{JoinError, Offence, RecordError};
+pub use limit::AccusationLimit;
 pub use member::{Counts, Member, State};
 pub use overlay::Overlay;
 pub use own::{OwnRecord, Pen};

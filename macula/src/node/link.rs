@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use macula_pubsub::SessionId;
+use macula_swim::AccusationLimit;
 use macula_transport::{FrameReceiver, FrameSender, Link, LinkEvent, LinkReceiver};
 use macula_wire::message::{Body, Message, Priority, Role, StreamKind};
 use macula_wire::{ErrorCode, NodeId};
@@ -22,6 +23,7 @@ use crate::plane::verified::FrugalVerifier;
 pub(crate) struct LinkRunner {
     pub(crate) plane: Arc<Plane>,
     pub(crate) control: Control,
+    pub(crate) swim: macula_swim::Config,
 }
 
 impl LinkRunner {
@@ -41,7 +43,11 @@ impl LinkRunner {
         if !self.admit(&attached).await {
             return;
         }
-        while self.member_event(&attached, receiver.next().await).await {}
+        let mut limit = AccusationLimit::new(&self.swim);
+        while self
+            .member_event(&attached, &mut limit, receiver.next().await)
+            .await
+        {}
         self.dismiss(&attached).await;
     }
 
@@ -83,12 +89,17 @@ impl LinkRunner {
     }
 
     /// Takes in what comes by the link of a member. Whether more may come.
-    async fn member_event(&self, attached: &Arc<Attached>, event: LinkEvent) -> bool {
+    async fn member_event(
+        &self,
+        attached: &Arc<Attached>,
+        limit: &mut AccusationLimit,
+        event: LinkEvent,
+    ) -> bool {
         let peer = attached.link.peer().node;
         match event {
-            LinkEvent::Control(message) => self.member_message(peer, message.body).await,
+            LinkEvent::Control(message) => self.member_message(attached, limit, message.body).await,
             LinkEvent::Datagram(frame) => match Message::decode(&frame) {
-                Ok(message) => self.member_message(peer, message.body).await,
+                Ok(message) => self.member_message(attached, limit, message.body).await,
                 Err(error) => self.misbehaved(peer, &error.to_string()),
             },
             LinkEvent::Events(priority, stream) => self.events(attached, priority, stream),
@@ -106,8 +117,14 @@ impl LinkRunner {
     }
 
     /// Signatures are checked here, before the machine sees the message.
-    async fn member_message(&self, from: NodeId, body: Body) {
-        match &body {
+    async fn member_message(
+        &self,
+        attached: &Attached,
+        limit: &mut AccusationLimit,
+        mut body: Body,
+    ) {
+        let from = attached.link.peer().node;
+        match &mut body {
             // A member that drains says so by leaving the membership; reports are for people.
             Body::Drain(_) | Body::Ack(_) => return,
             Body::Error(report) => {
@@ -116,13 +133,23 @@ impl LinkRunner {
             Body::Interest(_) | Body::Offer(_) => {}
             overlay if is_of_overlay(overlay) => {}
             membership => {
+                let now = self.plane.clock.now();
+                let dropped = limit.retain(now, membership);
+                if dropped > 0 {
+                    let count = u64::try_from(dropped).unwrap_or(u64::MAX);
+                    add(&self.plane.counters.accusations_unchecked, count);
+                    tracing::warn!(peer = %from.short(), dropped, "a peer brings too many accusations");
+                }
                 let verifier = FrugalVerifier {
                     verified: &self.plane.verified,
                     counters: &self.plane.counters,
                 };
                 if let Err(offence) = macula_swim::verify(&self.plane.realm, membership, &verifier)
                 {
-                    return self.misbehaved(from, &offence.to_string());
+                    // Members pass on only what they have checked, so the fault is this one's own.
+                    self.misbehaved(from, &offence.to_string());
+                    let detail = "a membership message that is not signed as it must be";
+                    return attached.link.close(ErrorCode::PROTOCOL_VIOLATION, detail);
                 }
             }
         }

@@ -98,6 +98,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     let runner = LinkRunner {
         plane: Arc::clone(&plane),
         control: control.clone(),
+        swim: plan.swim.clone(),
     };
     if let Some(local) = local {
         plane

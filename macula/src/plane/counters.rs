@@ -63,6 +63,8 @@ counters! {
     signatures_checked,
     /// Signatures of membership that need not be checked, because the same ones were before.
     signatures_known,
+    /// Accusations dropped before their signatures were checked, because one link brought too many of one accuser.
+    accusations_unchecked,
     /// Requests and calls refused for lack of rights.
     denied,
     /// Messages that broke the protocol.

@@ -31,6 +31,7 @@ mod command_members;
 #[cfg(feature = "command")]
 mod command_node;
 mod events;
+mod forger;
 mod members;
 mod mesh;
 mod refusals;
