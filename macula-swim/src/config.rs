@@ -103,7 +103,7 @@ pub struct Config {
     pub forget_after: Duration,
     /// To how many members a leaving node says so itself. Default: 32.
     pub leave_fanout: usize,
-    /// By how much a member may raise its incarnation at once. Default: 1,000. A higher raise is refused.
+    /// By how much a member may raise its incarnation at once to one over 2^32. Default: 1,000. A higher raise is refused.
     pub max_incarnation_jump: u64,
     /// How far a member's epoch may lie ahead of this node's wall clock. Default: 10 min. A later one is refused.
     pub max_epoch_ahead: Duration,

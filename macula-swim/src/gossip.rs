@@ -95,8 +95,8 @@ const MIN_UPDATE_LEN: usize = 100;
 const MAX_LOOKED_AT: usize = 256;
 
 impl Gossip {
-    /// Adds a piece of news in the place of an earlier one by the same about the same. At `max` pieces the most often
-    /// sent one goes.
+    /// Adds a piece of news in the place of an earlier one by the same about the same. At `max` pieces the oldest of
+    /// those that were sent most often goes.
     pub(crate) fn push(&mut self, update: Update, from: Option<NodeId>, urgent: bool, max: usize) {
         let Some(subject) = Subject::of(&update) else {
             return;
@@ -108,6 +108,7 @@ impl Gossip {
             // A new record ends all that was said about the one before.
             self.forget(subject.node);
         }
+        let waits = self.items.get(&subject).is_some_and(|item| item.fresh);
         self.remove(subject);
         self.next = self.next.saturating_add(1);
         let item = Item {
@@ -123,14 +124,24 @@ impl Gossip {
         } else {
             &mut self.later
         };
-        waiting.push(subject);
+        // It stands in one of the lists already if it was not flooded, and who has no peers does not flood.
+        if !waits || urgent && !waiting.contains(&subject) {
+            waiting.push(subject);
+        }
         self.order.insert((item.sent, item.order, subject));
         self.items.insert(subject, item);
         while self.items.len() > max {
-            let Some((_, _, most)) = self.order.last().copied() else {
+            let Some((most, ..)) = self.order.last().copied() else {
                 return;
             };
-            self.remove(most);
+            let first = Subject {
+                node: NodeId::default(),
+                accuser: None,
+            };
+            let Some((_, _, oldest)) = self.order.range((most, 0, first)..).next().copied() else {
+                return;
+            };
+            self.remove(oldest);
         }
     }
 
@@ -302,6 +313,30 @@ mod tests {
         gossip.push(news(1, 1), None, true, 3);
         gossip.forget(node_id(1));
         assert!(about(&gossip.take(&node_id(0), &mut room(1_000), 2)).len() < 2);
+    }
+
+    #[test]
+    fn when_all_is_new_the_oldest_goes() {
+        let mut gossip = Gossip::default();
+        for subject in 1..=5 {
+            gossip.push(news(subject, 0), None, true, 3);
+        }
+        let left: Vec<_> = gossip.items.keys().map(|subject| subject.node).collect();
+        let mut expected = [3, 4, 5].map(node_id);
+        expected.sort_unstable();
+        assert_eq!(left, expected);
+        assert_eq!(gossip.take_fresh(false).len(), 3);
+    }
+
+    #[test]
+    fn news_that_cannot_be_flooded_does_not_pile_up() {
+        let mut gossip = Gossip::default();
+        for _ in 0..100 {
+            gossip.push(news(1, 0), None, false, 10);
+            gossip.push(news(1, 0), None, true, 10);
+        }
+        assert_eq!((gossip.urgent.len(), gossip.later.len()), (1, 1));
+        assert_eq!(gossip.take_fresh(true).len(), 1);
     }
 
     #[test]

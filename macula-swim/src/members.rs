@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use macula_wire::message::SignedRecord;
-use macula_wire::{Instant, NodeId, Random};
+use macula_wire::{Instant, NODE_ID_LEN, NodeId, Random};
 
 use crate::digest::Digest;
 use crate::index::Index;
@@ -21,6 +21,8 @@ pub(crate) struct Members {
     /// By place in the snapshot; `None` was forgotten, or is this node.
     altered: BTreeMap<u32, Option<Member>>,
     added: Vec<Member>,
+    /// The ids of those that came, so that those of a bucket are found.
+    added_ids: BTreeSet<NodeId>,
     index: Index,
     counts: Counts,
     digest: Digest,
@@ -37,6 +39,7 @@ impl Members {
             own: Member::new(own, now),
             altered: BTreeMap::new(),
             added: Vec::new(),
+            added_ids: BTreeSet::new(),
             index: Index::default(),
             counts: Counts::default(),
             dead: BTreeSet::new(),
@@ -147,6 +150,7 @@ impl Members {
             self.altered.insert(place, Some(member));
         } else {
             self.index.insert(node, place);
+            self.added_ids.insert(node);
             self.added.push(member);
         }
     }
@@ -211,6 +215,7 @@ impl Members {
             return;
         };
         self.index.remove(node);
+        self.added_ids.remove(node);
         let Ok(at) = usize::try_from(added) else {
             return;
         };
@@ -229,7 +234,7 @@ impl Members {
 
     /// One of the dead, by chance.
     pub(crate) fn any_dead(&self, random: &mut Random) -> Option<NodeId> {
-        let mut bytes = [0; macula_wire::NODE_ID_LEN];
+        let mut bytes = [0; NODE_ID_LEN];
         random.fill(&mut bytes);
         let behind = self.dead.range(NodeId::from_bytes(bytes)..).next();
         behind.or_else(|| self.dead.first()).copied()
@@ -238,9 +243,13 @@ impl Members {
     /// The members whose id begins with `byte`, in no order.
     pub(crate) fn bucket(&self, byte: u8) -> impl Iterator<Item = &Member> {
         let of_base = self.base.bucket(byte).filter_map(|place| self.at(place));
-        let first = move |member: &&Member| member.node().as_bytes().first() == Some(&byte);
-        let others = std::iter::once(&self.own).chain(&self.added);
-        of_base.chain(others.filter(first))
+        let (mut low, mut high) = ([0; NODE_ID_LEN], [u8::MAX; NODE_ID_LEN]);
+        low[0] = byte;
+        high[0] = byte;
+        let ids = NodeId::from_bytes(low)..=NodeId::from_bytes(high);
+        let own = Some(&self.own).filter(|own| ids.contains(&own.node()));
+        let added = self.added_ids.range(ids).filter_map(|node| self.get(node));
+        of_base.chain(own).chain(added)
     }
 
     fn count(&mut self, state: State, change: isize) {

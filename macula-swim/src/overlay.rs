@@ -18,8 +18,8 @@
 //! # Trust
 //!
 //! Members of a realm are trusted to forward walks and to end them by chance; one that does not can choose the
-//! neighbours of who walks through it, as far as those take part. What a member cannot do is to make others drop edges:
-//! an edge is given up only at the word of its other end, or because the link broke. What a peer sends can lock at most
+//! neighbours of who walks through it, as far as those take part. A member can cost another an edge that it takes part
+//! in, or, while that other lacks one edge, the one to whom it names as the origin of a walk; both are replaced. What a peer sends can lock at most
 //! [`Config::max_deals`] exchanges, for [`Config::deal_timeout`] each, and every table that it can fill has a bound.
 //!
 //! # Examples
@@ -103,6 +103,8 @@ pub struct Overlay {
     /// Through whom edges are to be sought next, so that a split heals.
     bridge: Option<OverlayPeer>,
     last_bridge: Option<Instant>,
+    /// When one that is back was last dialled for it.
+    last_dial: Option<Instant>,
     last_checked: Option<NodeId>,
     /// How long walks of this node have taken.
     walk_time: Option<Duration>,
@@ -147,6 +149,7 @@ impl Overlay {
             contacts: VecDeque::new(),
             bridge: None,
             last_bridge: None,
+            last_dial: None,
             last_checked: None,
             walk_time: None,
             failures: 0,

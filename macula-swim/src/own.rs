@@ -115,13 +115,16 @@ impl Pen {
     pub(crate) fn record(&self, record: MemberRecord) -> Result<Arc<SignedRecord>, RecordError> {
         let bytes = signed::member_bytes(&self.realm, &record)?;
         let signature = self.signer.sign(&bytes);
-        let record = Arc::new(SignedRecord { record, signature });
-        let length = update_len(&Update::Record(Arc::clone(&record)))?;
+        let signed = SignedRecord { record, signature };
+        // Its number takes more bytes when it is raised, and a record that cannot be raised cannot refute.
+        let mut longest = signed.clone();
+        longest.record.incarnation = Incarnation::new(u64::MAX);
+        let length = update_len(&Update::Record(Arc::new(longest)))?;
         if length > MAX_RECORD_LEN {
             let max = MAX_RECORD_LEN;
             return Err(RecordError::TooLarge { length, max });
         }
-        Ok(record)
+        Ok(Arc::new(signed))
     }
 
     /// Accuses the member of a record.

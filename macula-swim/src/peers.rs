@@ -17,6 +17,8 @@ pub(crate) struct Peer {
     pub(crate) told: Option<Instant>,
     /// When it was last answered with the buckets of this node's view.
     pub(crate) compared: Option<Instant>,
+    /// When the buckets of its view were last answered.
+    pub(crate) listed: Option<Instant>,
 }
 
 /// All links, and which of them lead to neighbours.
@@ -35,6 +37,7 @@ impl Peers {
             rtt,
             told: None,
             compared: None,
+            listed: None,
         };
         self.linked.insert(node, peer);
     }

@@ -121,6 +121,12 @@ impl Probes {
         self.relays.len()
     }
 
+    /// How many probes are under way on behalf of one peer.
+    pub(crate) fn relays_of(&self, origin: &NodeId) -> usize {
+        let own = |relay: &&Relay| relay.origin == *origin;
+        self.relays.values().filter(own).count()
+    }
+
     /// Gives everything under way up without a verdict; answers with the numbers.
     pub(crate) fn void(&mut self) -> Vec<ProbeId> {
         let running = std::mem::take(&mut self.running);

@@ -9,8 +9,6 @@ use crate::own::Claim;
 
 /// The most accusers that are kept and passed on for one suspicion, this node not counted.
 pub(crate) const MAX_ACCUSERS: usize = 4;
-/// How many accusers make a probe of one's own superfluous.
-const ENOUGH_CHECKED: usize = 3;
 /// How many accusers are believed without a probe of one's own.
 const ENOUGH_ACCUSERS: usize = 2;
 
@@ -126,10 +124,15 @@ impl Suspicion {
         self.finding
     }
 
-    /// Whether this node should look for itself: not if it has, and not if more than enough others did, because in a
-    /// large realm a suspected member would be probed by everybody at once.
+    /// Whether this node should still look for itself, however many others say that they did: one member that lies can
+    /// make accusers up.
     pub(crate) fn needs_check(&self) -> bool {
-        self.finding == Finding::None && self.others.len() < ENOUGH_CHECKED
+        self.finding == Finding::None
+    }
+
+    /// How many others have accused the member.
+    pub(crate) fn others(&self) -> usize {
+        self.others.len()
     }
 
     /// What follows when the time is up. Plain SWIM believes whatever it was told.
@@ -214,7 +217,7 @@ mod tests {
             suspicion.accused(Claim::Dead, by(number));
         }
         assert_eq!(suspicion.confirmations(), MAX_ACCUSERS);
-        assert!(!suspicion.needs_check() && suspicion.is_confirmed(true));
+        assert!(suspicion.needs_check() && suspicion.is_confirmed(true));
         suspicion.answered();
         assert_eq!(suspicion.verdict(true), Verdict::Alive);
         assert!(!suspicion.is_confirmed(true) && suspicion.is_confirmed(false));

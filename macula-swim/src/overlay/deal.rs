@@ -66,6 +66,8 @@ pub(super) struct Seek {
     pub(super) half: Option<Half>,
     /// The node to which the walk was given, if that is no neighbour.
     pub(super) via: Option<NodeId>,
+    /// Whether that has let it in, which gives it time once.
+    pub(super) let_in: bool,
 }
 
 #[derive(Debug)]
@@ -145,7 +147,8 @@ impl Deal {
             || match self {
                 Self::Head(head) => head.tail == node || head.old == node,
                 Self::Tail(tail) => tail.head == node || tail.old == node,
-                Self::Seek(_) | Self::Give(_) | Self::Part(_) => false,
+                Self::Seek(seek) => seek.via == Some(node),
+                Self::Give(_) | Self::Part(_) => false,
             }
     }
 }

@@ -194,6 +194,7 @@ impl Overlay {
         if !self.links.remove(&peer) {
             return;
         }
+        self.view.note_gone(peer);
         self.rtts.remove(&peer);
         self.paces.remove(&peer);
         self.admission.forget(peer);

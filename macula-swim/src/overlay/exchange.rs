@@ -242,7 +242,8 @@ impl Overlay {
 
     fn on_ready(&mut self, from: NodeId, token: EdgeToken) {
         match self.deals.get_mut(&token) {
-            Some(Deal::Seek(seek)) if seek.via == Some(from) => {
+            Some(Deal::Seek(seek)) if seek.via == Some(from) && !seek.let_in => {
+                seek.let_in = true;
                 seek.since = self.now;
                 let patience = self.walk_timeout();
                 self.after(Timer::Deal(token), patience);
@@ -257,6 +258,7 @@ impl Overlay {
             matches!(self.deals.get(&token), Some(Deal::Seek(seek)) if seek.via == Some(from));
         if asked {
             self.end(token);
+            self.linger(from);
             let after = Duration::from_millis(after_ms.into()).min(self.config.max_pause);
             let after = self.about(after);
             self.after(Timer::Repair, after);

@@ -20,6 +20,7 @@ impl Overlay {
 
     pub(super) fn on_known(&mut self, peer: &OverlayPeer) {
         self.hear(peer);
+        self.view.locate(peer);
         if self.view.is_lost(peer.node) {
             let pause = self.within(self.config.mate_delay);
             self.hasten(Timer::Lost, pause);
@@ -85,10 +86,23 @@ impl Overlay {
         self.view.lose(to.clone(), self.config.max_lost);
         if self.links.contains(&to.node) {
             self.note_life(to.node);
-        } else if self.bridge_is_due().is_none() {
+        } else if self.bridge_is_due().is_none() && self.may_dial() {
             let OverlayPeer { node, addresses } = to;
             self.output(Output::Connect { node, addresses });
+            self.linger(node);
         }
+    }
+
+    /// Whether one that is back is dialled now: when a split heals they all come back at once, and the others are tried
+    /// by turns.
+    fn may_dial(&mut self) -> bool {
+        let (now, pause) = (self.now, self.config.mate_delay);
+        let recent = |at| now.saturating_since(at) < pause;
+        let may = !self.last_dial.is_some_and(recent);
+        if may {
+            self.last_dial = Some(now);
+        }
+        may
     }
 
     /// How long it is until edges may be exchanged again for the sake of healing a split.
@@ -111,6 +125,8 @@ impl Overlay {
         let Some(back) = self.view.take_back(|node| links.contains(&node)) else {
             return;
         };
+        // Others that are back get their turn.
+        self.after(Timer::Bridge, self.config.mate_delay);
         if self.is_known_near(back.node) {
             return;
         }

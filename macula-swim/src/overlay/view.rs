@@ -32,10 +32,9 @@ struct Mark {
 }
 
 impl View {
-    /// Takes a node in. When there are `max`, each node heard of stays with the same chance.
+    /// Takes a node in, if it is new. When there are `max`, each node heard of stays with the same chance.
     pub(super) fn hear(&mut self, peer: &OverlayPeer, max: usize, random: &mut Random) {
-        if let Some(known) = self.peers.iter_mut().find(|known| known.node == peer.node) {
-            known.addresses.clone_from(&peer.addresses);
+        if self.peers.iter().any(|known| known.node == peer.node) {
             return;
         }
         self.heard = self.heard.saturating_add(1);
@@ -50,6 +49,13 @@ impl View {
         let place = usize::try_from(random.below(heard)).unwrap_or(usize::MAX);
         if let Some(old) = self.peers.get_mut(place) {
             *old = peer.clone();
+        }
+    }
+
+    /// Takes in where a known node can be dialled, on its own word: what others say of it may be anything.
+    pub(super) fn locate(&mut self, peer: &OverlayPeer) {
+        if let Some(known) = self.peers.iter_mut().find(|known| known.node == peer.node) {
+            known.addresses.clone_from(&peer.addresses);
         }
     }
 
@@ -78,6 +84,14 @@ impl View {
     pub(super) fn note_back(&mut self, node: NodeId) -> bool {
         let lost = self.lost.iter_mut().find(|lost| lost.peer.node == node);
         lost.is_some_and(|lost| !std::mem::replace(&mut lost.back, true))
+    }
+
+    /// The link to a node is gone, so it is not back any more.
+    pub(super) fn note_gone(&mut self, node: NodeId) {
+        let lost = self.lost.iter_mut().find(|lost| lost.peer.node == node);
+        if let Some(lost) = lost {
+            lost.back = false;
+        }
     }
 
     /// Takes the first node that is back, and that fits, off the lost ones.

@@ -66,6 +66,7 @@ impl Overlay {
             slots,
             half: None,
             via: contact,
+            let_in: false,
         };
         self.begin(token, Deal::Seek(seek), patience);
         self.post(&first, token, walk);
@@ -97,7 +98,7 @@ impl Overlay {
         self.edges.keys().filter(fits).nth(place).copied()
     }
 
-    pub(super) fn on_walk(&mut self, from: NodeId, walk: OverlayWalk) {
+    pub(super) fn on_walk(&mut self, from: NodeId, mut walk: OverlayWalk) {
         let own = walk.origin.node == from;
         let max = match own {
             true => self.config.max_own_walks,
@@ -121,6 +122,11 @@ impl Overlay {
             self.pass_on(from, walk);
             return;
         }
+        // Whoever made it up, it goes no further than one of this node's would.
+        if walk.need > 1 {
+            walk.hops = walk.hops.min(self.steps().saturating_mul(2));
+        }
+        walk.spare = walk.spare.min(self.config.spare_steps);
         self.hear(&walk.origin);
         let newcomer = own && !self.edges.contains_key(&from);
         if newcomer && walk.hops > 0 {

@@ -7,10 +7,11 @@ use macula_wire::limit::{MAX_UPDATES, MAX_VERSIONS_LISTED};
 use macula_wire::message::{
     BucketVersions, DigestPart, MemberVersion, Standing, SwimDigest, SwimGossip, Update,
 };
-use macula_wire::{Epoch, Incarnation, NodeId};
+use macula_wire::{Epoch, Incarnation, Instant, NodeId};
 
 use super::{Class, Swim};
 use crate::member::{Member, State};
+use crate::peers::Peer;
 use crate::timer::Timer;
 
 /// How many buckets are compared at a time; the rest has its turn when views are compared again.
@@ -87,26 +88,41 @@ impl Swim {
 
     fn on_other_view(&mut self, from: NodeId) {
         self.stats.differences = self.stats.differences.saturating_add(1);
-        let now = self.now;
-        let Some(peer) = self.peers.get_mut(&from) else {
-            return;
-        };
-        let recent = |at| now.saturating_since(at) < COMPARE_PAUSE;
-        if peer.compared.is_some_and(recent) {
+        if !self.may_answer(from, |peer| &mut peer.compared) {
             return;
         }
-        peer.compared = Some(now);
         let part = DigestPart::Buckets(self.members.digest().buckets().to_vec());
         self.send(from, Class::Reliable, SwimDigest { part });
     }
 
+    /// Whether a peer is answered again, which happens once in a pause for each kind of question.
+    fn may_answer(&mut self, to: NodeId, last: fn(&mut Peer) -> &mut Option<Instant>) -> bool {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&to) else {
+            return false;
+        };
+        let last = last(peer);
+        let recent = |at| now.saturating_since(at) < COMPARE_PAUSE;
+        let may = !last.is_some_and(recent);
+        if may {
+            *last = Some(now);
+        }
+        may
+    }
+
     fn on_buckets(&mut self, from: NodeId, buckets: &[u64]) {
+        if !self.may_answer(from, |peer| &mut peer.listed) {
+            return;
+        }
         let differing = self.members.digest().differing(buckets);
         let mut differing: Vec<u8> = differing.collect();
         self.random.shuffle(&mut differing);
         if differing.len() > MAX_BUCKETS {
             let soon = self.within(COMPARE_PAUSE);
-            self.after(Timer::Sync, COMPARE_PAUSE.saturating_add(soon));
+            let at = self.now + COMPARE_PAUSE.saturating_add(soon);
+            if self.timers.at(Timer::Sync).is_none_or(|set| set > at) {
+                self.timers.set(Timer::Sync, at);
+            }
             differing.truncate(MAX_BUCKETS);
         }
         for bucket in differing {

@@ -37,7 +37,7 @@ impl Swim {
         match timer {
             Timer::Probe(probe) => self.on_probe_late(probe),
             Timer::Nack(probe) => self.on_relay_late(probe),
-            Timer::Relay(probe) => self.probes.end_relay(probe),
+            Timer::Relay(probe) => self.end_relay(probe),
             Timer::Watch(node) => self.on_watch(node),
             Timer::Stranger(node) => self.on_stranger_late(node),
             Timer::Check(node) => self.on_check(node),

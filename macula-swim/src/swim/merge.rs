@@ -50,7 +50,12 @@ impl Swim {
             return false;
         }
         let suspicion = self.suspicions.get(&accusation.subject);
+        let accuser = self.members.get(&accusation.accuser);
+        // What is said of this node itself it refutes, whoever says it: after a split each side holds the other for dead.
+        let may_accuse = accusation.subject == self.own_id()
+            || accuser.is_some_and(|accuser| accuser.state.is_present());
         accusation.accuser != self.own_id()
+            && may_accuse
             && suspicion.is_none_or(|known| known.wants(accusation.accuser, claim))
     }
 
@@ -78,10 +83,10 @@ impl Swim {
             self.stats.refused_records = self.stats.refused_records.saturating_add(1);
             return;
         }
+        // A view that was cut off for long may have missed any number of versions.
         let jump = record.incarnation.since(incarnation);
-        if record.epoch == epoch && jump > self.config.max_incarnation_jump
-            || record.epoch > epoch && record.incarnation.get() > MAX_FIRST_INCARNATION
-        {
+        let is_far = record.epoch > epoch || jump > self.config.max_incarnation_jump;
+        if is_far && record.incarnation.get() > MAX_FIRST_INCARNATION {
             self.refuse(from, node, Offence::IncarnationJump);
             return;
         }

@@ -137,7 +137,10 @@ impl Swim {
         if let Some(suspicion) = self.suspicions.get_mut(&target)
             && self.members.get(&target).map(Member::version) == Some(probe.version)
         {
-            suspicion.answered();
+            // A helper's word is no more than an accuser's: it does not outweigh two of them.
+            if by == target || suspicion.accusers() < 2 {
+                suspicion.answered();
+            }
         }
         self.release(target);
     }

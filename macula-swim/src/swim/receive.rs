@@ -11,6 +11,9 @@ use crate::config::part;
 use crate::probe::Relay;
 use crate::timer::Timer;
 
+/// The part of all relays that one peer can take up.
+const RELAY_SHARES: usize = 16;
+
 impl Swim {
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -146,7 +149,8 @@ impl Swim {
             return;
         }
         let asked = self.peers.contains(&target);
-        let free = self.probes.relays() < self.config.max_relays;
+        let free = self.probes.relays() < self.config.max_relays
+            && self.probes.relays_of(&from) < self.config.max_relays.div_ceil(RELAY_SHARES);
         if self.members.get(&target).is_none() || !free || !asked && !self.connect(target) {
             self.send(from, Class::Datagram, SwimNack { probe, target });
             return;
@@ -159,8 +163,9 @@ impl Swim {
             asked,
         };
         self.probes.start_relay(number, relay);
-        // The nack leaves while it still can arrive before the origin's verdict.
-        let patience = part(self.config.probe_timeout.saturating_mul(4), 5);
+        // The nack leaves while it still can arrive before the origin's verdict, on a path of up to 0.3 s; it does not end
+        // the attempt.
+        let patience = part(self.config.probe_timeout, 4);
         self.after(Timer::Nack(number), patience);
         let lifetime = self.config.probe_period;
         self.after(Timer::Relay(number), lifetime);
@@ -208,7 +213,12 @@ impl Swim {
             self.misbehaved(from, Offence::UnexpectedState);
             return;
         }
-        if !self.hear(from, state.updates) || state.more {
+        if !self.hear(from, state.updates) {
+            return;
+        }
+        if state.more {
+            // Who answers many at once takes its time, and would begin anew if it were asked again.
+            self.after(Timer::Join(from), self.config.join_period);
             return;
         }
         self.asked.remove(&from);

@@ -11,7 +11,7 @@ use crate::Offence;
 use crate::config::part;
 use crate::member::State;
 use crate::own::Claim;
-use crate::suspicion::{Finding, Suspicion, Verdict};
+use crate::suspicion::{Finding, MAX_ACCUSERS, Suspicion, Verdict};
 use crate::timer::Timer;
 
 /// How many confirmations by others make one by this node superfluous to third ones.
@@ -78,8 +78,7 @@ impl Swim {
         let Some(suspicion) = self.suspicions.get(&node) else {
             return;
         };
-        let own = suspicion.finding() == Finding::Failed || !two;
-        if own && suspicion.is_confirmed(two) {
+        if !two && suspicion.is_confirmed(two) {
             self.declare_dead(node);
             return;
         }
@@ -102,8 +101,10 @@ impl Swim {
         let mut timeout = self
             .config
             .suspicion_timeout(counts.present(), confirmed, possible);
-        if suspicion.finding() == Finding::None && self.config.watch {
-            timeout = timeout.saturating_add(SLACK);
+        if self.config.watch {
+            if suspicion.finding() == Finding::None {
+                timeout = timeout.saturating_add(SLACK);
+            }
             if suspicion.is_confirmed(self.config.two_accusers) {
                 // Whoever is accused had nearly all of the time to refute, wherever the news began.
                 let min = self.config.min_suspicion_timeout;
@@ -167,7 +168,9 @@ impl Swim {
         let suspicion = self.doubt(node);
         let first = suspicion.finding() != Finding::Failed;
         suspicion.failed(Arc::clone(&accusation));
-        if first {
+        // Nobody takes in more accusers than that.
+        let superfluous = suspicion.others() >= MAX_ACCUSERS;
+        if first && !superfluous {
             let update = Update::Suspect(accusation);
             self.spread(update.clone(), None, true);
             if self.peers.contains(&node) {

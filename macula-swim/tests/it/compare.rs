@@ -215,3 +215,39 @@ fn one_peer_is_answered_with_buckets_twice_a_second_at_most() {
     };
     assert!(bench.log.iter().any(reliable));
 }
+
+#[test]
+fn a_peer_cannot_put_off_that_views_are_compared_with_others() {
+    let mut bench = Bench::new(2);
+    for turn in 0..60 {
+        let buckets = vec![turn + 1; 256];
+        let part = DigestPart::Buckets(buckets);
+        bench.hear(1, SwimDigest { part });
+        bench.pass(std::time::Duration::from_millis(400), |_| true);
+    }
+    let views = [1, 2].map(|peer| {
+        let sent = bench.sent_to(peer).into_iter();
+        let view = |body: &&Body| {
+            matches!(
+                body,
+                Body::SwimDigest(SwimDigest {
+                    part: DigestPart::View(_)
+                })
+            )
+        };
+        sent.filter(view).count()
+    });
+    assert!(views[0] + views[1] >= 10, "{views:?}");
+    let listed = bench.sent_to(1).into_iter();
+    let listed = listed.filter(|body| {
+        matches!(
+            body,
+            Body::SwimDigest(SwimDigest {
+                part: DigestPart::Versions(_)
+            })
+        )
+    });
+    // Sixty questions within 24 s, each answered with 32 lists at most, and every other one of them.
+    let count = listed.count();
+    assert!((32..=32 * 48).contains(&count), "{count}");
+}

@@ -141,11 +141,22 @@ fn two_accusers_are_not_enough_against_what_one_sees() {
 }
 
 #[test]
-fn a_confirmed_death_is_believed_as_soon_as_ones_own_probe_fails() {
-    let mut bench = Bench::new(3);
-    let accused = record(1, EPOCH, 0, false);
-    bench.news(2, vec![dead(&accused, 2)]);
-    bench.pass(millis(1_600), |other| other != 1);
+fn a_confirmed_death_leaves_time_to_refute_although_ones_own_probe_failed() {
+    let begin = || {
+        let mut bench = Bench::new(3);
+        let accused = record(1, EPOCH, 0, false);
+        bench.news(2, vec![dead(&accused, 2)]);
+        bench.pass(millis(2_500), |other| other != 1);
+        assert_eq!(bench.state(1), Some(State::Suspect));
+        bench
+    };
+    let mut bench = begin();
+    bench.news(2, vec![Update::Record(record(1, EPOCH, 1, false))]);
+    bench.pass(millis(1_000), |_| true);
+    assert_eq!(bench.state(1), Some(State::Alive));
+    // The twin: no refutation comes, and it is dead sooner than without the confirmation.
+    let mut bench = begin();
+    bench.pass(millis(300), |other| other != 1);
     assert_eq!(bench.state(1), Some(State::Dead));
 }
 
@@ -556,4 +567,32 @@ fn a_datagram_stays_within_its_limit_however_much_there_is_to_say() {
         }
     }
     assert!((900..=1_100).contains(&longest), "{longest}");
+}
+
+#[test]
+fn an_answer_that_comes_part_by_part_is_not_asked_for_again() {
+    let joins = |parts: bool| {
+        let mut bench = Bench::new(0);
+        bench.link(1);
+        bench.swim.join(bench.now, node_id(1)).unwrap();
+        bench.drain();
+        for _ in 0..4 {
+            bench.pass(millis(3_000), |_| true);
+            if parts {
+                let updates = vec![Update::Record(record(1, EPOCH, 0, false))];
+                bench.hear(
+                    1,
+                    SwimState {
+                        more: true,
+                        updates,
+                    },
+                );
+            }
+        }
+        let sent = bench.sent_to(1).into_iter();
+        sent.filter(|body| matches!(body, Body::SwimJoin(_)))
+            .count()
+    };
+    assert_eq!(joins(true), 1);
+    assert!(joins(false) > 1, "the twin");
 }

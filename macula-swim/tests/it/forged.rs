@@ -206,8 +206,11 @@ fn an_incarnation_cannot_jump() {
             bench.swim.stats().refused_records,
         )
     };
-    assert_eq!(reach(1_000), (1_000, vec![], 0));
-    for jump in [1_001, 1 << 63, u64::MAX] {
+    // A view that was cut off may have missed any number of versions that an honest member can have had.
+    for jump in [1_000, 1_001, 1 << 32] {
+        assert_eq!(reach(jump), (jump, vec![], 0));
+    }
+    for jump in [(1 << 32) + 1, 1 << 63, u64::MAX] {
         assert_eq!(reach(jump), (0, vec![Offence::IncarnationJump], 1));
     }
 }
@@ -313,4 +316,111 @@ fn invented_members_stop_at_the_cap() {
     bench.news(3, vec![Update::Record(record(3, EPOCH, 0, false))]);
     assert_eq!(bench.state(3), Some(State::Alive));
     assert!(bench.swim.members().count() <= 20);
+}
+
+#[test]
+fn accusers_that_one_member_makes_up_kill_nobody_who_answers() {
+    let accused = |answers: bool| {
+        let mut bench = Bench::new(3);
+        let subject = record(1, EPOCH, 0, false);
+        let invented = 11..16;
+        let records = invented
+            .clone()
+            .map(|number| record(number, EPOCH, 0, false));
+        bench.news(2, records.map(Update::Record).collect());
+        let claims =
+            invented.flat_map(|number| [suspect(&subject, number), dead(&subject, number)]);
+        bench.news(2, claims.collect());
+        assert_eq!(bench.state(1), Some(State::Suspect));
+        bench.pass(Duration::from_secs(3), |number| answers || number != 1);
+        bench.state(1)
+    };
+    assert_eq!(accused(true), Some(State::Alive));
+    assert_eq!(accused(false), Some(State::Dead), "the twin");
+}
+
+#[test]
+fn who_is_no_member_is_not_even_checked_as_an_accuser() {
+    let mut bench = Bench::new(2);
+    let subject = record(1, EPOCH, 0, false);
+    let own = record(0, EPOCH, 0, false);
+    let left = |bench: &mut Bench, updates: Vec<Update>| {
+        let mut body = SwimGossip { updates }.into();
+        bench.swim.retain_news(&mut body);
+        match body {
+            Body::SwimGossip(gossip) => gossip.updates.len(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let by = |accuser| vec![suspect(&subject, accuser)];
+    assert_eq!([2, 9].map(|accuser| left(&mut bench, by(accuser))), [1, 0]);
+    // After a split who is held for dead holds this node for dead, which has to hear of it.
+    let told = bench.swim.own_record().record.clone();
+    let mut own = (*own).clone();
+    own.record = told;
+    assert_eq!(left(&mut bench, vec![dead(&own, 9)]), 1);
+}
+
+#[test]
+fn one_peer_does_not_take_up_all_help() {
+    let mut bench = Bench::new(3);
+    let target = node_id(3);
+    for number in 0..100 {
+        let probe = ProbeId::new(number);
+        let updates = Vec::new();
+        bench.hear(
+            1,
+            macula_wire::message::SwimPingReq {
+                probe,
+                target,
+                updates,
+            },
+        );
+    }
+    let pings = |bench: &Bench| {
+        let pings = bench.sent_to(3).into_iter();
+        pings
+            .filter(|body| matches!(body, Body::SwimPing(_)))
+            .count()
+    };
+    assert_eq!(pings(&bench), 16);
+    let refused = bench.sent_to(1).into_iter();
+    let refused = refused.filter(|body| matches!(body, Body::SwimNack(_)));
+    assert_eq!(refused.count(), 84);
+    let (probe, updates) = (ProbeId::new(1), Vec::new());
+    bench.hear(
+        2,
+        macula_wire::message::SwimPingReq {
+            probe,
+            target,
+            updates,
+        },
+    );
+    assert_eq!(pings(&bench), 17, "the twin");
+}
+
+#[test]
+fn a_record_leaves_room_for_refuting() {
+    let mut bench = Bench::new(1);
+    let fits = |bench: &mut Bench, length: usize| {
+        let tags = (0..13).map(|number| Tag {
+            key: format!("k{number:02}"),
+            value: if number < 12 {
+                "v".repeat(54)
+            } else {
+                "v".repeat(length)
+            },
+        });
+        bench.swim.set_tags(bench.now, tags.collect()).is_ok()
+    };
+    let longest = (0..64)
+        .rev()
+        .find(|length| fits(&mut bench, *length))
+        .unwrap();
+    assert!(longest < 63, "the limit is met within the range");
+    // Frame header and two counts stand before the record.
+    let updates = vec![Update::Record(Arc::clone(bench.swim.own_record()))];
+    let message = macula_wire::Message::from(SwimGossip { updates });
+    let room = MAX_RECORD_LEN + 10 - message.to_bytes().unwrap().len();
+    assert!(room >= 8, "{room} bytes for a higher number");
 }

@@ -275,3 +275,15 @@ fn a_node_back_from_the_dead_is_bridged_to_by_two_edges() {
     );
     assert_eq!(bench.overlay.stats().bridges, 1);
 }
+
+#[test]
+fn of_many_that_come_back_at_once_few_are_dialled() {
+    let mut bench = Bench::new(4, 4);
+    for number in 60..160 {
+        let (node, addresses) = (node_id(number), peer(number).addresses);
+        bench.input(Input::Bridge { node, addresses });
+    }
+    assert_eq!(bench.connects(), [node_id(60)]);
+    bench.pass(millis(2_000));
+    assert!(bench.connects().len() <= 4, "{:?}", bench.connects());
+}
