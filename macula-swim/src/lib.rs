@@ -55,7 +55,7 @@ mod verify;
 
 pub use config::Config;
 pub use error::{JoinError, Offence, RecordError};
-pub use limit::AccusationLimit;
+pub use limit::{AccusationLimit, Excess};
 pub use member::{Counts, Member, State};
 pub use overlay::Overlay;
 pub use own::{OwnRecord, Pen};

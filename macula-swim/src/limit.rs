@@ -22,8 +22,20 @@ const MAX_ACCUSERS: usize = 16_384;
 pub struct AccusationLimit {
     max: u32,
     since: Option<Instant>,
+    /// Whether something was over the limit since then.
+    over: bool,
     /// How many of each accuser came within the second that began at `since`.
     accusers: BTreeMap<NodeId, u32>,
+}
+
+/// What was over an [`AccusationLimit`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Excess {
+    /// How many accusations were removed.
+    pub count: usize,
+    /// Whether they are the first within a second, so that a log has one line for all of them.
+    pub is_first: bool,
 }
 
 impl AccusationLimit {
@@ -33,18 +45,20 @@ impl AccusationLimit {
         Self {
             max: config.max_accusations,
             since: None,
+            over: false,
             accusers: BTreeMap::new(),
         }
     }
 
-    /// Removes from a message what is over the limit, and says how much that was. Records stay.
-    pub fn retain(&mut self, now: Instant, body: &mut Body) -> usize {
+    /// Removes from a message what is over the limit, and says what that was. Records stay.
+    pub fn retain(&mut self, now: Instant, body: &mut Body) -> Excess {
         let Some(updates) = updates_mut(body) else {
-            return 0;
+            return Excess::default();
         };
-        let over = |since: Instant| now.saturating_since(since) >= Duration::from_secs(1);
-        if self.since.is_none_or(over) {
+        let is_past = |since: Instant| now.saturating_since(since) >= Duration::from_secs(1);
+        if self.since.is_none_or(is_past) {
             self.since = Some(now);
+            self.over = false;
             self.accusers.clear();
         }
         let before = updates.len();
@@ -52,7 +66,10 @@ impl AccusationLimit {
             Update::Suspect(signed) | Update::Dead(signed) => self.take(signed.accusation.accuser),
             Update::Record(_) | _ => true,
         });
-        before.saturating_sub(updates.len())
+        let count = before.saturating_sub(updates.len());
+        let is_first = count > 0 && !self.over;
+        self.over |= is_first;
+        Excess { count, is_first }
     }
 
     fn take(&mut self, accuser: NodeId) -> bool {
@@ -103,13 +120,15 @@ mod tests {
         let mut limit = limit(10);
         let mut removed = |millis, updates: Vec<Update>| {
             let mut body = SwimGossip { updates }.into();
-            limit.retain(Instant::from_millis(millis), &mut body)
+            let excess = limit.retain(Instant::from_millis(millis), &mut body);
+            (excess.count, excess.is_first)
         };
-        assert_eq!(removed(5, by(1, 8)), 0);
-        assert_eq!(removed(6, by(1, 8)), 6);
-        assert_eq!(removed(6, by(2, 10)), 0, "the twin");
-        assert_eq!(removed(1_004, by(1, 8)), 8);
-        assert_eq!(removed(1_005, by(1, 10)), 0, "a second later");
+        assert_eq!(removed(5, by(1, 8)), (0, false));
+        assert_eq!(removed(6, by(1, 8)), (6, true));
+        assert_eq!(removed(6, by(2, 10)), (0, false), "the twin");
+        assert_eq!(removed(1_004, by(1, 8)), (8, false));
+        assert_eq!(removed(1_005, by(1, 10)), (0, false), "a second later");
+        assert_eq!(removed(1_005, by(1, 1)), (1, true));
     }
 
     #[test]
@@ -118,11 +137,12 @@ mod tests {
         let now = Instant::ZERO;
         for accuser in 0..MAX_ACCUSERS {
             let updates = by(accuser, 1);
-            assert_eq!(limit.retain(now, &mut SwimGossip { updates }.into()), 0);
+            let excess = limit.retain(now, &mut SwimGossip { updates }.into());
+            assert_eq!(excess, Excess::default());
         }
         let mut more = |accuser| {
             let updates = by(accuser, 1);
-            limit.retain(now, &mut SwimGossip { updates }.into())
+            limit.retain(now, &mut SwimGossip { updates }.into()).count
         };
         assert_eq!((more(MAX_ACCUSERS), more(0)), (1, 0));
         assert_eq!(limit.accusers.len(), MAX_ACCUSERS);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use macula_pubsub::SessionId;
-use macula_swim::AccusationLimit;
+use macula_swim::{AccusationLimit, Offence};
 use macula_transport::{FrameReceiver, FrameSender, Link, LinkEvent, LinkReceiver};
 use macula_wire::message::{Body, Message, Priority, Role, StreamKind};
 use macula_wire::{ErrorCode, NodeId};
@@ -97,9 +97,11 @@ impl LinkRunner {
     ) -> bool {
         let peer = attached.link.peer().node;
         match event {
-            LinkEvent::Control(message) => self.member_message(attached, limit, message.body).await,
+            LinkEvent::Control(message) => {
+                return self.member_message(attached, limit, message.body).await;
+            }
             LinkEvent::Datagram(frame) => match Message::decode(&frame) {
-                Ok(message) => self.member_message(attached, limit, message.body).await,
+                Ok(message) => return self.member_message(attached, limit, message.body).await,
                 Err(error) => self.misbehaved(peer, &error.to_string()),
             },
             LinkEvent::Events(priority, stream) => self.events(attached, priority, stream),
@@ -116,40 +118,31 @@ impl LinkRunner {
         true
     }
 
-    /// Signatures are checked here, before the machine sees the message.
+    /// Signatures are checked here, before the machine sees the message. Whether more may come: nothing is read of who
+    /// forges, whether it minds the end of the link or not.
     async fn member_message(
         &self,
         attached: &Attached,
         limit: &mut AccusationLimit,
         mut body: Body,
-    ) {
+    ) -> bool {
         let from = attached.link.peer().node;
         match &mut body {
             // A member that drains says so by leaving the membership; reports are for people.
-            Body::Drain(_) | Body::Ack(_) => return,
+            Body::Drain(_) | Body::Ack(_) => return true,
             Body::Error(report) => {
-                return tracing::info!(peer = %from.short(), code = %report.code, detail = report.detail, "a peer reports");
+                tracing::info!(peer = %from.short(), code = %report.code, detail = report.detail, "a peer reports");
+                return true;
             }
             Body::Interest(_) | Body::Offer(_) => {}
             overlay if is_of_overlay(overlay) => {}
             membership => {
-                let now = self.plane.clock.now();
-                let dropped = limit.retain(now, membership);
-                if dropped > 0 {
-                    let count = u64::try_from(dropped).unwrap_or(u64::MAX);
-                    add(&self.plane.counters.accusations_unchecked, count);
-                    tracing::warn!(peer = %from.short(), dropped, "a peer brings too many accusations");
-                }
-                let verifier = FrugalVerifier {
-                    verified: &self.plane.verified,
-                    counters: &self.plane.counters,
-                };
-                if let Err(offence) = macula_swim::verify(&self.plane.realm, membership, &verifier)
-                {
+                if let Err(offence) = self.verify(from, limit, membership) {
                     // Members pass on only what they have checked, so the fault is this one's own.
                     self.misbehaved(from, &offence.to_string());
                     let detail = "a membership message that is not signed as it must be";
-                    return attached.link.close(ErrorCode::PROTOCOL_VIOLATION, detail);
+                    attached.link.close(ErrorCode::PROTOCOL_VIOLATION, detail);
+                    return false;
                 }
             }
         }
@@ -157,6 +150,27 @@ impl LinkRunner {
         self.control
             .input(now, NodeInput::Message { from, body })
             .await;
+        true
+    }
+
+    /// Checks the signatures of a message of membership, after what is over the limit was taken out of it.
+    fn verify(
+        &self,
+        from: NodeId,
+        limit: &mut AccusationLimit,
+        body: &mut Body,
+    ) -> Result<(), Offence> {
+        let excess = limit.retain(self.plane.clock.now(), body);
+        let count = u64::try_from(excess.count).unwrap_or(u64::MAX);
+        add(&self.plane.counters.accusations_unchecked, count);
+        if excess.is_first {
+            tracing::warn!(peer = %from.short(), "a peer brings too many accusations");
+        }
+        let verifier = FrugalVerifier {
+            verified: &self.plane.verified,
+            counters: &self.plane.counters,
+        };
+        macula_swim::verify(&self.plane.realm, body, &verifier)
     }
 
     fn misbehaved(&self, peer: NodeId, what: &str) {

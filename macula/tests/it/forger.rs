@@ -167,6 +167,28 @@ async fn a_flood_of_accusations_is_cut_before_signatures_are_checked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_more_is_read_of_who_forges() {
+    const MORE: usize = 200;
+    let realm = Realm::new();
+    let [node, victim] = realm.mesh().await;
+    let (forger, record) = Forger::join(&realm, &node, victim.node_id()).await;
+    let before = node.stats().await.unwrap().counts.signatures_checked;
+    for number in 0..MORE {
+        let accuser = NodeId::from_bytes([u8::try_from(number).unwrap(); 32]);
+        let updates = vec![forger.suspect(&record, 0, accuser)];
+        let frame = OutFrame::message(&Message::from(SwimGossip { updates })).unwrap();
+        // It never minds that the link was closed.
+        if forger.link.control().try_push(frame).is_err() {
+            break;
+        }
+    }
+    until(async || node.stats().await.unwrap().links_members == 1).await;
+    let counts = node.stats().await.unwrap().counts;
+    assert_eq!(counts.misbehaved, 1, "{counts:?}");
+    assert!(counts.signatures_checked - before < 10, "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_signs_for_another_is_cut_off() {
     let realm = Realm::new();
     let [node, victim] = realm.mesh().await;
