@@ -248,6 +248,7 @@ impl Machine for NodeMachine {
                         .handle_input(now, macula_rpc::Input::Offer { from, message });
                 }
                 body if is_of_overlay(&body) => {
+                    self.pool.used(&from);
                     let message = overlay::Input::Message { from, body };
                     self.overlay.handle_input(now, message);
                 }

@@ -46,7 +46,6 @@ pub enum NodeInput {
 /// What is to be done outside of the machine.
 #[derive(Debug)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "most outputs are messages")]
 pub enum NodeOutput {
     /// Send a message by the link to a member; without a link it is lost.
     Send {
@@ -72,10 +71,12 @@ pub enum NodeOutput {
     Neighbours(BTreeSet<NodeId>),
     /// Something happened to a member.
     Member(MemberEvent),
-    /// Close the link to a member.
+    /// Close the link to a member, unless a later run of it is at the other end by now.
     Disconnect {
         /// Which.
         node: NodeId,
+        /// The run that is not wanted any more.
+        epoch: Epoch,
         /// What the member is told.
         code: ErrorCode,
         /// The cause, for people.

@@ -1,6 +1,6 @@
 //! What the application hears of members, made of what membership says of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use macula_wire::message::{MemberRecord, SignedRecord};
@@ -66,6 +66,8 @@ pub(super) struct Audience {
     told: BTreeMap<NodeId, Told>,
     /// The runs that were told to be dead last, so that one that was only cut off is known when it is back.
     dead: BTreeMap<NodeId, Epoch>,
+    /// The same in the order in which they died.
+    deaths: VecDeque<NodeId>,
     /// How many suspicions ended well.
     pub(super) cleared: u64,
 }
@@ -77,7 +79,7 @@ impl Audience {
             suspect: false,
         };
         self.told.insert(record.record.node, told);
-        self.dead.remove(&record.record.node);
+        self.revive(&record.record.node);
         MemberEvent::Up(record)
     }
 
@@ -95,11 +97,21 @@ impl Audience {
 
     pub(super) fn down(&mut self, node: NodeId, epoch: Epoch) -> MemberEvent {
         self.told.remove(&node);
+        self.revive(&node);
         self.dead.insert(node, epoch);
-        if self.dead.len() > MAX_DEAD {
-            self.dead.pop_first();
+        self.deaths.push_back(node);
+        if self.deaths.len() > MAX_DEAD
+            && let Some(first) = self.deaths.pop_front()
+        {
+            self.dead.remove(&first);
         }
         MemberEvent::Down(node)
+    }
+
+    fn revive(&mut self, node: &NodeId) {
+        if self.dead.remove(node).is_some() {
+            self.deaths.retain(|dead| dead != node);
+        }
     }
 
     pub(super) fn left(&mut self, node: NodeId) -> MemberEvent {
@@ -198,5 +210,31 @@ mod tests {
         audience.down(tagged.node, Epoch::new(1));
         assert!(audience.was_dead(&signed(tagged.clone())));
         assert_eq!(names(&audience.changed(&signed(tagged))), ["up"]);
+    }
+
+    #[test]
+    fn those_that_died_last_are_remembered() {
+        let mut audience = Audience::default();
+        let node = |number: usize| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&(usize::MAX - number).to_be_bytes());
+            NodeId::from_bytes(bytes)
+        };
+        let was_dead = |audience: &Audience, number| {
+            let mut record = record(0);
+            record.node = node(number);
+            audience.was_dead(&signed(record))
+        };
+        audience.down(node(0), Epoch::new(1));
+        audience.up(signed(MemberRecord {
+            node: node(0),
+            ..record(1)
+        }));
+        for number in 0..=MAX_DEAD {
+            audience.down(node(number), Epoch::new(1));
+        }
+        assert_eq!(audience.dead.len(), audience.deaths.len());
+        let known = [0, 1, MAX_DEAD].map(|number| was_dead(&audience, number));
+        assert_eq!(known, [false, true, true]);
     }
 }

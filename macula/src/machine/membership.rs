@@ -6,7 +6,6 @@ use macula_swim::{Offence, overlay};
 use macula_wire::message::SignedRecord;
 use macula_wire::{Epoch, ErrorCode, Instant, Machine, NodeId};
 
-use super::pool::Who;
 use super::{MemberEvent, NodeMachine, NodeOutput};
 
 /// Why the link of a member that said goodbye is closed.
@@ -20,11 +19,9 @@ impl NodeMachine {
                 self.outputs.push_back(NodeOutput::Send { to, class, body });
             }
             Output::Connect { node, addresses } => {
-                self.pool.want(Who::Membership, node);
                 self.outputs
                     .push_back(NodeOutput::Connect { node, addresses });
             }
-            Output::Release { node } => self.pool.release(Who::Membership, node),
             Output::Up { record, .. } => self.on_up(now, record),
             Output::Suspect { node } => {
                 let event = self.audience.suspect(node);
@@ -59,6 +56,7 @@ impl NodeMachine {
             Output::Superseded { epoch } => {
                 self.outputs.push_back(NodeOutput::Superseded { epoch });
             }
+            // Links that membership releases are left to the pool.
             _ => {}
         }
     }
@@ -68,14 +66,13 @@ impl NodeMachine {
         use macula_swim::overlay::Output;
         match output {
             Output::Send { to, class, body } => {
+                self.pool.used(&to);
                 self.outputs.push_back(NodeOutput::Send { to, class, body });
             }
             Output::Connect { node, addresses } => {
-                self.pool.want(Who::Overlay, node);
                 self.outputs
                     .push_back(NodeOutput::Connect { node, addresses });
             }
-            Output::Release { node } => self.pool.release(Who::Overlay, node),
             Output::NeighbourUp { node: peer } => {
                 self.swim
                     .handle_input(now, macula_swim::Input::NeighbourUp { peer });
@@ -87,6 +84,7 @@ impl NodeMachine {
                 self.tell_neighbours();
             }
             Output::Misbehaved { peer, offence } => self.misbehaved(peer, offence.to_string()),
+            // Links that the overlay releases are left to the pool.
             _ => {}
         }
     }
@@ -152,7 +150,7 @@ impl NodeMachine {
         self.resize(now);
         match self.links.get(&node) {
             Some(linked) if *linked > epoch => {}
-            Some(_) => self.disconnect(node, code, detail),
+            Some(_) => self.disconnect((node, epoch), code, detail),
             None => self.forget(now, node),
         }
     }
@@ -163,7 +161,7 @@ impl NodeMachine {
         if known.is_some_and(|member| {
             member.state() == macula_swim::State::Left && member.record().epoch >= epoch
         }) {
-            return self.disconnect(peer, ErrorCode::SHUTTING_DOWN, HAS_LEFT);
+            return self.disconnect((peer, epoch), ErrorCode::SHUTTING_DOWN, HAS_LEFT);
         }
         self.links.insert(peer, epoch);
         self.introduce(now, peer);
@@ -222,8 +220,18 @@ impl NodeMachine {
             .push_back(NodeOutput::Misbehaved { peer, offence });
     }
 
-    pub(super) fn disconnect(&mut self, node: NodeId, code: ErrorCode, detail: &'static str) {
-        self.outputs
-            .push_back(NodeOutput::Disconnect { node, code, detail });
+    /// Has the link to a run of a member closed.
+    pub(super) fn disconnect(
+        &mut self,
+        (node, epoch): (NodeId, Epoch),
+        code: ErrorCode,
+        detail: &'static str,
+    ) {
+        self.outputs.push_back(NodeOutput::Disconnect {
+            node,
+            epoch,
+            code,
+            detail,
+        });
     }
 }

@@ -11,7 +11,9 @@ impl NodeMachine {
     fn misannounced(&mut self, peer: NodeId, offence: String) {
         self.misbehaved(peer, offence);
         let code = ErrorCode::PROTOCOL_VIOLATION;
-        self.disconnect(peer, code, "an announcement broke the rules");
+        if let Some(epoch) = self.links.get(&peer) {
+            self.disconnect((peer, *epoch), code, "an announcement broke the rules");
+        }
     }
 
     /// In a small realm an announcement goes to every member, so a watch needs no message: its answer is what all

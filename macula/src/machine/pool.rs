@@ -1,10 +1,11 @@
 //! Which links a node keeps, and which it asks for, in a realm too large for a link to everybody.
 //!
-//! Up to the size of the pool, membership sees to a link between any two. Above it, a link is needed by membership or the
-//! overlay, which say so, or by messaging: interest and offers are told to everybody directly, so whoever wants or serves
-//! anything needs a link to every member. What nobody needs is kept for a while and as long as the pool has room.
+//! Up to the size of the pool, membership sees to a link between any two. Above it, a link is needed to neighbours, and by
+//! messaging: interest and offers are told to everybody directly, so whoever wants or serves anything needs a link to every
+//! member. A link that nobody needs is kept for a while, which is longer than membership takes to probe a stranger and the
+//! overlay to exchange an edge, and beyond that as long as the pool has room.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use macula_wire::{ErrorCode, Instant, NodeId};
@@ -20,18 +21,11 @@ const DIALS: usize = 32;
 /// How long a member that was dialled for messaging is left alone, at first; doubles five times.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Who asks for links by itself.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Who {
-    Membership,
-    Overlay,
-}
-
-/// What is known of the need for links. It holds as much as there are members.
+/// What is known of the need for links. It holds as much as there are members and links.
 #[derive(Debug)]
 pub(super) struct Pool {
     size: usize,
-    wanted: BTreeSet<(NodeId, Who)>,
+    /// The links that nobody needs, and since when.
     idle: BTreeMap<NodeId, Instant>,
     /// Who was dialled for messaging: how often, and when it may be again.
     dialled: BTreeMap<NodeId, (u32, Instant)>,
@@ -42,7 +36,6 @@ impl Pool {
     pub(super) const fn new(size: usize) -> Self {
         Self {
             size,
-            wanted: BTreeSet::new(),
             idle: BTreeMap::new(),
             dialled: BTreeMap::new(),
             due: None,
@@ -53,23 +46,15 @@ impl Pool {
         self.size
     }
 
-    /// A link is asked for. What membership asks for in a small realm, a link to everybody, is no need in a large one.
-    pub(super) fn want(&mut self, who: Who, node: NodeId) {
-        if who == Who::Overlay || self.due.is_some() {
-            self.wanted.insert((node, who));
-        }
-    }
-
-    pub(super) fn release(&mut self, who: Who, node: NodeId) {
-        self.wanted.remove(&(node, who));
-    }
-
-    /// The link to a member is gone, or the member itself. Whoever still needs one asks again.
-    pub(super) fn gone(&mut self, node: &NodeId) {
-        for who in [Who::Membership, Who::Overlay] {
-            self.wanted.remove(&(*node, who));
-        }
+    /// The overlay has just used the link to a member, so an exchange may be under way.
+    pub(super) fn used(&mut self, node: &NodeId) {
         self.idle.remove(node);
+    }
+
+    /// The link to a member is gone, or the member itself.
+    pub(super) fn gone(&mut self, node: &NodeId) {
+        self.idle.remove(node);
+        self.dialled.remove(node);
     }
 
     /// Begins to look after links when there are too many members, and stops when there are not.
@@ -93,12 +78,6 @@ impl Pool {
             self.due = Some(now + PERIOD);
         }
         is_due
-    }
-
-    fn is_wanted(&self, node: &NodeId) -> bool {
-        [Who::Membership, Who::Overlay]
-            .into_iter()
-            .any(|who| self.wanted.contains(&(*node, who)))
     }
 
     /// Whether a member may be dialled now; if so, it is.
@@ -138,7 +117,6 @@ impl NodeMachine {
         for peer in &peers {
             self.pool.dialled.remove(peer);
             let needed = announces
-                || self.pool.is_wanted(peer)
                 || self.overlay.is_neighbour(peer)
                 || self.pubsub.interest_of(peer).next().is_some()
                 || self.rpc.offers_of(peer).next().is_some();
@@ -150,7 +128,9 @@ impl NodeMachine {
         }
         for node in self.pool.surplus(now, peers.len()) {
             self.pool.idle.remove(&node);
-            self.disconnect(node, ErrorCode::OK, "nobody needs the link");
+            if let Some(epoch) = self.links.get(&node) {
+                self.disconnect((node, *epoch), ErrorCode::OK, "nobody needs the link");
+            }
         }
     }
 

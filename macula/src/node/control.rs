@@ -112,8 +112,14 @@ impl Sink<NodeOutput> for Outputs {
                 self.plane.neighbours.store(Arc::new(neighbours));
             }
             NodeOutput::Member(event) => self.member(event),
-            NodeOutput::Disconnect { node, code, detail } => {
-                if let Some(attached) = self.plane.links.member(&node) {
+            NodeOutput::Disconnect {
+                node,
+                epoch,
+                code,
+                detail,
+            } => {
+                let attached = self.plane.links.member(&node);
+                if let Some(attached) = attached.filter(|one| one.link.epoch() <= epoch) {
                     attached.link.close(code, detail);
                 }
             }

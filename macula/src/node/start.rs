@@ -87,11 +87,12 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         plane: Arc::clone(&plane),
     };
     let dialler = Dialler::new(Arc::clone(&plane), endpoint.clone(), dialled);
+    let news = MemberNews::new(&plane)?;
     let outputs = Outputs {
         plane: Arc::clone(&plane),
         dialler: dialler.clone(),
         members: members.clone(),
-        news: MemberNews::new(&plane)?,
+        news: news.clone(),
     };
     let driver = Driver::new(machine, outputs, clock, call_queue, input_queue);
     plane.tasks.spawn("control", driver.run());
@@ -108,7 +109,9 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     plane
         .tasks
         .spawn("links", run_links(runner, incoming, dialled_queue));
-    plane.tasks.spawn("drops", tell_drops(Arc::clone(&plane)));
+    plane
+        .tasks
+        .spawn("drops", tell_drops(Arc::clone(&plane), news));
     plane.tasks.spawn(
         "round trips",
         tell_round_trips(Arc::clone(&plane), control.clone()),
@@ -297,11 +300,12 @@ async fn tell_round_trips(plane: Arc<Plane>, control: Control) {
     }
 }
 
-async fn tell_drops(plane: Arc<Plane>) {
+async fn tell_drops(plane: Arc<Plane>, news: MemberNews) {
     let mut ticks = tokio::time::interval(TELL_DROPS_PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         plane.tell_drops();
+        news.tell_missed(&plane);
     }
 }
