@@ -155,6 +155,7 @@ impl Node {
     /// Subscribes to a pattern: `*` is one segment, a last `**` any number.
     ///
     /// An event that is published on any reachable member a second after this has returned reaches the subscription.
+    /// In a realm of more members than `link_pool`, once there is a link to that member: 32 are dialled a second.
     ///
     /// # Errors
     ///

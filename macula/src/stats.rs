@@ -67,7 +67,7 @@ pub struct MemberCounts {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct MembershipCounts {
-    /// How much reason this node has to doubt itself, from 0 (none) to 8: slow or starved nodes are slower to accuse.
+    /// How much reason this node has to doubt itself, from 0 (none) to 3: slow or starved nodes are slower to accuse.
     pub health: u64,
     /// Neighbours of this node in the overlay.
     pub neighbours: u64,

@@ -15,7 +15,7 @@ use super::table::{Table, grouped};
 
 /// List the members of the realm, as a node knows them.
 ///
-/// With --watch it goes on and tells each change as it happens: up, suspect, down, left, tags.
+/// With --watch it goes on and tells each change as it happens: up, suspect, down, left, tags, changed.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  macula members --node mesh/node\n  macula members --watch --json --node mesh/node"

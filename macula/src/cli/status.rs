@@ -73,7 +73,7 @@ pub(crate) async fn status(args: StatusArgs, output: Output) -> Result<Exit, Fai
         (
             "health",
             format!(
-                "{} of 8 doubts, {} stalls, {} suspicions, {} of them cleared",
+                "{} of 3 doubts, {} stalls, {} suspicions, {} of them cleared",
                 at("membership.health"),
                 at("membership.stalls"),
                 at("membership.suspicions"),

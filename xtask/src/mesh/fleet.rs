@@ -253,8 +253,7 @@ impl<'a> Fleet<'a> {
         pairs.filter(|(from, to)| from != to).collect()
     }
 
-    /// Fails if a node ended, if something in it panicked, or if anybody was taken for dead since a moment apart from
-    /// what is `expected`.
+    /// Fails if a node ended, if something in it panicked, or as [`nobody_died`](Self::nobody_died) does.
     ///
     /// # Errors
     ///
@@ -270,7 +269,8 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// Fails if anybody was taken for dead since a moment apart from what is `expected`.
+    /// Fails if anybody was taken for dead since a moment apart from what is `expected`, or if a running node is
+    /// followed no more, so that nobody knows.
     ///
     /// # Errors
     ///
@@ -289,6 +289,13 @@ impl<'a> Fleet<'a> {
                 .collect();
             let (count, list) = (deaths.len(), words.join(", "));
             format!("taken for dead without a reason, {count} times: {list}")
+        })?;
+        let mut unknown = self.running();
+        unknown.retain(|number| !self.journal.follows(*number));
+        ensure(unknown.is_empty(), || {
+            let names: Vec<String> = unknown.iter().map(|number| format!("n{number}")).collect();
+            let list = names.join(", ");
+            format!("followed no more, so nobody knows whom they took for dead: {list}")
         })
     }
 

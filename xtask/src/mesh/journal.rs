@@ -10,12 +10,15 @@ use serde_json::Value;
 
 use super::child::{Child, Input};
 use super::line::{self, Member};
+use super::until::Deadline;
 use super::world::{Program, World};
 use crate::clock::wall;
 use crate::failure::Failure;
 
 /// How often a node is asked that does not tell by itself.
 const ASK_PERIOD: Duration = Duration::from_millis(500);
+/// How long the command may take to say that it tells each change from here on.
+const WATCH_LIMIT: Duration = Duration::from_secs(30);
 /// How often a reader looks whether it has to end.
 const LOOK: Duration = Duration::from_millis(200);
 /// How much two reckonings of one moment may differ, which are made of the age that a node tells.
@@ -95,11 +98,12 @@ impl Journal {
         }
     }
 
-    /// Follows the node that runs in `folder` from here on, in place of the one with this number before.
+    /// Follows the node that runs in `folder` from here on, in place of the one with this number before. Where it can be
+    /// watched, each change after the return is told.
     ///
     /// # Errors
     ///
-    /// When the command cannot be started.
+    /// When the command cannot be started, or does not begin to watch.
     pub(super) fn follow(
         &mut self,
         world: &World,
@@ -108,7 +112,7 @@ impl Journal {
     ) -> Result<(), Failure> {
         self.leave(observer);
         let ended = Arc::new(AtomicBool::new(false));
-        let page = Page {
+        let mut page = Page {
             observer,
             book: Arc::clone(&self.book),
             ended: Arc::clone(&ended),
@@ -117,7 +121,8 @@ impl Journal {
         let thread = if self.watches {
             let arguments = ["members", "--watch", "--node", folder];
             let name = format!("members at {observer}");
-            let child = world.start(&name, &arguments, Input::None)?;
+            let mut child = world.start(&name, &arguments, Input::None)?;
+            page.begin(&mut child)?;
             std::thread::spawn(move || page.read(child))
         } else {
             let (program, folder) = (world.program().clone(), folder.to_owned());
@@ -154,11 +159,16 @@ impl Journal {
         observer: usize,
         folder: &str,
     ) -> Result<(), Failure> {
-        let reader = self.readers.get(&observer);
-        if reader.is_some_and(|reader| !reader.thread.is_finished()) {
+        if self.follows(observer) {
             return Ok(());
         }
         self.follow(world, observer, folder)
+    }
+
+    /// Whether a node is followed still. What one that is not holds of others is unknown.
+    pub(super) fn follows(&self, observer: usize) -> bool {
+        let reader = self.readers.get(&observer);
+        reader.is_some_and(|reader| !reader.thread.is_finished())
     }
 
     /// Members that were taken for dead since a moment, apart from what is `expected`.
@@ -227,7 +237,31 @@ struct Page {
 }
 
 impl Page {
-    /// Reads what `members --watch` tells.
+    /// Reads how it was, up to the line after which each change is told.
+    ///
+    /// # Errors
+    ///
+    /// When that line does not come in time, or something that is no JSON comes before it.
+    fn begin(&mut self, child: &mut Child) -> Result<(), Failure> {
+        let deadline = Deadline::within(WATCH_LIMIT);
+        while let Some(left) = deadline.left() {
+            let Some(line) = child.line(left)? else {
+                let (status, name) = (child.wait(WATCH_LIMIT)?, child.name());
+                let why = child.output().last_words();
+                return Err(Failure::failed(format!(
+                    "{name} ended before it watched ({status}): {why}"
+                )));
+            };
+            self.on_line(&line);
+            if line.get("event").and_then(Value::as_str) == Some("watching") {
+                return Ok(());
+            }
+        }
+        Err(deadline.missed(&format!("{} watches", child.name())))
+    }
+
+    /// Reads what `members --watch` tells. When that ends or makes no sense, the thread ends with it, which
+    /// [`follows`](Journal::follows) tells.
     fn read(mut self, mut child: Child) {
         while !self.ended.load(Ordering::Relaxed) {
             match child.line_within(LOOK) {
@@ -338,9 +372,12 @@ fn age(ms: Option<u64>) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use serde_json::json;
 
     use super::*;
+    use crate::mesh::until::{Seen, until};
 
     fn page() -> Page {
         Page {
@@ -367,6 +404,23 @@ mod tests {
             linked: true,
             since_ms,
         }
+    }
+
+    /// A command that prints `lines` and then does as `end` says.
+    fn watching(lines: &[Value], end: &str) -> Child {
+        let script: String = lines
+            .iter()
+            .map(|line| format!("echo '{line}'; "))
+            .collect();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{script}{end}")]);
+        Child::start("members", &mut command, Input::None).unwrap()
+    }
+
+    fn reader(page: Page, child: Child) -> Reader {
+        let ended = Arc::clone(&page.ended);
+        let thread = std::thread::spawn(move || page.read(child));
+        Reader { ended, thread }
     }
 
     fn nobody() -> Expected {
@@ -426,5 +480,51 @@ mod tests {
         assert_eq!(journal.suspicions(at(4)), 1);
         assert_eq!(journal.first(3, "a", Standing::Dead, at(1)), Some(at(7)));
         assert_eq!(journal.deaths(at(1), &nobody()).len(), 1);
+    }
+
+    #[test]
+    fn what_is_told_once_it_watches_is_a_change() {
+        let mut page = page();
+        let lines = [
+            json!({"event": "member", "node": "a", "state": "dead", "since_ms": 5}),
+            json!({"event": "watching", "members": 1}),
+            json!({"event": "down", "node": "b", "at_ms": 7_000, "change": 2}),
+        ];
+        let mut child = watching(&lines, "exit 6");
+        page.begin(&mut child).unwrap();
+        let journal = journal(&page);
+        assert!(journal.deaths(at(0), &nobody()).is_empty());
+        page.read(child);
+        assert_eq!(journal.first(3, "b", Standing::Dead, at(1)), Some(at(7)));
+    }
+
+    #[test]
+    fn a_watch_that_does_not_begin_is_a_failure() {
+        let line = json!({"event": "member", "node": "a", "state": "alive", "since_ms": 5});
+        let mut child = watching(&[line], "echo no socket >&2; exit 6");
+        let failure = page().begin(&mut child).unwrap_err().to_string();
+        assert!(failure.contains("no socket"), "{failure}");
+        assert!(page().begin(&mut watching(&[], "echo hello")).is_err());
+    }
+
+    #[test]
+    fn a_node_whose_watch_has_ended_is_followed_no_more() {
+        let mut journal = journal(&page());
+        assert!(!journal.follows(3));
+        let goes_on = watching(&[], "while :; do :; done");
+        journal.readers.insert(3, reader(page(), goes_on));
+        assert!(journal.follows(3));
+        journal.leave(3);
+        assert!(!journal.follows(3));
+        for end in ["exit 6", "echo hello; while :; do :; done"] {
+            journal
+                .readers
+                .insert(3, reader(page(), watching(&[], end)));
+            until(WATCH_LIMIT, "the end of the watch", || {
+                let over = !journal.follows(3);
+                Ok(Seen::when(over, || "it is followed".to_owned()))
+            })
+            .unwrap();
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::counts::Counts;
 use super::fleet::Fleet;
 use super::journal::Expected;
+use super::until::{Seen, until};
 use super::world::World;
 use crate::clock::wall;
 use crate::failure::Failure;
@@ -21,11 +22,13 @@ const DOOR: usize = 3;
 const RESTARTED: usize = 7;
 /// The file in which a node keeps whom it knew.
 const CACHE: &str = "members.cache";
+/// How long a node may take to write it: once it knows anybody, it does so within a second.
+const CACHE_LIMIT: Duration = Duration::from_secs(5);
 const JOIN_LIMIT: Duration = Duration::from_secs(30);
 const LEFT_LIMIT: Duration = Duration::from_secs(10);
 /// How long a new node may take, from its start, to be a member for everybody.
 const NEW_LIMIT: Duration = Duration::from_secs(5);
-/// How long one that nobody but the others can bring back may take.
+/// How long they may take to find each other when all come back at once.
 const FOUND_LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(world: &World) -> Result<Counts, Failure> {
@@ -42,28 +45,25 @@ pub(super) fn run(world: &World) -> Result<Counts, Failure> {
         fleet.start(number, &[DOOR])?;
         new = new.max(fleet.welcomed(number, started, NEW_LIMIT)?);
     }
-    // With a memory of its own it finds the others by itself; without, they have to look for it.
-    let remembers = fleet.has_file(RESTARTED, CACHE)?;
-    let limit = if remembers { NEW_LIMIT } else { FOUND_LIMIT };
+    // By the file it finds the others; its configuration names nobody who is there.
+    until(CACHE_LIMIT, &format!("n{RESTARTED} wrote {CACHE}"), || {
+        let written = fleet.has_file(RESTARTED, CACHE)?;
+        Ok(Seen::when(written, || "no such file".to_owned()))
+    })?;
     let mut killed = vec![fleet.id(RESTARTED)?];
     fleet.kill(RESTARTED)?;
     let started = wall();
     fleet.start(RESTARTED, &LEAVING)?;
-    let back = fleet.welcomed(RESTARTED, started, limit)?;
-    let mut counts = Counts::default()
+    let back = fleet.welcomed(RESTARTED, started, NEW_LIMIT)?;
+    let (ids, cut) = power_cut(&mut fleet)?;
+    killed.extend(ids);
+    fleet.is_well(since, &Expected::deaths_of(&killed))?;
+    Ok(Counts::default()
         .with_time("joined_s", joined)
         .with_time("left_s", left)
         .with_time("new_s", new)
-        .with_time("back_s", back);
-    if remembers {
-        let (ids, took) = power_cut(&mut fleet)?;
-        killed.extend(ids);
-        counts = counts.with_time("after_power_cut_s", took);
-    } else {
-        eprintln!("no {CACHE} in the directory of a node: the power cut is left out");
-    }
-    fleet.is_well(since, &Expected::deaths_of(&killed))?;
-    Ok(counts)
+        .with_time("back_s", back)
+        .with_time("after_power_cut_s", cut))
 }
 
 /// All are killed, so that nobody is left who could look for anybody; what they wrote down has to bring them together.
