@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use macula_swim::{Member, State};
@@ -37,6 +37,11 @@ pub(crate) struct MemberCache {
     records: AtomicU64,
     writes: AtomicU64,
     failed_writes: AtomicU64,
+    /// Whether the last write failed, so that each outage is told once.
+    failing: AtomicBool,
+    /// Held while the file is replaced: a write goes on when nobody waits for it any more, and the next one needs the
+    /// same place for what is not finished.
+    replacing: Arc<Mutex<()>>,
 }
 
 /// What a look at the file found.
@@ -60,6 +65,8 @@ impl MemberCache {
             records: AtomicU64::new(0),
             writes: AtomicU64::new(0),
             failed_writes: AtomicU64::new(0),
+            failing: AtomicBool::new(false),
+            replacing: Arc::default(),
         };
         match look(&cache.path, &cache.realm, wall_ms) {
             Found::Nothing => {}
@@ -91,7 +98,8 @@ impl MemberCache {
         }
     }
 
-    /// Writes the file when something has happened to members, at most every ten seconds, until the node stops.
+    /// Writes the file when something has happened to members or the last write failed, at most every ten seconds, until
+    /// the node stops.
     pub(crate) async fn keep(self: Arc<Self>, plane: Arc<Plane>, control: Control) {
         let mut ticks = tokio::time::interval(LOOK_PERIOD);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -105,8 +113,9 @@ impl MemberCache {
             let Some(list) = self.list(&control).await else {
                 return;
             };
-            written = changes;
-            self.write(list).await;
+            if self.write(list).await {
+                written = changes;
+            }
             tokio::time::sleep(WRITE_PERIOD).await;
         }
     }
@@ -151,21 +160,28 @@ impl MemberCache {
             .collect()
     }
 
-    /// Replaces the file. A failure is told once, until it works again.
-    pub(crate) async fn write(self: &Arc<Self>, list: MemberList) {
-        let path = self.path.clone();
+    /// Replaces the file, and says whether that worked. A failure is told once, until it works again.
+    pub(crate) async fn write(self: &Arc<Self>, list: MemberList) -> bool {
+        let (path, replacing) = (self.path.clone(), Arc::clone(&self.replacing));
         let count = u64::try_from(list.records().len()).unwrap_or(u64::MAX);
-        let done = tokio::task::spawn_blocking(move || replace(&path, &list.to_bytes())).await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _alone = replacing.lock().unwrap_or_else(PoisonError::into_inner);
+            replace(&path, &list.to_bytes())
+        })
+        .await;
         match done.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(()) => {
                 self.records.store(count, Ordering::Relaxed);
+                self.failing.store(false, Ordering::Relaxed);
                 add(&self.writes, 1);
+                true
             }
             Err(error) => {
-                if self.failed_writes.load(Ordering::Relaxed) == 0 {
+                if !self.failing.swap(true, Ordering::Relaxed) {
                     tracing::warn!(path = %self.path.display(), %error, "the members cannot be remembered: mend the file's place, or the node needs a seed after a restart");
                 }
                 add(&self.failed_writes, 1);
+                false
             }
         }
     }
@@ -226,4 +242,137 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     File::open(directory.unwrap_or_else(|| Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+    use macula_pubsub::PubSub;
+    use macula_realm::{IssueRequest, Principal, RealmRoot};
+    use macula_rpc::Rpc;
+    use macula_swim::{Overlay, OwnRecord, Swim, overlay};
+    use macula_transport::Clock;
+    use macula_wire::message::Roles;
+    use macula_wire::{Epoch, Instant, Random};
+    use tempfile::TempDir;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::plane::Owner;
+    use crate::plane::prove::Prover;
+
+    const OWN: NodeId = NodeId::from_bytes([7; 32]);
+
+    fn realm() -> RealmName {
+        "be.acme.iot".parse().unwrap()
+    }
+
+    fn plane() -> Arc<Plane> {
+        let own = Owner {
+            principal: Principal::new(OWN, Roles::MEMBER),
+            realm: realm(),
+            epoch: Epoch::new(1),
+            max_payload_len: 1 << 20,
+            uplink: None,
+        };
+        let prover = Prover::new(realm(), None, None);
+        Arc::new(Plane::new(own, Clock::new(), prover, Random::new(1)))
+    }
+
+    fn machine() -> NodeMachine {
+        let root = RealmRoot::create(realm(), 1_000_000, RealmRoot::DEFAULT_VALIDITY).unwrap();
+        let identity = root.issue(&IssueRequest::default(), 1_000_000).unwrap();
+        let (random, now) = (|| Random::new(1), Instant::ZERO);
+        let swim = Swim::new(
+            macula_swim::Config::default(),
+            realm(),
+            Arc::new(identity.signer()),
+            OwnRecord::new(Epoch::new(1)),
+            random(),
+            now,
+            1,
+        );
+        NodeMachine::new(
+            swim.unwrap(),
+            Overlay::new(overlay::Config::default(), OWN, Vec::new(), random(), now),
+            PubSub::new(macula_pubsub::Config::default(), OWN, random(), now),
+            Rpc::new(macula_rpc::Config::default(), OWN, random(), now),
+        )
+    }
+
+    /// The way to a machine to which nothing happens.
+    fn control(plane: &Arc<Plane>) -> Control {
+        let (calls, mut asked) = mpsc::channel::<macula_transport::Call<NodeMachine>>(1);
+        plane.tasks.spawn("control", async move {
+            let mut machine = machine();
+            while let Some(call) = asked.recv().await {
+                call(&mut machine, Instant::ZERO);
+            }
+        });
+        Control {
+            calls,
+            inputs: mpsc::channel(1).0,
+            plane: Arc::clone(plane),
+        }
+    }
+
+    /// A cache whose file is a directory, which no file can replace, whatever the rights.
+    fn obstructed(place: &TempDir) -> (PathBuf, Arc<MemberCache>) {
+        let path = place.path().join("members.cache");
+        fs::create_dir(&path).unwrap();
+        let cache = MemberCache::open(path.clone(), realm(), OWN, 1);
+        (path, Arc::new(cache))
+    }
+
+    async fn write(cache: &Arc<MemberCache>) -> bool {
+        cache.write(MemberList::new(realm(), Vec::new())).await
+    }
+
+    fn writes(cache: &MemberCache) -> (u64, u64) {
+        let counts = cache.counts();
+        (counts.failed_writes, counts.writes)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_failed_is_repeated_at_the_next_turn() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, cache) = obstructed(&place);
+        let plane = plane();
+        add(&plane.member_changes, 1);
+        let keeping = Arc::clone(&cache).keep(Arc::clone(&plane), control(&plane));
+        let mut keeping = Box::pin(keeping);
+        let mut turns = async |period| tokio::time::timeout(period, &mut keeping).await.is_err();
+        assert!(turns(WRITE_PERIOD - LOOK_PERIOD).await);
+        assert_eq!(writes(&cache), (1, 0), "no sooner than at its time");
+        fs::remove_dir(&path).unwrap();
+        assert!(turns(WRITE_PERIOD).await);
+        assert_eq!(writes(&cache), (1, 1), "without another change");
+        assert!(turns(WRITE_PERIOD * 3).await);
+        assert_eq!(writes(&cache), (1, 1), "nothing is new");
+        plane.tasks.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn each_outage_is_told_anew() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, cache) = obstructed(&place);
+        let is_failing = || cache.failing.load(Ordering::Relaxed);
+        assert!(!write(&cache).await && is_failing());
+        fs::remove_dir(&path).unwrap();
+        assert!(write(&cache).await && !is_failing());
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(!write(&cache).await && is_failing());
+        assert_eq!(writes(&cache), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn writers_wait_for_each_other() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, cache) = obstructed(&place);
+        fs::remove_dir(&path).unwrap();
+        let done = join_all((0..32).map(|_| write(&cache))).await;
+        assert!(done.into_iter().all(|worked| worked));
+        assert_eq!(writes(&cache), (0, 32));
+    }
 }

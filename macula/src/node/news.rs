@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use macula_wire::message::{MemberRecord, Priority};
@@ -19,13 +19,18 @@ use crate::system::MEMBERS_TOPIC;
 
 /// Counts what happens to members, and tells it to the clients that listen.
 ///
-/// It never waits: what the batch under way has no room for is not told, which a listener sees by the numbers, and
-/// makes good by asking for the members.
-#[derive(Debug)]
+/// It never waits: what the batch under way has no room for is not told. A listener sees that by the numbers of later
+/// changes, or by [`MISSED`] where none follows, and makes it good by asking for the members.
+#[derive(Clone, Debug)]
 pub(crate) struct MemberNews {
     topic: Arc<OwnTopic>,
     key: BatchKey,
+    /// Whether a change was not told, and not made good by [`MISSED`] yet.
+    untold: Arc<AtomicBool>,
 }
+
+/// Says that changes were not told. It lacks the keys of a change, so that nobody takes it for one.
+const MISSED: &[u8] = br#"{"event":"missed"}"#;
 
 /// A change as it is told.
 #[derive(Serialize)]
@@ -60,6 +65,7 @@ impl MemberNews {
                 content: ContentType::Json,
                 ttl_ms: None,
             },
+            untold: Arc::default(),
         })
     }
 
@@ -84,10 +90,23 @@ impl MemberNews {
             Ok(text) => {
                 let payload = Bytes::from(text);
                 if self.topic.try_take(plane, &self.key, &payload).is_err() {
+                    self.untold.store(true, Ordering::Relaxed);
                     tracing::debug!("a change of a member was not told: too many at a time");
                 }
             }
             Err(error) => debug_assert!(false, "a change has no text: {error}"),
+        }
+    }
+
+    /// Tells that changes were not told, if that is so and there is room again.
+    pub(crate) fn tell_missed(&self, plane: &Arc<Plane>) {
+        // Taken back first, so that a change that finds no room meanwhile is told of the next time. Who begins to
+        // listen asks for the members first, and has missed nothing.
+        if !self.untold.swap(false, Ordering::Relaxed) || !self.topic.is_wanted(plane) {
+            return;
+        }
+        if self.topic.try_take(plane, &self.key, &MISSED).is_err() {
+            self.untold.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -101,5 +120,92 @@ fn said(record: &MemberRecord) -> Said<'_> {
         zone: record.zone.as_deref(),
         agent: &record.agent,
         tags: view::tags(record),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::PoisonError;
+
+    use macula_pubsub::{Destination, LocalId, Table};
+    use macula_realm::Principal;
+    use macula_transport::Clock;
+    use macula_wire::message::Roles;
+    use macula_wire::{Epoch, NodeId, Pattern, Random};
+
+    use super::*;
+    use crate::Delivery;
+    use crate::plane::Owner;
+    use crate::plane::prove::Prover;
+    use crate::queue::{Queue, SubscribeOptions};
+
+    fn plane() -> Arc<Plane> {
+        let own = Owner {
+            principal: Principal::new(NodeId::from_bytes([7; 32]), Roles::MEMBER),
+            realm: "be.acme.iot".parse().unwrap(),
+            epoch: Epoch::new(1),
+            max_payload_len: 1 << 20,
+            uplink: None,
+        };
+        let prover = Prover::new(own.realm.clone(), None, None);
+        Arc::new(Plane::new(own, Clock::new(), prover, Random::new(1)))
+    }
+
+    /// Where everything arrives that is told from here on.
+    fn listen(plane: &Plane) -> Arc<Queue> {
+        let id = LocalId::new(1);
+        let queue = Arc::new(Queue::new(SubscribeOptions::default()));
+        let mut queues = plane.queues.write().unwrap_or_else(PoisonError::into_inner);
+        queues.insert(id, Arc::clone(&queue));
+        drop(queues);
+        let pattern = Pattern::new(MEMBERS_TOPIC).unwrap();
+        plane.replace_table(Arc::new(Table::new(1, [(pattern, Destination::Local(id))])));
+        queue
+    }
+
+    /// Everything that arrived, in its order.
+    async fn told(queue: &Queue) -> Vec<serde_json::Value> {
+        queue.close();
+        let mut current = None;
+        let mut told = Vec::new();
+        while let Some(delivery) = queue.next(&mut current).await {
+            let Delivery::Event(event) = delivery else {
+                panic!("{delivery:?}")
+            };
+            told.push(serde_json::from_slice(event.payload()).unwrap());
+        }
+        told
+    }
+
+    #[tokio::test]
+    async fn that_a_change_found_no_room_is_told_once_there_is_room() {
+        let plane = plane();
+        let queue = listen(&plane);
+        let news = MemberNews::new(&plane).unwrap();
+        // The batch is full with it, and cannot leave before this test waits.
+        let filler = serde_json::json!("x".repeat(64 << 10));
+        let payload = Bytes::from(filler.to_string());
+        assert!(news.topic.try_take(&plane, &news.key, &payload).is_ok());
+        news.tell(&plane, &MemberEvent::Suspect(plane.node()));
+        news.tell_missed(&plane);
+        news.topic.flushed().await;
+        for _ in 0..2 {
+            news.tell_missed(&plane);
+        }
+        news.topic.flushed().await;
+        let missed = serde_json::json!({"event": "missed"});
+        assert_eq!(told(&queue).await, [filler, missed], "once, and not before");
+    }
+
+    #[tokio::test]
+    async fn who_listens_later_has_missed_nothing() {
+        let plane = plane();
+        let news = MemberNews::new(&plane).unwrap();
+        news.untold.store(true, Ordering::Relaxed);
+        news.tell_missed(&plane);
+        let queue = listen(&plane);
+        news.tell_missed(&plane);
+        news.topic.flushed().await;
+        assert!(told(&queue).await.is_empty());
     }
 }

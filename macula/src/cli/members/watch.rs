@@ -44,6 +44,7 @@ struct Known {
 #[derive(Debug, Eq, PartialEq)]
 struct Shown {
     state: String,
+    epoch: u64,
     tags: BTreeMap<String, String>,
 }
 
@@ -92,7 +93,8 @@ async fn watch(
                     known.apply(&change);
                     vec![change]
                 }
-                // A number is missing, or a later version speaks in another way.
+                // A number is missing, the node says that it could not tell everything (`missed`, which is no
+                // change), or a later version speaks in another way.
                 Ok(_) | Err(_) => known.take(&ask(client).await?),
             },
             Delivery::Gap(_) | _ => known.take(&ask(client).await?),
@@ -129,14 +131,18 @@ impl Change {
         serde_json::from_value(tags.clone()).ok()
     }
 
-    /// A change that was not told, made of how the member is now.
+    /// A change that was not told, made of how the member is now. When its tags changed is not known: the time is that
+    /// of the answer, by the node's clock as everywhere.
     fn found(event: &str, member: &Member) -> Self {
         let mut more = Map::new();
         more.insert("tags".to_owned(), member.tags.clone().into_iter().collect());
         Self {
             event: event.to_owned(),
             node: member.node.clone(),
-            at_ms: member.since_at_ms,
+            at_ms: match event {
+                "tags" => member.since_at_ms.saturating_add(member.since_ms),
+                _ => member.since_at_ms,
+            },
             change: member.as_of,
             more,
         }
@@ -157,10 +163,14 @@ impl Known {
         let shown = self.members.entry(change.node.clone());
         let shown = shown.or_insert_with(|| Shown {
             state: String::new(),
+            epoch: 0,
             tags: BTreeMap::new(),
         });
         if let Some(state) = state {
             state.clone_into(&mut shown.state);
+        }
+        if let Some(epoch) = change.more.get("epoch").and_then(Value::as_u64) {
+            shown.epoch = epoch;
         }
         if let Some(tags) = change.tags() {
             shown.tags = tags;
@@ -173,25 +183,33 @@ impl Known {
         let mut now = BTreeMap::new();
         for member in members {
             self.as_of = self.as_of.max(member.as_of);
-            let before = self.members.get(&member.node);
-            if before.is_none_or(|before| before.state != member.state) {
-                let event = match member.state.as_str() {
-                    "alive" => "up",
-                    "dead" => "down",
-                    same => same,
-                };
-                changes.push(Change::found(event, member));
-            } else if before.is_some_and(|before| before.tags != member.tags) {
-                changes.push(Change::found("tags", member));
-            }
+            let events = events(self.members.get(&member.node), member);
+            changes.extend(events.iter().map(|event| Change::found(event, member)));
             let shown = Shown {
                 state: member.state.clone(),
+                epoch: member.epoch,
                 tags: member.tags.clone(),
             };
             now.insert(member.node.clone(), shown);
         }
         self.members = now;
         changes
+    }
+}
+
+/// What must have happened to a member that is other than it was known to be.
+fn events<'a>(before: Option<&Shown>, now: &'a Member) -> Vec<&'a str> {
+    let is_other = before.is_none_or(|before| before.state != now.state);
+    let has_ended = |before: &Shown| {
+        matches!(before.state.as_str(), "alive" | "suspect") && before.epoch < now.epoch
+    };
+    match now.state.as_str() {
+        "alive" if before.is_some_and(has_ended) => vec!["down", "up"],
+        "alive" if is_other => vec!["up"],
+        "dead" if is_other => vec!["down"],
+        same if is_other => vec![same],
+        _ if before.is_some_and(|before| before.tags != now.tags) => vec!["tags"],
+        _ => Vec::new(),
     }
 }
 
@@ -249,6 +267,67 @@ mod tests {
             .collect();
         assert_eq!(names, [("tags", "a"), ("down", "b"), ("up", "c")]);
         assert_eq!(known.as_of, 9);
+    }
+
+    /// The events among what is told, with their times.
+    fn told(changes: &[Change]) -> Vec<(&str, u64)> {
+        let events = changes.iter();
+        events
+            .map(|change| (change.event.as_str(), change.at_ms))
+            .collect()
+    }
+
+    #[test]
+    fn a_restart_that_was_not_told_is_found_by_its_epoch() {
+        let run = |state: &str, epoch| Member {
+            epoch,
+            since_at_ms: epoch * 100,
+            ..member("a", state, epoch)
+        };
+        let mut known = Known::default();
+        known.take(&[run("alive", 1)]);
+        assert!(known.take(&[run("alive", 1)]).is_empty());
+        let found = known.take(&[run("alive", 2)]);
+        assert_eq!(told(&found), [("down", 200), ("up", 200)]);
+        assert!(known.take(&[run("alive", 2)]).is_empty());
+        known.take(&[run("suspect", 2)]);
+        let found = known.take(&[run("alive", 3)]);
+        assert_eq!(told(&found), [("down", 300), ("up", 300)]);
+        // The end of the run was told, or that of the new one is what counts.
+        known.take(&[run("dead", 3)]);
+        assert_eq!(told(&known.take(&[run("alive", 4)])), [("up", 400)]);
+        assert_eq!(told(&known.take(&[run("dead", 5)])), [("down", 500)]);
+    }
+
+    #[test]
+    fn a_restart_that_was_told_is_not_told_again() {
+        let mut known = Known::default();
+        known.take(&[member("a", "alive", 1)]);
+        for (number, event) in [(2, "down"), (3, "up")] {
+            let told = serde_json::json!(
+                {"event": event, "node": "a", "at_ms": 1, "change": number, "epoch": number}
+            );
+            known.apply(&serde_json::from_value(told).unwrap());
+        }
+        let mut again = member("a", "alive", 3);
+        again.epoch = 3;
+        assert!(known.take(&[again]).is_empty());
+    }
+
+    #[test]
+    fn tags_that_were_not_told_have_the_time_of_the_answer() {
+        let mut known = Known::default();
+        known.take(&[member("a", "alive", 1)]);
+        let mut tagged = member("a", "alive", 2);
+        (tagged.since_at_ms, tagged.since_ms) = (1_000, 500);
+        tagged.tags.insert("k".into(), "v".into());
+        assert_eq!(told(&known.take(&[tagged])), [("tags", 1_500)]);
+    }
+
+    #[test]
+    fn that_something_was_missed_is_no_change() {
+        let missed = br#"{"event":"missed"}"#;
+        assert!(serde_json::from_slice::<Change>(missed).is_err());
     }
 
     #[test]
