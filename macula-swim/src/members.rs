@@ -1,11 +1,12 @@
 //! The table of members.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use macula_wire::message::SignedRecord;
 use macula_wire::{Instant, NODE_ID_LEN, NodeId, Random};
 
+use crate::altered::Altered;
 use crate::digest::Digest;
 use crate::index::Index;
 use crate::member::{Counts, Member, State};
@@ -18,8 +19,8 @@ use crate::snapshot::Snapshot;
 pub(crate) struct Members {
     own: Member,
     base: Arc<Snapshot>,
-    /// By place in the snapshot; `None` was forgotten, or is this node.
-    altered: BTreeMap<u32, Option<Member>>,
+    /// What is not as in the snapshot.
+    altered: Altered,
     added: Vec<Member>,
     /// The ids of those that came, so that those of a bucket are found.
     added_ids: BTreeSet<NodeId>,
@@ -37,7 +38,7 @@ impl Members {
         let mut members = Self {
             digest: base.digest().clone(),
             own: Member::new(own, now),
-            altered: BTreeMap::new(),
+            altered: Altered::default(),
             added: Vec::new(),
             added_ids: BTreeSet::new(),
             index: Index::default(),
@@ -87,7 +88,7 @@ impl Members {
         self.at(self.place(node)?)
     }
 
-    /// Whether a member is taken for dead: a question of every message, which looks at the few dead only.
+    /// Whether a member is taken for dead.
     pub(crate) fn is_dead(&self, node: &NodeId) -> bool {
         self.dead.contains(node)
     }
@@ -110,7 +111,7 @@ impl Members {
     pub(crate) fn at(&self, place: u32) -> Option<&Member> {
         match place.checked_sub(self.base_len()) {
             Some(added) => self.added.get(usize::try_from(added).ok()?),
-            None => match self.altered.get(&place) {
+            None => match self.altered.get(place) {
                 Some(altered) => altered.as_ref(),
                 None => self.base.at(place),
             },
@@ -127,8 +128,8 @@ impl Members {
             Some(added) => self.added.get_mut(usize::try_from(added).ok()?),
             None => {
                 let base = &self.base;
-                let altered = self.altered.entry(place);
-                altered.or_insert_with(|| base.at(place).cloned()).as_mut()
+                let altered = self.altered.entry(place, || base.at(place).cloned());
+                altered.as_mut()
             }
         }
     }

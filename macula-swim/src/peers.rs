@@ -13,6 +13,8 @@ pub(crate) struct Peer {
     /// Whether it has been heard from since the link came up, so that it knows this node.
     pub(crate) greeted: bool,
     pub(crate) rtt: Rtt,
+    /// Whether it is taken for dead: a question of every message.
+    pub(crate) dead: bool,
     /// When it was last told that it is dead.
     pub(crate) told: Option<Instant>,
     /// When it was last answered with the buckets of this node's view.
@@ -30,11 +32,12 @@ pub(crate) struct Peers {
 
 impl Peers {
     /// A link is up; of an earlier one nothing is kept but the time of a round trip.
-    pub(crate) fn link(&mut self, node: NodeId) {
+    pub(crate) fn link(&mut self, node: NodeId, dead: bool) {
         let rtt = self.rtt(&node);
         let peer = Peer {
             greeted: false,
             rtt,
+            dead,
             told: None,
             compared: None,
             listed: None,
@@ -162,7 +165,7 @@ mod tests {
     #[test]
     fn a_sample_has_no_doubles_and_fits() {
         let mut peers = Peers::default();
-        (0..100).for_each(|number| peers.link(node_id(number)));
+        (0..100).for_each(|number| peers.link(node_id(number), false));
         let mut random = Random::new(1);
         for count in [0, 1, 3, 20, 200] {
             let found = peers.sample(&mut random, count, |node| *node != node_id(0));
@@ -178,8 +181,8 @@ mod tests {
         assert!(peers.add_neighbour(node_id(1)));
         assert!(!peers.add_neighbour(node_id(1)));
         assert_eq!(peers.neighbours().count(), 0);
-        peers.link(node_id(1));
-        peers.link(node_id(2));
+        peers.link(node_id(1), false);
+        peers.link(node_id(2), false);
         assert_eq!(peers.neighbours().collect::<Vec<_>>(), [node_id(1)]);
         assert!(peers.unlink(&node_id(1)) && !peers.unlink(&node_id(1)));
         assert!(peers.is_neighbour(&node_id(1)));

@@ -14,7 +14,7 @@ impl Swim {
         if peer == self.own_id() {
             return;
         }
-        self.peers.link(peer);
+        self.peers.link(peer, self.members.is_dead(&peer));
         self.timers.cancel(Timer::Connect(peer));
         let state = self
             .members

@@ -73,7 +73,7 @@ impl Swim {
 
     /// Tells a member that it is dead here, if it is, so that it refutes; not more often than it could refute.
     fn tell_dead(&mut self, from: NodeId) {
-        if !self.members.is_dead(&from) {
+        if !self.peers.get(&from).is_some_and(|peer| peer.dead) {
             return;
         }
         let (now, pause) = (self.now, self.config.refute_period);

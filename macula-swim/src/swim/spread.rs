@@ -157,7 +157,8 @@ impl Swim {
             updates: MAX_UPDATES,
         };
         let mut first = self.introduction(to);
-        if self.members.is_dead(to)
+        let known = self.peers.get(to).map(|peer| peer.dead);
+        if known.unwrap_or_else(|| self.members.is_dead(to))
             && let Some(evidence) = self.members.get(to).and_then(Member::evidence)
         {
             first.push(Update::Dead(evidence));

@@ -19,6 +19,9 @@ impl Swim {
     /// Changes the state of a member and what depends on it.
     pub(super) fn enter_state(&mut self, node: NodeId, state: State) {
         self.members.set_state(&node, state, self.now);
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.dead = state == State::Dead;
+        }
         if state != State::Suspect {
             self.suspicions.remove(&node);
             self.timers.cancel(Timer::Suspicion(node));
