@@ -27,6 +27,8 @@ type Run<'a> = crate::run::Run<'a, Nodes>;
 const VERDICT: Duration = Duration::from_secs(5);
 /// How long an exchange of edges that is under way may take.
 const MEND: Duration = Duration::from_secs(10);
+/// How long the start may take.
+const START: Duration = Duration::from_secs(120);
 /// How often it is asked whether the graph is complete.
 const STEP: Duration = Duration::from_millis(250);
 
@@ -47,6 +49,15 @@ fn joined<'a>(
     }
     let took = settled(&mut run, limit)?;
     Ok((run, took))
+}
+
+/// The same, where nothing can be measured before the overlay is complete.
+fn complete<'a>(settings: &'a Settings, progress: &'a Progress) -> Result<Run<'a>, Fault> {
+    let (run, took) = joined(settings, progress, START)?;
+    took.map(|_| run).ok_or_else(|| {
+        let limit = START.as_secs();
+        format!("the overlay was not complete within {limit} s")
+    })
 }
 
 /// Runs until every node has its degree; says how long that took, or that it did not happen.

@@ -13,10 +13,8 @@ use crate::scenario::Fault;
 use crate::settings::Settings;
 use crate::statistics::Sample;
 
-use super::{Run, VERDICT, graph, joined, measures, node, settled, tell_gone};
+use super::{Run, VERDICT, complete, graph, measures, node, settled, tell_gone};
 
-/// How long the start may take.
-const START: Duration = Duration::from_secs(120);
 /// How long nodes come and go.
 const CHURN: Duration = Duration::from_secs(60);
 /// How long a node stays on average.
@@ -38,13 +36,7 @@ struct Departures {
 
 /// Runs the scenario.
 pub(crate) fn run(settings: &Settings, progress: &Progress) -> Result<Outcome, Fault> {
-    let (mut run, took) = joined(settings, progress, START)?;
-    if took.is_none() {
-        return Err(format!(
-            "the overlay was not complete within {} s",
-            START.as_secs()
-        ));
-    }
+    let mut run = complete(settings, progress)?;
     progress.says("nodes come and go");
     let each_second = settings
         .nodes

@@ -11,10 +11,8 @@ use crate::scenario::Fault;
 use crate::settings::Settings;
 use crate::statistics::{Sample, number};
 
-use super::{Run, VERDICT, graph, joined, measures, settled, stay, tell_gone};
+use super::{Run, VERDICT, complete, graph, measures, settled, stay, tell_gone};
 
-/// How long the start may take.
-const START: Duration = Duration::from_secs(120);
 /// How long the repair may take after the verdicts.
 const LIMIT: Duration = Duration::from_secs(120);
 /// How many draws of whom to kill `reached_live` is the mean of.
@@ -22,13 +20,7 @@ const DRAWS: usize = 20;
 
 /// Runs the scenario.
 pub(crate) fn run(settings: &Settings, progress: &Progress) -> Result<Outcome, Fault> {
-    let (mut run, took) = joined(settings, progress, START)?;
-    if took.is_none() {
-        return Err(format!(
-            "the overlay was not complete within {} s",
-            START.as_secs()
-        ));
-    }
+    let mut run = complete(settings, progress)?;
     let mut figures = Figures::default();
     figures.add("killed", settings.kill);
     let whole = graph(&run.net).0;
