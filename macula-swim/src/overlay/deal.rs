@@ -160,7 +160,7 @@ pub(super) type Deals = BTreeMap<EdgeToken, Deal>;
 #[derive(Debug)]
 pub(super) struct Early {
     pub(super) token: EdgeToken,
-    pub(super) peer: OverlayPeer,
+    pub(super) from: NodeId,
     pub(super) until: Instant,
 }
 

@@ -102,33 +102,32 @@ impl Overlay {
             again: 0,
         };
         self.begin_give(token, give, false);
-        if self.take_early(token, node).is_some() {
+        if self.take_early(token, node) {
             self.on_counter_offer(token, node);
         }
     }
 
     /// Keeps an offer until the neighbour that it is about has said the same.
-    pub(super) fn keep_early(&mut self, from: NodeId, offer: OverlayOffer) {
+    pub(super) fn keep_early(&mut self, from: NodeId, token: EdgeToken) {
         let now = self.now;
         self.early.retain(|early| early.until > now);
         if self.early.len() >= self.config.max_early {
-            self.answer(from, offer.token, OverlayVerdict::Refuse);
+            self.answer(from, token, OverlayVerdict::Refuse);
             return;
         }
         self.early.push_back(Early {
-            token: offer.token,
-            peer: OverlayPeer {
-                node: from,
-                addresses: offer.addresses,
-            },
+            token,
+            from,
             until: now + self.config.half_timeout,
         });
     }
 
-    pub(super) fn take_early(&mut self, token: EdgeToken, from: NodeId) -> Option<Early> {
-        let fits = |early: &Early| early.token == token && early.peer.node == from;
-        let at = self.early.iter().position(fits)?;
-        self.early.remove(at)
+    /// Whether an offer was kept, which is used up by it.
+    pub(super) fn take_early(&mut self, token: EdgeToken, from: NodeId) -> bool {
+        let before = self.early.len();
+        self.early
+            .retain(|early| early.token != token || early.from != from);
+        self.early.len() < before
     }
 
     /// Both ends were moved to each other, and both say so: the lower one takes.

@@ -26,7 +26,7 @@ impl Overlay {
             Some(_) => self.answer(from, token, OverlayVerdict::Refuse),
             None => match offer.instead {
                 None => self.on_proposal(from, offer),
-                Some(old) if self.edges.contains_key(&old) => self.keep_early(from, offer),
+                Some(old) if self.edges.contains_key(&old) => self.keep_early(from, offer.token),
                 Some(_) => self.answer(from, token, OverlayVerdict::Refuse),
             },
         }
