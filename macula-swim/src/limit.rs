@@ -7,6 +7,7 @@ use macula_wire::message::Update;
 use macula_wire::{Body, Instant, NodeId};
 
 use crate::Config;
+use crate::peers::Allowance;
 use crate::verify::updates_mut;
 
 /// How many accusers are counted within a second; the accusations of more are refused.
@@ -24,8 +25,8 @@ pub struct AccusationLimit {
     since: Option<Instant>,
     /// Whether something was over the limit since then.
     over: bool,
-    /// How many of each accuser came within the second that began at `since`.
-    accusers: BTreeMap<NodeId, u32>,
+    /// What is left of each accuser's share of the second that began at `since`.
+    accusers: BTreeMap<NodeId, Allowance>,
 }
 
 /// What was over an [`AccusationLimit`].
@@ -63,7 +64,9 @@ impl AccusationLimit {
         }
         let before = updates.len();
         updates.retain(|update| match update {
-            Update::Suspect(signed) | Update::Dead(signed) => self.take(signed.accusation.accuser),
+            Update::Suspect(signed) | Update::Dead(signed) => {
+                self.take(now, signed.accusation.accuser)
+            }
             Update::Record(_) | _ => true,
         });
         let count = before.saturating_sub(updates.len());
@@ -72,14 +75,13 @@ impl AccusationLimit {
         Excess { count, is_first }
     }
 
-    fn take(&mut self, accuser: NodeId) -> bool {
+    fn take(&mut self, now: Instant, accuser: NodeId) -> bool {
         let full = self.accusers.len() >= MAX_ACCUSERS && !self.accusers.contains_key(&accuser);
         if full {
             return false;
         }
-        let count = self.accusers.entry(accuser).or_default();
-        *count = count.saturating_add(1);
-        *count <= self.max
+        let allowance = self.accusers.entry(accuser).or_default();
+        allowance.take(now, self.max)
     }
 }
 
