@@ -68,7 +68,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use macula_wire::message::OverlayPeer;
+use macula_wire::message::Contact;
 use macula_wire::{Body, EdgeToken, Instant, NodeId, Random};
 
 use admission::Admission;
@@ -82,7 +82,7 @@ use view::{Paces, View};
 /// See the [module](self) for what it does and [`Config`] for its limits.
 pub struct Overlay {
     config: Config,
-    own: OverlayPeer,
+    own: Contact,
     random: Random,
     now: Instant,
     degree: usize,
@@ -99,9 +99,9 @@ pub struct Overlay {
     mates: VecDeque<Mate>,
     paces: Paces,
     admission: Admission,
-    contacts: VecDeque<OverlayPeer>,
+    contacts: VecDeque<Contact>,
     /// Through whom edges are to be sought next, so that a split heals.
-    bridge: Option<OverlayPeer>,
+    bridge: Option<Contact>,
     last_bridge: Option<Instant>,
     /// When one that is back was last dialled for it.
     last_dial: Option<Instant>,
@@ -294,9 +294,9 @@ impl Overlay {
 }
 
 /// A node and as many of its addresses as a message may name.
-fn peer(node: NodeId, mut addresses: Vec<SocketAddr>) -> OverlayPeer {
+fn peer(node: NodeId, mut addresses: Vec<SocketAddr>) -> Contact {
     addresses.truncate(macula_wire::limit::MAX_ADDRESSES);
-    OverlayPeer { node, addresses }
+    Contact { node, addresses }
 }
 
 // What all parts of the machine use.

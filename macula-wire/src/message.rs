@@ -1,6 +1,7 @@
 //! Every message of version 1, by number.
 
 mod call;
+mod contact;
 mod event;
 mod membership;
 mod overlay;
@@ -10,6 +11,7 @@ pub use call::{
     CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Offer, OfferedProcedure,
     Register, RpcCall, Unregister,
 };
+pub use contact::Contact;
 pub use event::{
     Alias, Event, Gap, Interest, Priority, Publish, Qos, Receipt, Subscribe, Unsubscribe,
 };
@@ -19,7 +21,7 @@ pub use membership::{
     SwimPing, SwimPingReq, SwimState, Tag, Update,
 };
 pub use overlay::{
-    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeer, OverlayPeers,
+    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
     OverlayVerdict, OverlayWalk,
 };
 pub use session::{

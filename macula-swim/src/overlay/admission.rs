@@ -133,14 +133,14 @@ impl Admission {
 #[cfg(test)]
 mod tests {
     use macula_testkit::node_id;
-    use macula_wire::message::OverlayPeer;
+    use macula_wire::message::Contact;
 
     use super::*;
 
     fn walk(index: usize, token: u64) -> OverlayWalk {
         OverlayWalk {
             token: EdgeToken::new(token),
-            origin: OverlayPeer {
+            origin: Contact {
                 node: node_id(index),
                 addresses: Vec::new(),
             },

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use macula_wire::NodeId;
-use macula_wire::message::OverlayPeer;
+use macula_wire::message::Contact;
 
 use super::Overlay;
 use super::deal::{Give, Mate};
@@ -24,7 +24,7 @@ impl Overlay {
         self.view.forget(peer);
         if let Some(edge) = self.edges.get(&peer) {
             let addresses = edge.addresses.clone();
-            let lost = OverlayPeer {
+            let lost = Contact {
                 node: peer,
                 addresses,
             };
@@ -36,12 +36,12 @@ impl Overlay {
         } else if !addresses.is_empty() {
             let node = peer;
             self.view
-                .lose(OverlayPeer { node, addresses }, self.config.max_lost);
+                .lose(Contact { node, addresses }, self.config.max_lost);
         }
     }
 
     /// The link to a neighbour broke: the link may come back, or the neighbour is dead.
-    pub(super) fn on_edge_broken(&mut self, lost: OverlayPeer, list: Vec<OverlayPeer>) {
+    pub(super) fn on_edge_broken(&mut self, lost: Contact, list: Vec<Contact>) {
         if self.own.node < lost.node {
             self.propose_at(lost.clone(), 0, Duration::ZERO);
         }
@@ -52,7 +52,7 @@ impl Overlay {
     }
 
     /// Finds the one of the neighbours of a lost node that is to become this node's, and who of both begins.
-    fn take_mate(&mut self, list: &[OverlayPeer], pause: Duration) {
+    fn take_mate(&mut self, list: &[Contact], pause: Duration) {
         let own = self.own.node;
         let Some(place) = list.iter().position(|peer| peer.node == own) else {
             return;
@@ -75,13 +75,13 @@ impl Overlay {
         self.patient_until = self.patient_until.max(Some(until));
     }
 
-    pub(super) fn propose_later(&mut self, peer: OverlayPeer, again: u8) {
+    pub(super) fn propose_later(&mut self, peer: Contact, again: u8) {
         let pause = self.about(part(self.config.mate_delay, 3));
         self.be_patient(pause.saturating_mul(2));
         self.propose_at(peer, again, pause);
     }
 
-    fn propose_at(&mut self, peer: OverlayPeer, again: u8, pause: Duration) {
+    fn propose_at(&mut self, peer: Contact, again: u8, pause: Duration) {
         let at = self.now + pause;
         if self.mates.len() < self.config.max_deals {
             self.mates.push_back(Mate { peer, at, again });
@@ -108,7 +108,7 @@ impl Overlay {
     }
 
     /// Offers a node an edge that it did not ask for.
-    pub(super) fn propose(&mut self, to: OverlayPeer, again: u8) {
+    pub(super) fn propose(&mut self, to: Contact, again: u8) {
         let node: NodeId = to.node;
         let unfit = self.edges.contains_key(&node)
             || self.is_engaged(node)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use macula_wire::message::{OverlayPeer, OverlayWalk};
+use macula_wire::message::{Contact, OverlayWalk};
 use macula_wire::{EdgeToken, Instant, NodeId};
 
 use super::Overlay;
@@ -21,7 +21,7 @@ pub(super) struct Edge {
     /// Whether it is there because it is short, rather than by chance.
     pub(super) near: bool,
     /// The neighbours of the neighbour.
-    pub(super) list: Vec<OverlayPeer>,
+    pub(super) list: Vec<Contact>,
     /// Since when an answer about the edge is waited for.
     pub(super) asked: Option<Instant>,
 }
@@ -36,7 +36,7 @@ impl Edge {
 /// One end of an edge that a walk of this node found.
 #[derive(Debug)]
 pub(super) struct Half {
-    pub(super) peer: OverlayPeer,
+    pub(super) peer: Contact,
     /// Whose place this node takes.
     pub(super) instead: NodeId,
 }
@@ -73,7 +73,7 @@ pub(super) struct Seek {
 #[derive(Debug)]
 pub(super) struct Give {
     /// For whom.
-    pub(super) to: OverlayPeer,
+    pub(super) to: Contact,
     /// The neighbour whose place it takes; none if a free place is kept.
     pub(super) old: Option<NodeId>,
     /// Whether the other end of that edge has carried its part out, so that only this end still holds it.
@@ -97,7 +97,7 @@ pub(super) struct Part {
 pub(super) struct Head {
     pub(super) tail: NodeId,
     pub(super) old: NodeId,
-    pub(super) offer: Option<OverlayPeer>,
+    pub(super) offer: Option<Contact>,
     /// Whether the tail takes part.
     pub(super) agreed: bool,
     /// Whether the tail has the offer that it needs.
@@ -110,7 +110,7 @@ pub(super) struct Head {
 pub(super) struct Tail {
     pub(super) head: NodeId,
     pub(super) old: NodeId,
-    pub(super) new: OverlayPeer,
+    pub(super) new: Contact,
     /// Whether `old` has carried its part out.
     pub(super) gone: bool,
     pub(super) offered: bool,
@@ -167,7 +167,7 @@ pub(super) struct Early {
 /// A node that is to be offered an edge.
 #[derive(Debug)]
 pub(super) struct Mate {
-    pub(super) peer: OverlayPeer,
+    pub(super) peer: Contact,
     pub(super) at: Instant,
     pub(super) again: u8,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use macula_wire::message::{OverlayEdge, OverlayPeer};
+use macula_wire::message::{Contact, OverlayEdge};
 use macula_wire::{EdgeToken, NodeId};
 
 use super::deal::Deal;
@@ -25,7 +25,7 @@ impl Overlay {
             holds: true,
             ask,
             neighbours: neighbours
-                .map(|(node, edge)| OverlayPeer {
+                .map(|(node, edge)| Contact {
                     node: *node,
                     addresses: edge.addresses.clone(),
                 })
@@ -131,7 +131,7 @@ impl Overlay {
     }
 
     /// An edge is gone at the other end; answers the neighbours that the other end had.
-    pub(super) fn lose_edge(&mut self, node: NodeId) -> Vec<OverlayPeer> {
+    pub(super) fn lose_edge(&mut self, node: NodeId) -> Vec<Contact> {
         let Some(edge) = self.edges.remove(&node) else {
             return Vec::new();
         };
@@ -201,7 +201,7 @@ impl Overlay {
         self.timers.cancel(Timer::Release(peer));
         if let Some(edge) = self.edges.get(&peer) {
             let addresses = edge.addresses.clone();
-            let lost = OverlayPeer {
+            let lost = Contact {
                 node: peer,
                 addresses,
             };

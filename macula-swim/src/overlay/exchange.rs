@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use macula_wire::message::{OverlayAnswer, OverlayMove, OverlayOffer, OverlayPeer, OverlayVerdict};
+use macula_wire::message::{Contact, OverlayAnswer, OverlayMove, OverlayOffer, OverlayVerdict};
 use macula_wire::{EdgeToken, NodeId};
 
 use super::deal::{Deal, Early, Edge, Give};
@@ -160,7 +160,7 @@ impl Overlay {
         }
     }
 
-    pub(super) fn add_edge(&mut self, peer: &OverlayPeer, token: EdgeToken, near: bool) {
+    pub(super) fn add_edge(&mut self, peer: &Contact, token: EdgeToken, near: bool) {
         self.view.forget(peer.node);
         self.view.find(peer.node);
         self.timers.cancel(Timer::Release(peer.node));

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use macula_wire::message::{OverlayFlip, OverlayMove, OverlayOffer, OverlayPeer, OverlayVerdict};
+use macula_wire::message::{Contact, OverlayFlip, OverlayMove, OverlayOffer, OverlayVerdict};
 use macula_wire::{EdgeToken, NodeId};
 
 use super::deal::{Deal, Head, Tail};
@@ -184,7 +184,7 @@ impl Overlay {
     }
 
     /// Tells a neighbour who takes this node's place.
-    pub(super) fn order(&mut self, to: NodeId, token: EdgeToken, peer: OverlayPeer, near: bool) {
+    pub(super) fn order(&mut self, to: NodeId, token: EdgeToken, peer: Contact, near: bool) {
         self.tell(to, OverlayMove { token, peer, near });
     }
 

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use macula_wire::NodeId;
-use macula_wire::message::{OverlayPeer, OverlayPeers};
+use macula_wire::message::{Contact, OverlayPeers};
 
 use super::timer::Timer;
 use super::{Output, Overlay};
 
 impl Overlay {
     /// A node was heard of.
-    pub(super) fn hear(&mut self, peer: &OverlayPeer) {
+    pub(super) fn hear(&mut self, peer: &Contact) {
         let known = peer.node == self.own.node || self.edges.contains_key(&peer.node);
         if !known && !self.view.is_lost(peer.node) {
             self.view
@@ -18,7 +18,7 @@ impl Overlay {
         }
     }
 
-    pub(super) fn on_known(&mut self, peer: &OverlayPeer) {
+    pub(super) fn on_known(&mut self, peer: &Contact) {
         self.hear(peer);
         self.view.locate(peer);
         if self.view.is_lost(peer.node) {
@@ -41,7 +41,7 @@ impl Overlay {
         }
     }
 
-    fn some_peers(&mut self, but: NodeId) -> Vec<OverlayPeer> {
+    fn some_peers(&mut self, but: NodeId) -> Vec<Contact> {
         let mut peers = self
             .view
             .sample(&mut self.random, macula_wire::limit::MAX_SHUFFLED);
@@ -71,7 +71,7 @@ impl Overlay {
         if let Some(lost) = self.view.next_lost() {
             // A link that is still there says nothing: it takes its time to notice.
             if !self.links.contains(&lost.node) {
-                let OverlayPeer { node, addresses } = lost;
+                let Contact { node, addresses } = lost;
                 self.linger(node);
                 self.output(Output::Connect { node, addresses });
             }
@@ -79,7 +79,7 @@ impl Overlay {
     }
 
     /// Membership has found that a node is alive which was thought dead.
-    pub(super) fn on_bridge(&mut self, to: OverlayPeer) {
+    pub(super) fn on_bridge(&mut self, to: Contact) {
         if to.node == self.own.node || self.has_left {
             return;
         }
@@ -87,7 +87,7 @@ impl Overlay {
         if self.links.contains(&to.node) {
             self.note_life(to.node);
         } else if self.bridge_is_due().is_none() && self.may_dial() {
-            let OverlayPeer { node, addresses } = to;
+            let Contact { node, addresses } = to;
             self.output(Output::Connect { node, addresses });
             self.linger(node);
         }

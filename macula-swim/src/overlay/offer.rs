@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use macula_wire::message::{OverlayOffer, OverlayPeer, OverlayVerdict};
+use macula_wire::message::{Contact, OverlayOffer, OverlayVerdict};
 use macula_wire::{EdgeToken, NodeId};
 
 use super::Overlay;
@@ -59,7 +59,7 @@ impl Overlay {
             Some(Deal::Seek(seek)) => seek.half.take(),
             _ => None,
         };
-        let peer = OverlayPeer {
+        let peer = Contact {
             node: from,
             addresses: offer.addresses,
         };
@@ -133,7 +133,7 @@ impl Overlay {
         usual.max(least).min(most)
     }
 
-    fn accept(&mut self, peer: &OverlayPeer, token: EdgeToken) {
+    fn accept(&mut self, peer: &Contact, token: EdgeToken) {
         self.add_edge(peer, token, false);
         self.answer(peer.node, token, OverlayVerdict::Take);
     }
@@ -143,7 +143,7 @@ impl Overlay {
         let token = offer.token;
         if self.is_open_to(from) && self.make_place() {
             let addresses = offer.addresses;
-            let peer = OverlayPeer {
+            let peer = Contact {
                 node: from,
                 addresses,
             };

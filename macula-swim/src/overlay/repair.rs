@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use macula_wire::NodeId;
-use macula_wire::message::{OverlayMove, OverlayPeer};
+use macula_wire::message::{Contact, OverlayMove};
 
 use super::deal::{Deal, Part};
 use super::timer::Timer;
@@ -112,7 +112,7 @@ impl Overlay {
     /// In a small overlay, everybody is asked directly for an edge. If that came to nothing it is not as small as it
     /// looks: then walks begin here and beyond.
     fn ask_others(&mut self) {
-        let others: Vec<OverlayPeer> = self.others();
+        let others: Vec<Contact> = self.others();
         if self.failures.is_multiple_of(2) {
             for other in others {
                 if self.free() == 0 {
@@ -143,12 +143,12 @@ impl Overlay {
     }
 
     /// Those who are known and no neighbours: the neighbours of neighbours first, then the passive view.
-    fn others(&self) -> Vec<OverlayPeer> {
+    fn others(&self) -> Vec<Contact> {
         let mut seen: BTreeSet<NodeId> = self.edges.keys().copied().collect();
         seen.insert(self.own.node);
         let lists = self.edges.values().flat_map(|edge| &edge.list);
         let known = lists.chain(self.view.peers()).chain(&self.contacts);
-        let mut others: Vec<OverlayPeer> = Vec::new();
+        let mut others: Vec<Contact> = Vec::new();
         for peer in known {
             if seen.insert(peer.node) && !self.view.is_lost(peer.node) {
                 others.push(peer.clone());
@@ -157,7 +157,7 @@ impl Overlay {
         others
     }
 
-    fn pick_other(&mut self) -> Option<OverlayPeer> {
+    fn pick_other(&mut self) -> Option<Contact> {
         let edges = &self.edges;
         let fits = |node| !edges.contains_key(&node);
         self.view.pick(&mut self.random, fits)

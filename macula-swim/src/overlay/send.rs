@@ -1,6 +1,6 @@
 //! Messages to nodes with and without a link, and links that are not needed any more.
 
-use macula_wire::message::OverlayPeer;
+use macula_wire::message::Contact;
 use macula_wire::{Body, EdgeToken, NodeId};
 
 use super::timer::Timer;
@@ -17,7 +17,7 @@ impl Overlay {
     }
 
     /// Sends a message, as soon as there is a link and as long as the exchange lasts that it belongs to.
-    pub(super) fn post(&mut self, to: &OverlayPeer, token: EdgeToken, body: impl Into<Body>) {
+    pub(super) fn post(&mut self, to: &Contact, token: EdgeToken, body: impl Into<Body>) {
         if self.links.contains(&to.node) {
             self.tell(to.node, body);
             return;

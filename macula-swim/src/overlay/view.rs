@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use macula_wire::message::OverlayPeer;
+use macula_wire::message::Contact;
 use macula_wire::{Instant, NodeId, Random};
 
 /// A fair sample of the nodes that were heard of.
 #[derive(Debug, Default)]
 pub(super) struct View {
-    peers: Vec<OverlayPeer>,
+    peers: Vec<Contact>,
     heard: u64,
     lost: VecDeque<Lost>,
     marks: VecDeque<Mark>,
@@ -19,7 +19,7 @@ pub(super) struct View {
 /// A node that was a neighbour or known and is gone.
 #[derive(Debug)]
 struct Lost {
-    peer: OverlayPeer,
+    peer: Contact,
     /// Whether it has given a sign of life since.
     back: bool,
 }
@@ -27,13 +27,13 @@ struct Lost {
 /// A node with one edge too few that came by.
 #[derive(Debug)]
 struct Mark {
-    peer: OverlayPeer,
+    peer: Contact,
     until: Instant,
 }
 
 impl View {
     /// Takes a node in, if it is new. When there are `max`, each node heard of stays with the same chance.
-    pub(super) fn hear(&mut self, peer: &OverlayPeer, max: usize, random: &mut Random) {
+    pub(super) fn hear(&mut self, peer: &Contact, max: usize, random: &mut Random) {
         if self.peers.iter().any(|known| known.node == peer.node) {
             return;
         }
@@ -53,7 +53,7 @@ impl View {
     }
 
     /// Takes in where a known node can be dialled, on its own word: what others say of it may be anything.
-    pub(super) fn locate(&mut self, peer: &OverlayPeer) {
+    pub(super) fn locate(&mut self, peer: &Contact) {
         if let Some(known) = self.peers.iter_mut().find(|known| known.node == peer.node) {
             known.addresses.clone_from(&peer.addresses);
         }
@@ -66,7 +66,7 @@ impl View {
     }
 
     /// Remembers a node that was lost.
-    pub(super) fn lose(&mut self, peer: OverlayPeer, max: usize) {
+    pub(super) fn lose(&mut self, peer: Contact, max: usize) {
         self.forget(peer.node);
         self.lost.retain(|lost| lost.peer.node != peer.node);
         self.lost.push_back(Lost { peer, back: false });
@@ -95,7 +95,7 @@ impl View {
     }
 
     /// Takes the first node that is back, and that fits, off the lost ones.
-    pub(super) fn take_back(&mut self, fits: impl Fn(NodeId) -> bool) -> Option<OverlayPeer> {
+    pub(super) fn take_back(&mut self, fits: impl Fn(NodeId) -> bool) -> Option<Contact> {
         let is_back = |lost: &Lost| lost.back && fits(lost.peer.node);
         let at = self.lost.iter().position(is_back)?;
         self.lost.remove(at).map(|lost| lost.peer)
@@ -106,12 +106,12 @@ impl View {
     }
 
     /// The next lost node in turn.
-    pub(super) fn next_lost(&mut self) -> Option<OverlayPeer> {
+    pub(super) fn next_lost(&mut self) -> Option<Contact> {
         self.lost.rotate_left(usize::from(!self.lost.is_empty()));
         self.lost.back().map(|lost| lost.peer.clone())
     }
 
-    pub(super) fn peers(&self) -> &[OverlayPeer] {
+    pub(super) fn peers(&self) -> &[Contact] {
         &self.peers
     }
 
@@ -125,21 +125,21 @@ impl View {
         &self,
         random: &mut Random,
         fits: impl Fn(NodeId) -> bool,
-    ) -> Option<OverlayPeer> {
+    ) -> Option<Contact> {
         let fitting = self.peers.iter().filter(|peer| fits(peer.node));
         let fitting: Vec<_> = fitting.collect();
         fitting.get(random.index(fitting.len())).copied().cloned()
     }
 
     /// Up to `count` random nodes.
-    pub(super) fn sample(&self, random: &mut Random, count: usize) -> Vec<OverlayPeer> {
-        let mut order: Vec<&OverlayPeer> = self.peers.iter().collect();
+    pub(super) fn sample(&self, random: &mut Random, count: usize) -> Vec<Contact> {
+        let mut order: Vec<&Contact> = self.peers.iter().collect();
         random.shuffle(&mut order);
         order.into_iter().take(count).cloned().collect()
     }
 
     /// Remembers that a node with one edge too few came by.
-    pub(super) fn mark(&mut self, peer: &OverlayPeer, until: Instant, max: usize) {
+    pub(super) fn mark(&mut self, peer: &Contact, until: Instant, max: usize) {
         self.marks.retain(|mark| mark.peer.node != peer.node);
         self.marks.push_back(Mark {
             peer: peer.clone(),
@@ -155,7 +155,7 @@ impl View {
         &mut self,
         now: Instant,
         fits: impl Fn(NodeId) -> bool,
-    ) -> Option<OverlayPeer> {
+    ) -> Option<Contact> {
         self.marks.retain(|mark| mark.until > now);
         let at = self.marks.iter().rposition(|mark| fits(mark.peer.node))?;
         self.marks.remove(at).map(|mark| mark.peer)
@@ -207,8 +207,8 @@ mod tests {
 
     use super::*;
 
-    fn peer(index: usize) -> OverlayPeer {
-        OverlayPeer {
+    fn peer(index: usize) -> Contact {
+        Contact {
             node: node_id(index),
             addresses: Vec::new(),
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use macula_wire::message::{OverlayAnswer, OverlayPeer, OverlayVerdict, OverlayWalk};
+use macula_wire::message::{Contact, OverlayAnswer, OverlayVerdict, OverlayWalk};
 use macula_wire::{EdgeToken, NodeId};
 
 use super::admission::Turn;
@@ -14,7 +14,7 @@ use crate::config::part;
 
 impl Overlay {
     /// Begins a walk that looks for `slots` edges, at `via` if that is given, otherwise at a neighbour.
-    pub(super) fn start_walk(&mut self, slots: usize, via: Option<OverlayPeer>, hops: u8) {
+    pub(super) fn start_walk(&mut self, slots: usize, via: Option<Contact>, hops: u8) {
         let token = self.token();
         let walk = OverlayWalk {
             token,
@@ -49,7 +49,7 @@ impl Overlay {
                     return;
                 };
                 let addresses = Vec::new();
-                let first = OverlayPeer {
+                let first = Contact {
                     node: first,
                     addresses,
                 };
@@ -243,7 +243,7 @@ impl Overlay {
     }
 
     /// One who came by with one edge too few, is no neighbour of the origin of `walk`, and is not that itself.
-    fn meet(&mut self, walk: &OverlayWalk) -> Option<OverlayPeer> {
+    fn meet(&mut self, walk: &OverlayWalk) -> Option<Contact> {
         if !self.has_room_to_wait() {
             return None;
         }

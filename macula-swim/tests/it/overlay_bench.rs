@@ -6,8 +6,8 @@ use macula_swim::Overlay;
 use macula_swim::overlay::{Config, Input, Offence, Output};
 use macula_testkit::node_id;
 use macula_wire::message::{
-    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeer,
-    OverlayVerdict, OverlayWalk,
+    Contact, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayVerdict,
+    OverlayWalk,
 };
 use macula_wire::{Body, EdgeToken, Instant, Machine, NodeId, Random};
 
@@ -21,8 +21,8 @@ pub(crate) const fn token(number: u64) -> EdgeToken {
     EdgeToken::new(number)
 }
 
-pub(crate) fn peer(number: usize) -> OverlayPeer {
-    OverlayPeer {
+pub(crate) fn peer(number: usize) -> Contact {
+    Contact {
         node: node_id(number),
         addresses: vec![address()],
     }
@@ -78,7 +78,7 @@ pub(crate) fn holds(others: impl IntoIterator<Item = usize>) -> OverlayEdge {
         ask: false,
         neighbours: ids(others)
             .into_iter()
-            .map(|node| OverlayPeer {
+            .map(|node| Contact {
                 node,
                 addresses: vec![address()],
             })

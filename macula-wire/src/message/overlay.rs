@@ -3,24 +3,10 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use super::Contact;
 use crate::field::{record, tagged};
 use crate::limit::{MAX_ADDRESSES, MAX_NEIGHBOURS, MAX_SHUFFLED};
 use crate::{EdgeToken, EncodeError, NodeId, check};
-
-record! {
-    /// A node, and where it can be dialled.
-    pub struct OverlayPeer {
-        /// The node.
-        pub node: NodeId,
-        /// Best first; at most 8, none twice, each as in a [`MemberRecord`](super::MemberRecord).
-        pub addresses: Vec<SocketAddr> [MAX_ADDRESSES],
-    }
-    check check_peer
-}
-
-fn check_peer(peer: &OverlayPeer) -> Result<(), EncodeError> {
-    check::addresses(&peer.addresses)
-}
 
 record! {
     /// OVERLAY_WALK: looks for edges on behalf of `origin`, passed on from neighbour to neighbour by chance.
@@ -28,7 +14,7 @@ record! {
         /// Names the edges that come of it; chosen by `origin`.
         pub token: EdgeToken,
         /// Who wants edges.
-        pub origin: OverlayPeer,
+        pub origin: Contact,
         /// How many edges it lacks, at least 1. With 1 it looks for another node that lacks an odd number.
         pub need: u8,
         /// How many steps it has to take before it may end.
@@ -71,7 +57,7 @@ record! {
         /// The edge between the receiver and `peer`.
         pub token: EdgeToken,
         /// Who takes the sender's place.
-        pub peer: OverlayPeer,
+        pub peer: Contact,
         /// Whether this serves nearness alone; a receiver that wants to keep its edges then refuses.
         pub near: bool,
     }
@@ -117,7 +103,7 @@ record! {
         /// Whether an OVERLAY_EDGE is wanted in return.
         pub ask: bool,
         /// The sender's neighbours; at most 32, strictly ascending by node; none without an edge.
-        pub neighbours: Vec<OverlayPeer> [MAX_NEIGHBOURS],
+        pub neighbours: Vec<Contact> [MAX_NEIGHBOURS],
     }
     check check_edge
 }
@@ -134,7 +120,7 @@ record! {
         /// Both new edges.
         pub token: EdgeToken,
         /// The neighbour of the sender that is to become one of the receiver.
-        pub peer: OverlayPeer,
+        pub peer: Contact,
         /// To whom the sender has edges; at most 32, strictly ascending.
         pub avoid: Vec<NodeId> [MAX_NEIGHBOURS],
         /// Whether the exchange counts only if both new edges are shorter.
@@ -153,6 +139,6 @@ record! {
         /// Whether some of the receiver's are wanted in return.
         pub ask: bool,
         /// At most 8, in no order.
-        pub peers: Vec<OverlayPeer> [MAX_SHUFFLED],
+        pub peers: Vec<Contact> [MAX_SHUFFLED],
     }
 }

@@ -10,13 +10,13 @@ use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
     Accusation, Ack, Alias, BucketVersions, CallCancel, CallError, CallProgress, CallResult,
-    CancelMode, CertUpdate, Close, DigestPart, Drain, ErrorReport, Event, Failure, Gap, Handshake,
-    HandshakeAck, Heartbeat, Interest, MemberRecord, MemberStatus, MemberVersion, Offer,
+    CancelMode, CertUpdate, Close, Contact, DigestPart, Drain, ErrorReport, Event, Failure, Gap,
+    Handshake, HandshakeAck, Heartbeat, Interest, MemberRecord, MemberStatus, MemberVersion, Offer,
     OfferedProcedure, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer,
-    OverlayPeer, OverlayPeers, OverlayVerdict, OverlayWalk, Ping, Pong, Priority, Publish, Qos,
-    Receipt, Register, Role, Roles, RpcCall, SignedAccusation, SignedRecord, Standing, Stream,
-    StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing,
-    SwimPingReq, SwimState, Tag, Unregister, Unsubscribe, Update,
+    OverlayPeers, OverlayVerdict, OverlayWalk, Ping, Pong, Priority, Publish, Qos, Receipt,
+    Register, Role, Roles, RpcCall, SignedAccusation, SignedRecord, Standing, Stream, StreamKind,
+    Subscribe, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq,
+    SwimState, Tag, Unregister, Unsubscribe, Update,
 };
 use macula_wire::{
     Body, CallId, ContentType, EdgeToken, Epoch, ErrorCode, Header, Incarnation, Message, NodeId,
@@ -219,7 +219,7 @@ records! {
     MemberVersion: node epoch incarnation standing;
     BucketVersions: bucket complete compare versions;
     SwimDigest: part;
-    OverlayPeer: node addresses;
+    Contact: node addresses;
     OverlayWalk: token origin need hops spare avoid;
     OverlayOffer: token addresses instead rtt_us;
     OverlayMove: token peer near;

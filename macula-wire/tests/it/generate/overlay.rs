@@ -1,7 +1,7 @@
 //! OVERLAY_WALK to OVERLAY_PEERS.
 
 use macula_wire::message::{
-    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeer, OverlayPeers,
+    Contact, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
     OverlayVerdict, OverlayWalk,
 };
 use macula_wire::{Body, EdgeToken, NodeId};
@@ -42,9 +42,9 @@ fn token() -> impl Strategy<Value = EdgeToken> {
     number(EdgeToken::new)
 }
 
-fn peer() -> impl Strategy<Value = OverlayPeer> {
+fn peer() -> impl Strategy<Value = Contact> {
     let addresses = prop::collection::btree_set(address(), 0..4);
-    (node(), addresses).prop_map(|(node, addresses)| OverlayPeer {
+    (node(), addresses).prop_map(|(node, addresses)| Contact {
         node,
         addresses: addresses.into_iter().rev().collect(),
     })
@@ -95,7 +95,7 @@ fn answer() -> impl Strategy<Value = OverlayAnswer> {
 fn edge() -> impl Strategy<Value = OverlayEdge> {
     let neighbours = prop::collection::btree_map(node(), peer(), 0..4);
     (any::<bool>(), any::<bool>(), neighbours).prop_map(|(holds, ask, neighbours)| {
-        let neighbours = neighbours.into_iter().map(|(node, peer)| OverlayPeer {
+        let neighbours = neighbours.into_iter().map(|(node, peer)| Contact {
             node,
             addresses: peer.addresses,
         });

@@ -2,15 +2,15 @@
 
 use macula_wire::EdgeToken;
 use macula_wire::message::{
-    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeer, OverlayPeers,
+    Contact, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
     OverlayVerdict, OverlayWalk,
 };
 
 use super::session::node;
 use super::{Sample, sample};
 
-fn peer(first: u8) -> OverlayPeer {
-    OverlayPeer {
+fn peer(first: u8) -> Contact {
+    Contact {
         node: node(first),
         addresses: vec![
             "192.0.2.7:4433".parse().unwrap(),
@@ -19,8 +19,8 @@ fn peer(first: u8) -> OverlayPeer {
     }
 }
 
-fn unknown(first: u8) -> OverlayPeer {
-    OverlayPeer {
+fn unknown(first: u8) -> Contact {
+    Contact {
         node: node(first),
         addresses: Vec::new(),
     }

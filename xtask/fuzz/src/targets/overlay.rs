@@ -7,7 +7,7 @@ use std::time::Duration;
 use macula_swim::Overlay;
 use macula_swim::overlay::{Config, Input};
 use macula_wire::message::{
-    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeer, OverlayPeers,
+    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, Contact, OverlayPeers,
     OverlayVerdict, OverlayWalk,
 };
 use macula_wire::{Body, EdgeToken, Instant, NodeId, Random};
@@ -193,12 +193,12 @@ const fn node(number: u8) -> NodeId {
     NodeId::from_bytes([(number & 7) + 1; 32])
 }
 
-fn peer(number: u8) -> OverlayPeer {
+fn peer(number: u8) -> Contact {
     of(node(number))
 }
 
-fn of(node: NodeId) -> OverlayPeer {
-    OverlayPeer {
+fn of(node: NodeId) -> Contact {
+    Contact {
         node,
         addresses: vec![address()],
     }
