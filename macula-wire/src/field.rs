@@ -8,9 +8,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use bytes::Bytes;
 
 use crate::{
-    CallId, DecodeError, EdgeToken, EncodeError, Epoch, Incarnation, NodeId, Pattern, ProbeId,
-    Procedure, Reader, RealmName, RegistrationId, RequestId, Sequence, Signature, SubscriptionId,
-    Topic, TopicAlias, check, name, varint,
+    CallId, DecodeError, EdgeToken, EncodeError, Epoch, Incarnation, Key, NodeId, NodeMark,
+    Pattern, ProbeId, Procedure, Reader, RealmName, RecordId, RegistrationId, RequestId, Sequence,
+    Signature, SubscriptionId, Topic, TopicAlias, check, name, varint,
 };
 
 /// A value with one encoding, which both directions hold it to. `max` bounds the length of byte strings, texts and lists; other types ignore it.
@@ -69,6 +69,9 @@ fields! {
         value => Err(DecodeError::Invalid { field, value: u64::from(value) }),
     };
     NodeId: |value, out| out.extend_from_slice(value.as_bytes()), |field, input| input.array().map(Self::from_bytes);
+    NodeMark: |value, out| out.extend_from_slice(value.as_bytes()), |field, input| input.array().map(Self::from_bytes);
+    Key: |value, out| out.extend_from_slice(value.as_bytes()), |field, input| input.array().map(Self::from_bytes);
+    RecordId: |value, out| out.extend_from_slice(value.as_bytes()), |field, input| input.array().map(Self::from_bytes);
     CallId: |value, out| out.extend_from_slice(value.as_bytes()), |field, input| input.array().map(Self::from_bytes);
     Signature: |value, out| out.extend_from_slice(value.as_bytes()), |field, input| input.array().map(Self::from_bytes);
 }

@@ -35,6 +35,13 @@ impl NodeId {
         ShortId([a, b, c, d])
     }
 
+    /// The first eight bytes, by which a node is told from others where its whole id would take too much room.
+    #[must_use]
+    pub const fn mark(&self) -> NodeMark {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        NodeMark([a, b, c, d, e, f, g, h])
+    }
+
     /// The first eight bytes as a number that orders as they do.
     const fn head(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
@@ -92,6 +99,77 @@ impl FromStr for NodeId {
             *byte = (high << 4) | low;
         }
         Ok(Self(bytes))
+    }
+}
+
+/// The first eight bytes of a [`NodeId`]: a hint where a packet has been or may go, never a proof of who somebody is.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct NodeMark([u8; 8]);
+
+impl NodeMark {
+    /// The mark with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
+/// The length of a [`Key`] in bytes.
+pub const KEY_LEN: usize = 32;
+
+/// A place in the key space of routing (Kademlia): where a record is kept, or where a node stands. A SHA-256 hash, shown
+/// as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Key([u8; KEY_LEN]);
+
+impl Key {
+    /// The key with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; KEY_LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.0;
+        write!(f, "{a:02x}{b:02x}{c:02x}{d:02x}")
+    }
+}
+
+/// A record, told from all others: the first 16 bytes of a SHA-256 hash of its owner, kind and name.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RecordId([u8; 16]);
+
+impl RecordId {
+    /// The id with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
     }
 }
 

@@ -52,3 +52,17 @@ pub const MAX_SHUFFLED: usize = 8;
 pub const MAX_VERSIONS: usize = 8;
 /// The hop limit that a publisher or a caller starts with.
 pub const DEFAULT_HOPS: u8 = 8;
+/// The most contacts that one KAD_FOUND names: k of Kademlia.
+pub const MAX_CONTACTS: usize = 20;
+/// The most records that one message carries.
+pub const MAX_RECORDS: usize = 64;
+/// The most records that one KAD_DIGEST or KAD_WANT lists.
+pub const MAX_RECORD_VERSIONS: usize = 1_024;
+/// The longest value of a record in bytes.
+pub const MAX_VALUE_LEN: usize = 65_536;
+/// The longest packet that FORWARD carries in bytes.
+pub const MAX_FORWARDED_LEN: usize = 1_452;
+/// The most nodes that something forwarded passes, its origin among them.
+pub const MAX_TRAIL: usize = 16;
+/// The most neighbours of the target that something forwarded names.
+pub const MAX_VIA: usize = 8;

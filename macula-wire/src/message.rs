@@ -3,8 +3,11 @@
 mod call;
 mod contact;
 mod event;
+mod forward;
 mod membership;
 mod overlay;
+mod record;
+mod routing;
 mod session;
 
 pub use call::{
@@ -15,6 +18,7 @@ pub use contact::Contact;
 pub use event::{
     Alias, Event, Gap, Interest, Priority, Publish, Qos, Receipt, Subscribe, Unsubscribe,
 };
+pub use forward::{Forward, ForwardError, Trace, Traced, TracedHop, Way};
 pub use membership::{
     Accusation, BucketVersions, DigestPart, MemberRecord, MemberStatus, MemberVersion,
     SignedAccusation, SignedRecord, Standing, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack,
@@ -23,6 +27,13 @@ pub use membership::{
 pub use overlay::{
     OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
     OverlayVerdict, OverlayWalk,
+};
+pub use record::{
+    InterestContent, NodeContent, ProviderContent, RecordContent, RecordKind, RoutingRecord,
+    SignedRoutingRecord, ValueContent,
+};
+pub use routing::{
+    KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch, RecordVersion,
 };
 pub use session::{
     Ack, CertUpdate, Close, Drain, ErrorReport, Handshake, HandshakeAck, Heartbeat, Ping, Pong,
@@ -200,6 +211,30 @@ messages! {
     OverlayFlip(OverlayFlip) = 0x5d "OVERLAY_FLIP",
     /// Tells some nodes.
     OverlayPeers(OverlayPeers) = 0x5e "OVERLAY_PEERS",
+    /// Asks for the contacts and the records closest to a key.
+    KadFind(KadFind) = 0x60 "KAD_FIND",
+    /// Answers KAD_FIND.
+    KadFound(KadFound) = 0x61 "KAD_FOUND",
+    /// Asks the receiver to keep records.
+    KadStore(KadStore) = 0x62 "KAD_STORE",
+    /// Answers KAD_STORE and KAD_WATCH.
+    KadAnswer(KadAnswer) = 0x63 "KAD_ANSWER",
+    /// Asks to be told what changes under a key.
+    KadWatch(KadWatch) = 0x64 "KAD_WATCH",
+    /// Tells what changed under a watched key.
+    KadChanges(KadChanges) = 0x65 "KAD_CHANGES",
+    /// Names records that the receiver ought to hold.
+    KadDigest(KadDigest) = 0x66 "KAD_DIGEST",
+    /// Answers KAD_DIGEST.
+    KadWant(KadWant) = 0x67 "KAD_WANT",
+    /// Carries a packet towards a node by others.
+    Forward(Forward) = 0x68 "FORWARD",
+    /// Says that something forwarded got no further.
+    ForwardError(ForwardError) = 0x69 "FORWARD_ERROR",
+    /// Takes the way that FORWARD would take.
+    Trace(Trace) = 0x6a "TRACE",
+    /// Answers TRACE.
+    Traced(Traced) = 0x6b "TRACED",
     /// Says what went wrong.
     Error(ErrorReport) = 0xf0 "ERROR",
     /// Ends the link.

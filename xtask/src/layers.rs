@@ -26,7 +26,7 @@ const TABLE: &[Row] = &[
     row(WIRE, Kind::Core, &[]),
     row(TRANSPORT, Kind::Shell, &[WIRE]),
     row(SWIM, Kind::Core, &[WIRE]),
-    row(KAD, Kind::Core, &[WIRE]).planned(),
+    row(KAD, Kind::Core, &[WIRE]),
     // The feature `certificates` makes keys, which needs the randomness of the system.
     row(REALM, Kind::Core, &[WIRE]).with_shell_defaults(),
     row(PUBSUB, Kind::Core, &[WIRE, REALM]),
@@ -45,7 +45,7 @@ const TABLE: &[Row] = &[
             WIRE, TRANSPORT, SWIM, KAD, REALM, PUBSUB, RPC, GATEWAY, FACADE,
         ],
     ),
-    row(SIM, Kind::Tool, &[WIRE, SWIM, TESTKIT]),
+    row(SIM, Kind::Tool, &[WIRE, SWIM, KAD, TESTKIT]),
     row(
         XTASK,
         Kind::Tool,
