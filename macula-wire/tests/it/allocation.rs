@@ -20,7 +20,8 @@ fn a_claimed_count_is_refused_before_anything_is_reserved_for_it() {
     let node = [7; 32];
     let batch = [&[8][..], &node, &[1, 1, 0, 0, 0, 0]].concat();
     let walk = [&[1][..], &node, &[0, 8, 6, 6]].concat();
-    let lists: [(Kind, &[u8], u64); 11] = [
+    let forward = [&node[..], &node, &[16]].concat();
+    let lists: [(Kind, &[u8], u64); 17] = [
         (Kind::Handshake, &[], 8),
         (Kind::CertUpdate, &[], 4),
         (Kind::Interest, &[1, 0, 1], 1_024),
@@ -31,6 +32,12 @@ fn a_claimed_count_is_refused_before_anything_is_reserved_for_it() {
         (Kind::SwimDigest, &[2, 7, 1, 1], 128),
         (Kind::OverlayWalk, &walk, 32),
         (Kind::OverlayPeers, &[0], 8),
+        (Kind::KadFound, &[1], 20),
+        (Kind::KadStore, &[1], 64),
+        (Kind::KadAnswer, &[1], 64),
+        (Kind::KadDigest, &[1], 1_024),
+        (Kind::KadWant, &[1], 1_024),
+        (Kind::Forward, &forward, 8),
         (Kind::Batch, &batch, 4_096),
     ];
     for (kind, start, max) in lists {

@@ -2,8 +2,10 @@
 
 mod call;
 mod event;
+mod forward;
 mod membership;
 mod overlay;
+mod routing;
 mod session;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,8 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
         call::bodies(),
         membership::bodies(),
         overlay::bodies(),
+        routing::bodies(),
+        forward::bodies(),
     ];
     (bodies, extensions()).prop_map(|(body, extensions)| Message::new(body, extensions))
 }

@@ -1,5 +1,7 @@
 //! The layout against an independent implementation of it: bincode in its standard configuration.
 
+mod routing;
+
 use bincode::Encode;
 use macula_wire::{Body, Message};
 use proptest::prelude::*;
@@ -59,7 +61,9 @@ fn headers(headers: &[macula_wire::Header]) -> Vec<(String, Vec<u8>)> {
 
 /// The body as bincode writes it; `None` for a message that is not mirrored here.
 fn mirrored(message: &Message) -> Option<Vec<u8>> {
-    session(message).or_else(|| data(message))
+    session(message)
+        .or_else(|| data(message))
+        .or_else(|| routing::mirrored(message))
 }
 
 #[expect(

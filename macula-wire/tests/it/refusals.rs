@@ -1,5 +1,7 @@
 //! What a receiver would refuse is not written; each refusal has a twin that is.
 
+mod routing;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

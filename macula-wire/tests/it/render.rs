@@ -10,18 +10,21 @@ use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
     Accusation, Ack, Alias, BucketVersions, CallCancel, CallError, CallProgress, CallResult,
-    CancelMode, CertUpdate, Close, Contact, DigestPart, Drain, ErrorReport, Event, Failure, Gap,
-    Handshake, HandshakeAck, Heartbeat, Interest, MemberRecord, MemberStatus, MemberVersion, Offer,
-    OfferedProcedure, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer,
-    OverlayPeers, OverlayVerdict, OverlayWalk, Ping, Pong, Priority, Publish, Qos, Receipt,
-    Register, Role, Roles, RpcCall, SignedAccusation, SignedRecord, Standing, Stream, StreamKind,
-    Subscribe, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq,
-    SwimState, Tag, Unregister, Unsubscribe, Update,
+    CancelMode, CertUpdate, Close, Contact, DigestPart, Drain, ErrorReport, Event, Failure,
+    Forward, ForwardError, Gap, Handshake, HandshakeAck, Heartbeat, Interest, InterestContent,
+    KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch, MemberRecord,
+    MemberStatus, MemberVersion, NodeContent, Offer, OfferedProcedure, OverlayAnswer, OverlayEdge,
+    OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers, OverlayVerdict, OverlayWalk, Ping, Pong,
+    Priority, ProviderContent, Publish, Qos, Receipt, RecordContent, RecordKind, RecordVersion,
+    Register, Role, Roles, RoutingRecord, RpcCall, SignedAccusation, SignedRecord,
+    SignedRoutingRecord, Standing, Stream, StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip,
+    SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Trace, Traced, TracedHop,
+    Unregister, Unsubscribe, Update, ValueContent, Way,
 };
 use macula_wire::{
-    Body, CallId, ContentType, EdgeToken, Epoch, ErrorCode, Header, Incarnation, Message, NodeId,
-    Pattern, ProbeId, Procedure, RealmName, RegistrationId, RequestId, RetryHint, Sequence,
-    Signature, SubscriptionId, Topic, TopicAlias,
+    Body, CallId, ContentType, EdgeToken, Epoch, ErrorCode, Header, Incarnation, Key, Message,
+    NodeId, NodeMark, Pattern, ProbeId, Procedure, RealmName, RecordId, RegistrationId, RequestId,
+    RetryHint, Sequence, Signature, SubscriptionId, Topic, TopicAlias,
 };
 use serde_json::{Map, Value, json};
 
@@ -85,6 +88,9 @@ render! {
     Bytes: |value| to_hex(value).into();
     SocketAddr: |value| value.to_string().into();
     NodeId: |value| value.to_string().into();
+    NodeMark: |value| to_hex(value.as_bytes()).into();
+    Key: |value| value.to_string().into();
+    RecordId: |value| to_hex(value.as_bytes()).into();
     CallId: |value| value.to_string().into();
     Signature: |value| to_hex(value.as_bytes()).into();
     Topic: |value| value.as_str().into();
@@ -116,6 +122,13 @@ render! {
         DigestPart::Versions(versions) => json!({"versions": versions.render()}),
         other => panic!("{other:?} has no form here"),
     };
+    RecordContent: |value| match value {
+        RecordContent::Node(node) => json!({"node": node.render()}),
+        RecordContent::Provider(provider) => json!({"provider": provider.render()}),
+        RecordContent::Interest(interest) => json!({"interest": interest.render()}),
+        RecordContent::Value(value) => json!({"value": value.render()}),
+        other => panic!("{other:?} has no form here"),
+    };
 }
 
 impl<T: Render> Render for Arc<T> {
@@ -144,7 +157,7 @@ macro_rules! enums {
         }
     )*};
 }
-enums!(CancelMode MemberStatus OverlayVerdict Priority Qos RetryHint Role Standing);
+enums!(CancelMode MemberStatus OverlayVerdict Priority Qos RecordKind RetryHint Role Standing);
 
 impl<T: Render> Render for Option<T> {
     fn render(&self) -> Value {
@@ -227,6 +240,27 @@ records! {
     OverlayEdge: holds ask neighbours;
     OverlayFlip: token peer avoid near;
     OverlayPeers: ask peers;
+    NodeContent: addresses tags neighbours;
+    ProviderContent: procedure weight;
+    InterestContent: pattern;
+    ValueContent: name content value;
+    RoutingRecord: owner sequence expires_ms withdrawn content;
+    SignedRoutingRecord: record signature;
+    RecordVersion: id sequence;
+    KadFind: request key kind;
+    KadFound: request contacts records more;
+    KadStore: request records;
+    KadAnswer: request codes;
+    KadWatch: request key kind lease_ms version;
+    KadChanges: key kind version full more records;
+    KadDigest: request versions;
+    KadWant: request ids;
+    Way: target origin hops via trail;
+    Forward: way packet;
+    ForwardError: target origin code back;
+    TracedHop: node rtt_us;
+    Trace: request way path;
+    Traced: request target code path back;
 }
 
 macro_rules! bodies {
@@ -246,4 +280,6 @@ bodies!(
     RpcCall RpcResult RpcError Register Unregister Offer RpcCancel RpcProgress
     SwimPing SwimAck SwimPingReq SwimNack SwimGossip SwimJoin SwimState SwimDigest
     OverlayWalk OverlayOffer OverlayMove OverlayAnswer OverlayEdge OverlayFlip OverlayPeers
+    KadFind KadFound KadStore KadAnswer KadWatch KadChanges KadDigest KadWant
+    Forward ForwardError Trace Traced
 );

@@ -8,6 +8,7 @@ mod invalid;
 mod membership;
 mod names;
 mod overlay;
+mod routing;
 mod session;
 
 use std::collections::BTreeSet;
@@ -21,6 +22,7 @@ use serde_json::{Map, Value};
 use crate::{decode, from_hex, render, to_hex};
 
 /// A message and what the vector is called.
+#[derive(Clone)]
 struct Sample {
     name: String,
     message: Message,
@@ -72,6 +74,11 @@ const FILES: &[File] = &[
         name: "overlay.json",
         samples: overlay::samples,
         refusals: invalid::overlay,
+    },
+    File {
+        name: "routing.json",
+        samples: routing::samples,
+        refusals: invalid::routing,
     },
 ];
 

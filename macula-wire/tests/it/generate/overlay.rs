@@ -42,7 +42,7 @@ fn token() -> impl Strategy<Value = EdgeToken> {
     number(EdgeToken::new)
 }
 
-fn peer() -> impl Strategy<Value = Contact> {
+pub(super) fn peer() -> impl Strategy<Value = Contact> {
     let addresses = prop::collection::btree_set(address(), 0..4);
     (node(), addresses).prop_map(|(node, addresses)| Contact {
         node,

@@ -12,6 +12,25 @@ const WORDS: &[(&str, &str)] = &[
         "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
     ),
     ("CALL", "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf"),
+    (
+        "KEY",
+        "31800bd514316f7b5f2885805d6009785c8776b6973af30d4721e2a907db3619",
+    ),
+    // Two ids of records, the lower one first.
+    ("LOW", "11111111111111111111111111111101"),
+    ("HIGH", "22222222222222222222222222222201"),
+    // Owner, sequence, end, and not withdrawn: what a record begins with.
+    (
+        "RECORD",
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f010200",
+    ),
+    // Target and origin.
+    (
+        "ENDS",
+        "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f\
+         000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+    ),
+    ("MARK", "0001020304050607"),
     // 2^32 as an integer.
     ("WIDE", "fd0000000001000000"),
     // 192.0.2.7:4433, without and with the byte that says IPv4.
@@ -88,6 +107,10 @@ pub(super) fn membership() -> Vec<Refusal> {
 
 pub(super) fn overlay() -> Vec<Refusal> {
     refusals(OVERLAY)
+}
+
+pub(super) fn routing() -> Vec<Refusal> {
+    refusals(ROUTING)
 }
 
 const SESSION: &str = r#"
@@ -283,4 +306,63 @@ const OVERLAY: &str = r#"
 5d | overlay_flip without its end              | unexpected_end    | 07 NODE 00
 5e | overlay_peers, nine of them               | too_large         | 00 09
 5e | overlay_peers, ask 2                      | invalid           | 02 00 00
+"#;
+
+const ROUTING: &str = r#"
+6c | message 0x6c                               | unknown_kind      | 00
+60 | kad_find, record kind 4                    | invalid           | 07 KEY 01 04 00
+60 | kad_find, option tag 2                     | invalid           | 07 KEY 02 01 00
+60 | kad_find, a key of 31 bytes                | unexpected_end    | 07 00010203040506070809 00010203040506070809 00010203040506070809 00
+61 | kad_found, 21 contacts                     | too_large         | 07 15
+61 | kad_found, a contact at port 0             | invalid           | 07 01 NODE 01 00 c0000207 00 00 00 00
+61 | kad_found, a contact with nine addresses   | too_large         | 07 01 NODE 09
+61 | kad_found, 65 records                      | too_large         | 07 00 41
+61 | kad_found, neither more nor the end        | invalid           | 07 00 00 02 00
+62 | kad_store without records                  | invalid           | 07 00 00
+62 | kad_store, 65 records                      | too_large         | 07 41
+62 | record of kind 4                           | invalid           | 07 01 RECORD 04 "a" 00 SIGNATURE 00
+62 | record, neither withdrawn nor not          | invalid           | 07 01 NODE 01 02 02 01 "a" 00 SIGNATURE 00
+62 | record, signature cut off                  | unexpected_end    | 07 01 RECORD 01 "a" 00 5a5a5a
+62 | record of a node at port 0                 | invalid           | 07 01 RECORD 00 01 00 c0000207 00 00 00 SIGNATURE 00
+62 | record of a node at one address twice      | not_canonical     | 07 01 RECORD 00 02 ADDRESS ADDRESS 00 00 SIGNATURE 00
+62 | record of a node, tags that descend        | not_canonical     | 07 01 RECORD 00 00 02 0162 00 0161 00 00 SIGNATURE 00
+62 | record of a node with 17 tags              | too_large         | 07 01 RECORD 00 00 11
+62 | record of a node, one neighbour twice      | not_canonical     | 07 01 RECORD 00 00 00 02 NODE NODE SIGNATURE 00
+62 | record of a node with 33 neighbours        | too_large         | 07 01 RECORD 00 00 00 21
+62 | record of a provider of a pattern          | name              | 07 01 RECORD 01 "a.*" 00 SIGNATURE 00
+62 | record of a provider, weight over 32 bits  | invalid           | 07 01 RECORD 01 "a" WIDE SIGNATURE 00
+62 | record of interest, tail before its end    | name              | 07 01 RECORD 02 "a.**.b" SIGNATURE 00
+62 | record of a value under a pattern          | name              | 07 01 RECORD 03 "a.*" 02 00 SIGNATURE 00
+62 | record of a value of 65,537 bytes          | too_large         | 07 01 RECORD 03 "a" 02 fc 01000100
+62 | record of a value of json by name          | not_canonical     | 07 01 RECORD 03 "a" 06 "application/json" 00 SIGNATURE 00
+62 | record of a withdrawn value with bytes     | invalid           | 07 01 NODE 01 02 01 03 "a" 02 02 7b7d SIGNATURE 00
+63 | kad_answer, 65 codes                       | too_large         | 07 41
+63 | kad_answer, a code too few                 | unexpected_end    | 07 02 00
+64 | kad_watch, record kind 4                   | invalid           | 07 KEY 04 00 00 00
+64 | kad_watch, lease over 32 bits              | invalid           | 07 KEY 01 WIDE 00 00
+65 | kad_changes, record kind 4                 | invalid           | KEY 04 01 01 00 00 00
+65 | kad_changes, neither full nor not          | invalid           | KEY 01 01 02 00 00 00
+65 | kad_changes, neither more nor the end      | invalid           | KEY 01 01 01 02 00 00
+65 | kad_changes, 65 records                    | too_large         | KEY 01 01 01 00 41
+66 | kad_digest of nothing                      | invalid           | 07 00 00
+66 | kad_digest that descends                   | not_canonical     | 07 02 HIGH 01 LOW 02 00
+66 | kad_digest of one record twice             | not_canonical     | 07 02 LOW 01 LOW 02 00
+66 | kad_digest of 1,025 records                | too_large         | 07 fb 0104
+67 | kad_want that descends                     | not_canonical     | 07 02 HIGH LOW 00
+67 | kad_want, one record twice                 | not_canonical     | 07 02 LOW LOW 00
+67 | kad_want of 1,025 records                  | too_large         | 07 fb 0104
+68 | forward of nothing                         | invalid           | ENDS 0f 00 01 MARK 00 00
+68 | forward, packet of 1,453 bytes             | too_large         | ENDS 0f 00 01 MARK fb ad05
+68 | forward by nine                            | too_large         | ENDS 0f 09
+68 | forward with a trail of 17                 | too_large         | ENDS 0f 00 11
+68 | forward, a mark cut off                    | unexpected_end    | ENDS 0f 00 01 00010203
+69 | forward_error, 17 on the way back          | too_large         | ENDS 47 11
+69 | forward_error without a code               | unexpected_end    | ENDS
+6a | trace, a step too few                      | invalid           | 07 ENDS 0f 00 01 MARK 00 00
+6a | trace, a step too many                     | invalid           | 07 ENDS 0f 00 01 MARK 02 NODE 00 NODE 00 00
+6a | trace of 17 steps                          | too_large         | 07 ENDS 0f 00 01 MARK 11
+6a | trace, round trip over 32 bits             | invalid           | 07 ENDS 0f 00 01 MARK 01 NODE WIDE 00
+6b | traced without steps                       | invalid           | 07 NODE 00 00 00 00
+6b | traced, 18 steps                           | too_large         | 07 NODE 00 12
+6b | traced, 17 on the way back                 | too_large         | 07 NODE 00 01 NODE 00 11
 "#;
