@@ -32,6 +32,10 @@ pub struct Counters {
     pub blocked: u64,
     /// Messages and datagrams for which there was no link.
     pub without_link: u64,
+    /// Messages that were sent without a link.
+    pub posted: u64,
+    /// Those of them that arrived.
+    pub posted_delivered: u64,
     /// Links that came up.
     pub links_up: u64,
     /// Links that ended, for whatever reason.

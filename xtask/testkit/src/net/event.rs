@@ -26,6 +26,12 @@ pub(super) enum Event {
         to: NodeIndex,
         parcel: ParcelId,
     },
+    /// A message that needs no link arrives.
+    Posted {
+        from: NodeIndex,
+        to: NodeIndex,
+        parcel: ParcelId,
+    },
     /// What waited for the end of a block arrives.
     Flush {
         link: LinkRef,
@@ -63,6 +69,7 @@ impl Event {
             Self::Wake { node } | Self::Down { node, .. } => Some(*node),
             Self::Datagram { to, .. }
             | Self::Message { to, .. }
+            | Self::Posted { to, .. }
             | Self::Flush { to, .. }
             | Self::Dialled { to, .. } => Some(*to),
             Self::Idle { .. } | Self::Pause { .. } | Self::Resume { .. } => None,
@@ -72,7 +79,9 @@ impl Event {
     /// The message that travels with it.
     pub(super) const fn parcel(&self) -> Option<ParcelId> {
         match self {
-            Self::Datagram { parcel, .. } | Self::Message { parcel, .. } => Some(*parcel),
+            Self::Datagram { parcel, .. }
+            | Self::Message { parcel, .. }
+            | Self::Posted { parcel, .. } => Some(*parcel),
             Self::Wake { .. }
             | Self::Flush { .. }
             | Self::Dialled { .. }
@@ -89,6 +98,7 @@ impl Event {
             Self::Wake { node } => (Traced::Timeout, Some(*node), None),
             Self::Datagram { from, to, .. } => (Traced::Datagram, Some(*from), Some(*to)),
             Self::Message { from, to, .. } => (Traced::Message, Some(*from), Some(*to)),
+            Self::Posted { from, to, .. } => (Traced::Posted, Some(*from), Some(*to)),
             Self::Flush { from, to, .. } => (Traced::Flush, Some(*from), Some(*to)),
             Self::Dialled { from, to, .. } => (Traced::Dialled, Some(*from), Some(*to)),
             Self::Idle { pair, .. } => (Traced::Idle, Some(pair.0), Some(pair.1)),
@@ -111,6 +121,7 @@ pub(super) enum Traced {
     Down,
     Pause,
     Resume,
+    Posted,
 }
 
 impl Traced {
@@ -129,6 +140,7 @@ impl Traced {
             Self::Down => "down",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Posted => "posted",
         }
     }
 }

@@ -181,6 +181,14 @@ impl Context<'_> {
         self.fabric.send(self.node, to, class, body.into());
     }
 
+    /// Sends `body` to `to` without a link, as if all links were up: for protocols that are measured without dials. It
+    /// arrives once, unless a chance of [`Conditions`](crate::Conditions) loses it, the way is blocked or nobody runs
+    /// there.
+    pub fn post(&mut self, to: impl Into<NodeRef>, body: impl Into<Body>) {
+        let to = self.fabric.resolve(to.into());
+        self.fabric.post(self.node, to, body.into());
+    }
+
     /// Dials `to`. Does nothing if there is a link already or one is being made; fails in silence, and is counted, if
     /// `to` is not there or cannot be reached.
     pub fn dial(&mut self, to: impl Into<NodeRef>) {

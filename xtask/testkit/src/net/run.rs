@@ -72,6 +72,11 @@ impl<H: Host> Net<H> {
                     self.hand_over(from, to, Class::Reliable, parcel);
                 }
             }
+            Event::Posted { from, to, parcel } => {
+                if self.fabric.posted_arrives(from, to, parcel) {
+                    self.hand_over(from, to, Class::Reliable, parcel);
+                }
+            }
             Event::Flush { link, from, to } => self.on_flush(link, from, to),
             Event::Dialled { link, from, to } => {
                 if self.fabric.dial_ends(link, from, to) {
@@ -198,6 +203,17 @@ impl super::fabric::Fabric {
         }
         count(&mut self.counters.datagrams_delivered);
         true
+    }
+
+    /// Whether a message without a link gets to its receiver; takes it out if not.
+    fn posted_arrives(&mut self, from: NodeIndex, to: NodeIndex, parcel: ParcelId) -> bool {
+        let arrives = self.runs(to) && !self.links.is_blocked(from, to);
+        if arrives {
+            count(&mut self.counters.posted_delivered);
+        } else {
+            self.parcels.take(parcel);
+        }
+        arrives
     }
 
     /// Whether a message on a stream gets to its receiver now; lets it wait if the way is blocked, and takes it out if

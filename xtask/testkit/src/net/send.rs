@@ -67,6 +67,30 @@ impl Fabric {
         }
     }
 
+    /// Sends `body` to a node without a link, as over links that are all up: it arrives once unless a chance loses it, the
+    /// way is blocked, or nobody runs there.
+    pub(super) fn post(&mut self, from: NodeIndex, to: Option<NodeIndex>, mut body: Body) {
+        let Some((hash, length)) = self.encode(from, &mut body) else {
+            return;
+        };
+        let Some(to) = to.filter(|to| *to != from) else {
+            count(&mut self.counters.without_link);
+            return;
+        };
+        if let Some(place) = self.place_mut(from) {
+            place.messages = place.messages.saturating_add(1);
+        }
+        count(&mut self.counters.posted);
+        self.charge(from, length, length.div_ceil(STREAM_PACKET).max(1));
+        let rules = self.rules(from, to);
+        if rules.loses_again(&mut self.random) {
+            return;
+        }
+        let at = self.now + rules.delay(&mut self.random);
+        let parcel = self.parcels.put(body, hash, length);
+        self.queue.push(at, Event::Posted { from, to, parcel });
+    }
+
     /// Turns a message into what is going to arrive; answers with the hash of its frame, and its length.
     fn encode(&mut self, node: NodeIndex, body: &mut Body) -> Option<(u64, usize)> {
         self.scratch.clear();
