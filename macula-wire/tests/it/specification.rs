@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use macula_wire::batch::{Batch, Entries};
-use macula_wire::message::{Accusation, MemberRecord, MemberStatus, Roles};
+use macula_wire::message::{
+    Accusation, InterestContent, MemberRecord, MemberStatus, NodeContent, ProviderContent,
+    RecordContent, RecordKind, Roles, RoutingRecord, ValueContent,
+};
 use macula_wire::{
-    ContentType, Domain, Epoch, ErrorCode, Incarnation, Kind, NodeId, RealmName, RetryHint,
-    Sequence, Topic, TopicAlias, signed,
+    ContentType, Domain, Epoch, ErrorCode, Incarnation, Kind, NodeId, Pattern, Procedure,
+    RealmName, RetryHint, Sequence, Topic, TopicAlias, signed,
 };
 
 use crate::{from_hex, to_hex};
@@ -81,6 +84,40 @@ fn the_examples_of_the_text_are_vectors() {
         examples += 1;
     }
     assert!(examples >= 10, "{examples}");
+}
+
+/// The bytes of a block of the text: pairs of digits, each line up to a semicolon.
+fn block(block: &str) -> String {
+    let lines = block.lines().map(|line| line.split(';').next().unwrap());
+    lines.flat_map(str::split_whitespace).collect()
+}
+
+/// Each block that explains its bytes behind semicolons is what the code signs or hashes.
+#[test]
+fn the_signed_and_hashed_bytes_of_the_text_are_those_of_the_code() {
+    let Some(text) = specification() else { return };
+    let counting: [u8; 32] = std::array::from_fn(|index| u8::try_from(index).unwrap());
+    let accusation = Accusation {
+        subject: NodeId::from_bytes(counting),
+        epoch: epoch(),
+        incarnation: Incarnation::new(2),
+        accuser: NodeId::from_bytes(counting.map(|byte| byte + 0x40)),
+    };
+    let record = provided(NodeId::from_bytes(counting), "temperature.latest");
+    let name = record.content.name();
+    let made = [
+        signed::accusation_bytes(Domain::Suspect, &realm(), &accusation),
+        signed::record_bytes(&realm(), &record).unwrap(),
+        signed::key_bytes(&realm(), record.content.kind(), name),
+        signed::record_id_bytes(&record.owner, &record.content),
+    ];
+    let blocks = text.split("```text\n").skip(1);
+    let blocks = blocks.map(|rest| rest.split("```").next().unwrap());
+    let shown: Vec<String> = blocks
+        .filter(|shown| shown.lines().all(|line| line.contains(" ; ")))
+        .map(block)
+        .collect();
+    assert_eq!(shown, made.map(|bytes| to_hex(&bytes)));
 }
 
 #[test]
@@ -192,4 +229,113 @@ fn a_batch_is_signed_with_its_topic_and_without_its_hops() {
     let again = signed::batch_bytes(&realm(), &topic, &batch, &digest).unwrap();
     assert_eq!(again, found);
     assert_eq!(to_hex(batch.entries.encoded()), "01310132");
+}
+
+fn provided(owner: NodeId, procedure: &str) -> RoutingRecord {
+    RoutingRecord {
+        owner,
+        sequence: 1_795_000_000_000,
+        expires_ms: 1_795_003_600_000,
+        withdrawn: false,
+        content: RecordContent::Provider(ProviderContent {
+            procedure: Procedure::new(procedure).unwrap(),
+            weight: 1,
+        }),
+    }
+}
+
+#[test]
+fn a_routing_record_is_signed_for_its_realm() {
+    let record = provided(node(1), "a.b");
+    let body = format!(
+        "{}{EPOCH}fd804c8deea10100000001{}01",
+        "01".repeat(32),
+        text("a.b")
+    );
+    let domain = text("macula/1 record");
+    let found = signed::record_bytes(&realm(), &record).unwrap();
+    assert_eq!(to_hex(&found), format!("{domain}{REALM}{body}"));
+    let elsewhere = RealmName::new("be.acme.it").unwrap();
+    let found = signed::record_bytes(&elsewhere, &record).unwrap();
+    let other = text("be.acme.it");
+    assert_eq!(to_hex(&found), format!("{domain}{other}{body}"));
+    // What takes it back is another statement.
+    let withdrawn = RoutingRecord {
+        withdrawn: true,
+        ..record
+    };
+    let found = signed::record_bytes(&realm(), &withdrawn).unwrap();
+    let taken = body.replace("a10100000001", "a10100000101");
+    assert_eq!(to_hex(&found), format!("{domain}{REALM}{taken}"));
+    assert_ne!(taken, body);
+}
+
+#[test]
+fn what_a_receiver_would_refuse_is_not_signed() {
+    let value = |withdrawn, value: &'static [u8]| RoutingRecord {
+        withdrawn,
+        content: RecordContent::Value(ValueContent {
+            name: Topic::new("a").unwrap(),
+            content: ContentType::Bytes,
+            value: value.into(),
+        }),
+        ..provided(node(1), "a")
+    };
+    for accepted in [value(true, b""), value(false, b"v")] {
+        assert!(signed::record_bytes(&realm(), &accepted).is_ok());
+    }
+    assert!(signed::record_bytes(&realm(), &value(true, b"v")).is_err());
+}
+
+#[test]
+fn a_key_has_its_domain_its_realm_its_kind_and_its_name() {
+    let begin = format!("{}{REALM}", text("macula/1 key"));
+    for (kind, tag) in [
+        (RecordKind::Node, "00"),
+        (RecordKind::Provider, "01"),
+        (RecordKind::Interest, "02"),
+        (RecordKind::Value, "03"),
+    ] {
+        let found = signed::key_bytes(&realm(), kind, "home");
+        assert_eq!(to_hex(&found), format!("{begin}{tag}{}", text("home")));
+    }
+    // A length of more than 250 takes three bytes, as everywhere.
+    let long = "a".repeat(255);
+    let found = signed::key_bytes(&realm(), RecordKind::Value, &long);
+    let expected = format!("{begin}03fbff00{}", to_hex(long.as_bytes()));
+    assert_eq!(to_hex(&found), expected);
+}
+
+#[test]
+fn a_node_stands_at_the_hash_of_its_id_alone() {
+    assert_eq!(signed::position_bytes(&node(7)), &[7; 32]);
+}
+
+#[test]
+fn a_record_id_has_its_owner_its_kind_and_its_whole_name() {
+    let procedure = Procedure::new("a.b").unwrap();
+    let contents = [
+        RecordContent::Node(NodeContent {
+            addresses: vec!["192.0.2.7:4433".parse().unwrap()],
+            tags: Vec::new(),
+            neighbours: vec![node(9)],
+        }),
+        RecordContent::Provider(ProviderContent {
+            procedure,
+            weight: 9,
+        }),
+        RecordContent::Interest(InterestContent {
+            pattern: Pattern::new("a.*").unwrap(),
+        }),
+        RecordContent::Value(ValueContent {
+            name: Topic::new("a.b").unwrap(),
+            content: ContentType::Json,
+            value: "{}".into(),
+        }),
+    ];
+    let expected = ["00", "01612e62", "02612e2a", "03612e62"];
+    for (content, expected) in contents.iter().zip(expected) {
+        let found = signed::record_id_bytes(&node(1), content);
+        assert_eq!(to_hex(&found), format!("{}{expected}", "01".repeat(32)));
+    }
 }

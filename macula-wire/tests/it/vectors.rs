@@ -22,7 +22,6 @@ use serde_json::{Map, Value};
 use crate::{decode, from_hex, render, to_hex};
 
 /// A message and what the vector is called.
-#[derive(Clone)]
 struct Sample {
     name: String,
     message: Message,

@@ -127,7 +127,10 @@ fn steps(nodes: &[(u8, u32)]) -> Vec<TracedHop> {
 }
 
 pub(super) fn samples() -> Vec<Sample> {
-    [lookups(), keeping(), watches(), replication(), forwarding()].concat()
+    [lookups(), keeping(), watches(), replication(), forwarding()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn lookups() -> Vec<Sample> {
