@@ -7,7 +7,7 @@ use std::time::Duration;
 use macula_swim::Overlay;
 use macula_swim::overlay::{Config, Input};
 use macula_wire::message::{
-    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, Contact, OverlayPeers,
+    Contact, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
     OverlayVerdict, OverlayWalk,
 };
 use macula_wire::{Body, EdgeToken, Instant, NodeId, Random};
