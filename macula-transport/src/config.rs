@@ -60,6 +60,16 @@ pub struct Config {
     /// How many handshakes may be under way before an address has to prove that it is not forged; 64 by default, 0 asks
     /// every address. Beyond four times as many, attempts are refused.
     pub max_pending_handshakes: usize,
+    /// How many handshakes of links over forwarding may be under way before a node has to prove that what is forwarded to
+    /// it arrives; 16 by default, 0 asks every node. Beyond four times as many, attempts are refused. Handshakes over UDP
+    /// have their own share, so neither can take up the other's.
+    pub max_pending_forwarded_handshakes: usize,
+    /// How many nodes are known at once by forwarding, 1 to 2^20; 4,096 by default. Beyond, a node without a connection is
+    /// forgotten, the longest unused one first.
+    pub max_forwarded_nodes: usize,
+    /// How many packets may wait to be forwarded by the application, and how many that were delivered may wait to be
+    /// read, 1 to 2^20; 1,024 by default, at most 1,200 bytes each. More are dropped and counted.
+    pub max_forwarded_packets: usize,
     /// How many links may wait to be taken by [`Incoming::accept`](crate::Incoming::accept); 64 by default.
     pub max_waiting_links: usize,
     /// How many bytes may wait in the outbox of each priority; 4 MiB by default.
@@ -120,6 +130,9 @@ impl Default for Config {
             max_client_links_per_identity: 8,
             max_member_links_per_identity: 2,
             max_pending_handshakes: 64,
+            max_pending_forwarded_handshakes: 16,
+            max_forwarded_nodes: 4_096,
+            max_forwarded_packets: 1_024,
             max_waiting_links: 64,
             event_outbox_bytes: 4 << 20,
             control_outbox_bytes: 1 << 20,

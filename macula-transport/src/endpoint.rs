@@ -4,11 +4,14 @@ mod accept;
 mod congestion;
 mod connection;
 mod dial;
+mod forward;
 mod limit;
 mod registry;
 mod settings;
+mod socket;
 
 pub(crate) use connection::QuicConnection;
+pub use forward::{ForwardedPacket, ForwardedPackets, MAX_FORWARDED_PACKET};
 pub(crate) use settings::{endpoint_config, transport_config};
 
 use std::fmt;
@@ -17,7 +20,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use macula_wire::{ErrorCode, NodeId, RealmName};
+use quinn::{Runtime, TokioRuntime};
 use tokio::sync::{Notify, mpsc};
 
 use crate::clock::Clock;
@@ -29,8 +34,10 @@ use crate::stats::EndpointStats;
 use crate::stream::number;
 use crate::task::TaskSet;
 use crate::tls::{self, Failures};
+use forward::Forwarding;
 use limit::Limits;
 use registry::Registry;
+use socket::Socket;
 
 /// How many bytes the kernel is asked to keep for the socket, each way. It may give less.
 const SOCKET_BUFFER: usize = 4 << 20;
@@ -52,6 +59,9 @@ struct Inner {
     local: SocketAddr,
     config: Arc<Config>,
     transport: Arc<quinn::TransportConfig>,
+    forwarded_transport: Arc<quinn::TransportConfig>,
+    forwarded_server: Arc<quinn::ServerConfig>,
+    forwarding: Arc<Forwarding>,
     hello: Hello,
     realms: Vec<Arc<dyn Credentials>>,
     limits: Arc<Limits>,
@@ -90,11 +100,18 @@ impl Endpoint {
         let failures = Arc::new(Failures::default());
         let tls = tls::server(&realms, config.web(), &failures)?;
         let (socket, local) = bind(listen)?;
-        let quinn = quinn::Endpoint::new(
+        let socket = TokioRuntime
+            .wrap_udp_socket(socket)
+            .map_err(|source| failed(listen, source))?;
+        let names = realms.iter().map(|realm| realm.realm().clone()).collect();
+        let forwarding = Forwarding::new(local, names, &config);
+        let server = settings::server_config(&config, tls);
+        let forwarded_server = settings::forwarded_server_config(&config, &server);
+        let quinn = quinn::Endpoint::new_with_abstract_socket(
             endpoint_config(&config),
-            Some(settings::server_config(&config, tls)),
-            socket,
-            Arc::new(quinn::TokioRuntime),
+            Some(server),
+            Arc::new(Socket::new(socket, Arc::clone(&forwarding))),
+            Arc::new(TokioRuntime),
         )
         .map_err(|source| failed(listen, source))?;
         let (sender, links) = mpsc::channel(config.max_waiting_links.max(1));
@@ -102,6 +119,9 @@ impl Endpoint {
             quinn,
             local,
             transport: transport_config(&config),
+            forwarded_transport: settings::forwarded_transport_config(&config),
+            forwarded_server,
+            forwarding,
             limits: Limits::new(&config),
             config: Arc::new(config),
             hello,
@@ -121,7 +141,7 @@ impl Endpoint {
         Ok((Self { owner }, Incoming { links }))
     }
 
-    /// Dials `address` in `realm`. The link is up when this returns: both certificates were accepted, and HANDSHAKE
+    /// Dials `address` in `realm` over UDP. The link is up when this returns: both certificates were accepted, and HANDSHAKE
     /// was answered. `expected` pins the node; without it any node of the realm will do.
     ///
     /// # Errors
@@ -140,6 +160,45 @@ impl Endpoint {
         dial::dial(&self.owner.0, realm, address, expected).await
     }
 
+    /// Dials `node` in `realm` by packets that other nodes carry, for when no address of it works. The application has to
+    /// carry what comes out of [`forwarded`](Self::forwarded) to `node`, and to [`deliver`](Self::deliver) what comes back.
+    ///
+    /// The link is as secure as any: those who carry its packets can drop them, not read or change them. Only `node` is
+    /// accepted. Packets are [`MAX_FORWARDED_PACKET`] bytes at most, whatever
+    /// [`Config::mtu_upper_bound`] is.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`]; nothing is left of the attempt. [`LinkError::NoPath`] if nothing comes back within
+    /// [`Config::handshake_timeout`], or if there are connections to [`Config::max_forwarded_nodes`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a link that nobody was given is closed.
+    pub async fn dial_forwarded(
+        &self,
+        realm: &RealmName,
+        node: NodeId,
+    ) -> Result<(Link, LinkReceiver), LinkError> {
+        dial::dial_forwarded(&self.owner.0, realm, node).await
+    }
+
+    /// The packets that have to be carried to other nodes, for one reader; `None` if it was taken before. Until it is taken,
+    /// packets wait and are dropped beyond [`Config::max_forwarded_packets`].
+    #[must_use]
+    pub fn forwarded(&self) -> Option<ForwardedPackets> {
+        self.owner.0.forwarding.take_reader()
+    }
+
+    /// Takes in a packet that was carried from `from`: one that its endpoint gave out as a [`ForwardedPacket`] for this
+    /// node. Never waits; what is not taken is dropped and counted in [`EndpointStats::forwarded_receive_dropped`].
+    ///
+    /// `from` need not be proven. Answers are forwarded to it, and a link comes about only with the node that has its key.
+    /// No packet can do harm that one over UDP could not, so the application need not look into it.
+    pub fn deliver(&self, realm: &RealmName, from: NodeId, packet: Bytes) {
+        self.owner.0.forwarding.deliver(realm, from, packet);
+    }
+
     /// The address that is listened on, with its port.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
@@ -151,7 +210,7 @@ impl Endpoint {
     pub fn stats(&self) -> EndpointStats {
         let inner = &self.owner.0;
         let (connections, handshakes_pending) = inner.limits.counts();
-        EndpointStats {
+        let mut stats = EndpointStats {
             connections,
             handshakes_pending,
             links: inner.links.len(),
@@ -162,11 +221,15 @@ impl Endpoint {
             auth_failures: inner.failures.snapshot(),
             panics: inner.tasks.panics(),
             tasks: inner.tasks.len(),
-        }
+            ..EndpointStats::default()
+        };
+        inner.forwarding.measure(&mut stats);
+        stats
     }
 
     /// Accepts and dials nothing more, closes every link as [`Link::close`] does, and waits until all have ended or
-    /// twice [`Config::drain_timeout`] has passed. No task of the endpoint is left then.
+    /// twice [`Config::drain_timeout`] has passed. No task of the endpoint is left then, and [`ForwardedPackets`] end;
+    /// who carries them has to go on until then, or peers learn of the end by their idle time-out.
     ///
     /// # Cancel safety
     ///
@@ -189,6 +252,7 @@ impl Endpoint {
         {
             tracing::debug!("connections were not acknowledged to be closed");
         }
+        inner.forwarding.end();
         inner.tasks.shutdown().await;
     }
 }

@@ -142,6 +142,14 @@ pub enum LinkError {
         /// What the operating system says.
         source: Arc<io::Error>,
     },
+    /// Nothing comes back from a node that packets are forwarded to.
+    #[error("node {node} cannot be reached by forwarding: {why}")]
+    NoPath {
+        /// The node that was dialled.
+        node: NodeId,
+        /// What is known of the cause.
+        why: String,
+    },
     /// The peer sent what is not of the protocol.
     #[error("the peer broke the protocol: {0}")]
     Protocol(DecodeError),
@@ -204,9 +212,10 @@ impl LinkError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Closed(reason) => reason.code,
-            Self::Io { .. } | Self::TimedOut { .. } | Self::Unreachable { .. } => {
-                ErrorCode::UNREACHABLE
-            }
+            Self::Io { .. }
+            | Self::NoPath { .. }
+            | Self::TimedOut { .. }
+            | Self::Unreachable { .. } => ErrorCode::UNREACHABLE,
             Self::Protocol(DecodeError::TooLarge { .. }) => ErrorCode::PAYLOAD_TOO_LARGE,
             Self::Protocol(_) => ErrorCode::PROTOCOL_VIOLATION,
             Self::Refused { code, .. } | Self::Reset { code } | Self::Stopped { code } => *code,

@@ -26,7 +26,7 @@ pub use clock::Clock;
 pub use config::{Config, Hello};
 pub use credentials::{Credentials, PeerIdentity, PeerRefused, TlsIdentity};
 pub use driver::{Call, Driver, Sink};
-pub use endpoint::{Endpoint, Incoming};
+pub use endpoint::{Endpoint, ForwardedPacket, ForwardedPackets, Incoming, MAX_FORWARDED_PACKET};
 pub use entropy::{EntropyError, entropy};
 pub use error::{BindError, CloseReason, DatagramError, LinkError, OutboxError};
 pub use link::{Link, LinkEvent, LinkId, LinkReceiver, Path, Side};

@@ -152,7 +152,14 @@ impl Link {
         self.shared.carrier.path()
     }
 
-    /// The address that the peer sees this side at; of dialled QUIC links only.
+    /// Whether other nodes carry the packets of the link, because no address of the peer works. They cannot read them,
+    /// and they bound its rate: expect less of it than of a direct link, and try those again.
+    #[must_use]
+    pub fn is_forwarded(&self) -> bool {
+        self.path() == Path::Forwarded
+    }
+
+    /// The address that the peer sees this side at; of dialled QUIC links only, and not of forwarded ones.
     #[must_use]
     pub fn observed(&self) -> Option<SocketAddr> {
         self.shared.observed
@@ -217,6 +224,8 @@ pub enum Side {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Path {
+    /// QUIC, by packets that other nodes carry.
+    Forwarded,
     /// Within the process.
     Memory,
     /// QUIC, with the peer's address.
@@ -228,6 +237,7 @@ pub enum Path {
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Forwarded => f.write_str("forwarded"),
             Self::Memory => f.write_str("memory"),
             Self::Quic(address) => write!(f, "quic {address}"),
             Self::Unix => f.write_str("unix"),

@@ -51,6 +51,18 @@ pub struct EndpointStats {
     pub http_total: u64,
     /// Peers that were asked to prove their address.
     pub retries_sent: u64,
+    /// Packets given to the application to be forwarded.
+    pub forwarded_sent: u64,
+    /// Packets that the application brought and that were taken.
+    pub forwarded_received: u64,
+    /// Packets to be forwarded that were dropped: the queue was full or had no reader, the packet was too long, or the
+    /// node was forgotten.
+    pub forwarded_send_dropped: u64,
+    /// Packets that the application brought and that were dropped: the queue was full, the realm is not known, the packet
+    /// was empty or too long, or there are connections to as many nodes as may be known.
+    pub forwarded_receive_dropped: u64,
+    /// UDP packets that came from an address that stands for a forwarded node, which none can; dropped.
+    pub forged_dropped: u64,
     /// Connections refused because a limit was reached, by limit.
     pub refused_by_limit: BTreeMap<&'static str, u64>,
     /// Peers whose identity was not accepted, by cause.

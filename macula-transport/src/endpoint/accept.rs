@@ -9,8 +9,9 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::forward::Lease;
 use super::limit::{Admission, IdentityPermit, Permit};
-use super::{Inner, QuicConnection};
+use super::{Inner, QuicConnection, forward};
 use crate::credentials::{Credentials, PeerIdentity};
 use crate::error::LinkError;
 use crate::link::{
@@ -42,14 +43,28 @@ fn admit(inner: &Arc<Inner>, incoming: quinn::Incoming, links: &Links) {
     }
     let address = incoming.remote_address();
     let proven = incoming.remote_address_validated();
-    match inner.limits.admit(address.ip(), proven) {
-        Admission::Admitted(permit) => match incoming.accept() {
-            Ok(connecting) => {
-                let task = serve(Arc::clone(inner), connecting, permit, links.clone());
-                inner.tasks.spawn("connection", task);
-            }
-            Err(error) => tracing::debug!(%address, %error, "attempt not accepted"),
+    let via = match forward::number(address) {
+        None => Via::Udp,
+        Some(number) => match inner.forwarding.lease_of(number) {
+            Some(lease) => Via::Nodes(lease),
+            // Nothing that is sent to it would get anywhere.
+            None => return incoming.ignore(),
         },
+    };
+    match inner.limits.admit(address, proven) {
+        Admission::Admitted(permit) => {
+            let connecting = match &via {
+                Via::Udp => incoming.accept(),
+                Via::Nodes(_) => incoming.accept_with(Arc::clone(&inner.forwarded_server)),
+            };
+            match connecting {
+                Ok(connecting) => {
+                    let task = serve(Arc::clone(inner), connecting, permit, via, links.clone());
+                    inner.tasks.spawn("connection", task);
+                }
+                Err(error) => tracing::debug!(%address, %error, "attempt not accepted"),
+            }
+        }
         Admission::Prove => {
             inner.retries.fetch_add(1, Ordering::Relaxed);
             if let Err(error) = incoming.retry() {
@@ -63,7 +78,22 @@ fn admit(inner: &Arc<Inner>, incoming: quinn::Incoming, links: &Links) {
     }
 }
 
-async fn serve(inner: Arc<Inner>, connecting: quinn::Connecting, mut permit: Permit, links: Links) {
+/// By what the packets of a connection come.
+#[derive(Debug)]
+enum Via {
+    /// From an address of the network.
+    Udp,
+    /// Carried by other nodes, from a node that is not proven to be the one.
+    Nodes(Lease),
+}
+
+async fn serve(
+    inner: Arc<Inner>,
+    connecting: quinn::Connecting,
+    mut permit: Permit,
+    via: Via,
+    links: Links,
+) {
     let address = connecting.remote_address();
     let connection = match timeout(inner.config.handshake_timeout, connecting).await {
         Ok(Ok(connection)) => connection,
@@ -78,14 +108,16 @@ async fn serve(inner: Arc<Inner>, connecting: quinn::Connecting, mut permit: Per
     };
     match data.protocol.as_deref() {
         Some(ALPN_LINK) => {
-            if let Some(link) = link(&inner, connection, data, permit).await {
+            if let Some(link) = link(&inner, connection, data, permit, via).await {
                 // The link closes where nobody takes it.
                 drop(links.send(link).await);
             }
         }
         #[cfg(feature = "http3")]
-        Some(crate::tls::ALPN_HTTP) => http(&inner, connection, permit).await,
-        // TLS agrees on nothing else.
+        Some(crate::tls::ALPN_HTTP) if matches!(via, Via::Udp) => {
+            http(&inner, connection, permit).await;
+        }
+        // TLS agrees on nothing else, and nodes carry packets of links only.
         _ => {}
     }
 }
@@ -101,8 +133,10 @@ async fn link(
     connection: quinn::Connection,
     data: HandshakeData,
     permit: Permit,
+    via: Via,
 ) -> Option<(Link, LinkReceiver)> {
-    let (credentials, peer) = match identify(inner, &connection, data.server_name.as_deref()) {
+    let label = data.server_name.as_deref();
+    let (credentials, peer) = match identify(inner, &connection, label, &via) {
         Ok(identified) => identified,
         Err(cause) => {
             inner.failures.count(cause);
@@ -136,7 +170,7 @@ async fn link(
                 tasks: inner.tasks.clone(),
                 permit: None,
             };
-            Some(inner.start(parts, Box::new((permit, identity))))
+            Some(inner.start(parts, Box::new((permit, identity, via))))
         }
         Err(error) => {
             tracing::info!(peer = %peer.node.short(), %error, "link refused");
@@ -156,6 +190,7 @@ fn identify(
     inner: &Inner,
     connection: &quinn::Connection,
     label: Option<&str>,
+    via: &Via,
 ) -> Result<(Arc<dyn Credentials>, PeerIdentity), &'static str> {
     let chain = connection
         .peer_identity()
@@ -173,6 +208,9 @@ fn identify(
         .map_err(|refused| refused.0)?;
     if peer.realm != *credentials.realm() {
         return Err("another realm");
+    }
+    if let Via::Nodes(lease) = via {
+        lease.check(&peer)?;
     }
     Ok((Arc::clone(credentials), peer))
 }
@@ -205,7 +243,7 @@ async fn hello(
     let mut welcome = read_hello(&terms, &mut read, peer, peer.roles).await;
     let mut identity = None;
     if let Ok(agreed) = &mut welcome {
-        agreed.observed = Some(connection.address());
+        agreed.observed = connection.address();
         identity = inner.limits.identify(&peer.realm, peer.node, agreed.role);
     }
     match (welcome, identity) {

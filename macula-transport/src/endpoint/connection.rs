@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use macula_wire::ErrorCode;
 
-use super::congestion;
+use super::{congestion, forward};
 use crate::config::Config;
 use crate::error::{CloseReason, DatagramError, LinkError};
 use crate::link::{Accepted, Path};
@@ -31,10 +31,11 @@ impl QuicConnection {
             .set_max_concurrent_bi_streams(quinn::VarInt::from_u32(streams));
     }
 
-    /// The peer's address; IPv4 in its own form.
-    pub(super) fn address(&self) -> SocketAddr {
+    /// The peer's address, IPv4 in its own form; `None` if other nodes carry its packets.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
         let address = self.0.remote_address();
-        SocketAddr::new(address.ip().to_canonical(), address.port())
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        Some(address).filter(|address| !forward::is_mapped(*address))
     }
 
     pub(crate) async fn open_uni(&self) -> Result<WriteHalf, LinkError> {
@@ -91,7 +92,7 @@ impl QuicConnection {
     }
 
     pub(crate) fn path(&self) -> Path {
-        Path::Quic(self.address())
+        self.address().map_or(Path::Forwarded, Path::Quic)
     }
 
     pub(crate) fn measure(&self, stats: &mut LinkStats) {

@@ -7,8 +7,8 @@ use macula_wire::{ErrorCode, NodeId, RealmName};
 use quinn::{ConnectError, ConnectionError};
 use tokio::time::timeout;
 
-use super::limit::Permit;
-use super::{Inner, QuicConnection};
+use super::forward::Lease;
+use super::{Inner, QuicConnection, forward};
 use crate::credentials::PeerIdentity;
 use crate::error::{CloseReason, LinkError};
 use crate::link::{Agreed, Carrier, Link, LinkParts, LinkReceiver, Side, dial_hello};
@@ -20,20 +20,56 @@ const ALERTS: std::ops::RangeInclusive<u64> = 0x100..=0x1ff;
 /// CONNECTION_REFUSED (RFC 9000, section 20.1).
 const REFUSED: u64 = 0x2;
 
+/// Where a link is dialled to.
+#[derive(Debug)]
+enum Target {
+    /// An address of the network, and whoever is expected there.
+    Address(SocketAddr, Option<NodeId>),
+    /// A node that other nodes carry packets to.
+    Node(Lease),
+}
+
+/// Dials an address of the network.
 pub(super) async fn dial(
     inner: &Arc<Inner>,
     realm: &RealmName,
     address: SocketAddr,
     expected: Option<NodeId>,
 ) -> Result<(Link, LinkReceiver), LinkError> {
+    if forward::is_mapped(address) {
+        let why = "it is set aside for nodes that are reached by forwarding";
+        return Err(unreachable(address, &why));
+    }
+    dial_target(inner, realm, Target::Address(address, expected)).await
+}
+
+/// Dials a node by packets that other nodes carry.
+pub(super) async fn dial_forwarded(
+    inner: &Arc<Inner>,
+    realm: &RealmName,
+    node: NodeId,
+) -> Result<(Link, LinkReceiver), LinkError> {
+    if inner.credentials(realm).is_none() {
+        return Err(unknown(realm));
+    }
+    let Some(lease) = inner.forwarding.lease(realm, node) else {
+        let why = "there are links to as many nodes as may be known".to_owned();
+        return Err(LinkError::NoPath { node, why });
+    };
+    dial_target(inner, realm, Target::Node(lease)).await
+}
+
+async fn dial_target(
+    inner: &Arc<Inner>,
+    realm: &RealmName,
+    target: Target,
+) -> Result<(Link, LinkReceiver), LinkError> {
     let Some(credentials) = inner.credentials(realm) else {
-        return Err(LinkError::UnknownRealm {
-            realm: realm.clone(),
-        });
+        return Err(unknown(realm));
     };
     let permit = inner.limits.dialled();
     let failures = Arc::clone(&inner.failures);
-    let verifier = ServerVerifier::new(Arc::clone(credentials), expected, failures);
+    let verifier = ServerVerifier::new(Arc::clone(credentials), target.expected(), failures);
     let verifier = Arc::new(verifier);
     let identity = credentials.identity();
     let tls = tls::client(&identity, Arc::clone(&verifier)).map_err(|error| {
@@ -41,21 +77,24 @@ pub(super) async fn dial(
         LinkError::Unauthenticated
     })?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
-    config.transport_config(Arc::clone(&inner.transport));
+    config.transport_config(Arc::clone(match target {
+        Target::Address(..) => &inner.transport,
+        Target::Node(_) => &inner.forwarded_transport,
+    }));
     let connecting = inner
         .quinn
-        .connect_with(config, address, credentials.label())
+        .connect_with(config, target.address(), credentials.label())
         .map_err(|error| {
             if error == ConnectError::EndpointStopping {
                 stopping()
             } else {
-                unreachable(address, &error)
+                target.unreachable(&error)
             }
         })?;
     let connection = match timeout(inner.config.handshake_timeout, connecting).await {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return Err(failed(address, expected, &error, verifier.judgement())),
-        Err(_) => return Err(silent(address)),
+        Ok(Err(error)) => return Err(failed(&target, &error, verifier.judgement())),
+        Err(_) => return Err(target.silent()),
     };
     let Some(Judgement::Accepted(peer)) = verifier.judgement() else {
         return Err(LinkError::Unauthenticated);
@@ -65,7 +104,7 @@ pub(super) async fn dial(
         Ok(Ok(done)) => done,
         Ok(Err(LinkError::Closed(_))) => {
             let error = connection.closed().await;
-            return Err(failed(address, expected, &error, verifier.judgement()));
+            return Err(failed(&target, &error, verifier.judgement()));
         }
         Ok(Err(error)) => {
             let carrier = QuicConnection::new(connection);
@@ -83,7 +122,7 @@ pub(super) async fn dial(
         (write, read),
         peer,
         agreed,
-        permit,
+        Box::new((permit, target)),
     ))
 }
 
@@ -94,9 +133,7 @@ async fn hello(
     peer: &PeerIdentity,
 ) -> Result<(Agreed, WriteHalf, FrameReader), LinkError> {
     let Some(credentials) = inner.credentials(realm) else {
-        return Err(LinkError::UnknownRealm {
-            realm: realm.clone(),
-        });
+        return Err(unknown(realm));
     };
     let lost = |error: ConnectionError| LinkError::Closed(QuicConnection::reason(&error));
     let (write, read) = connection.open_bi().await.map_err(lost)?;
@@ -112,10 +149,14 @@ fn start(
     connection: quinn::Connection,
     (write, read): (WriteHalf, FrameReader),
     peer: PeerIdentity,
-    agreed: Agreed,
-    permit: Permit,
+    mut agreed: Agreed,
+    permit: Box<dyn Send>,
 ) -> (Link, LinkReceiver) {
     let connection = QuicConnection::new(connection);
+    if connection.address().is_none() {
+        // Whatever the peer says, it sees no address of this side.
+        agreed.observed = None;
+    }
     connection.raise_limits(&inner.config);
     inner.start(
         LinkParts {
@@ -130,18 +171,43 @@ fn start(
             tasks: inner.tasks.clone(),
             permit: None,
         },
-        Box::new(permit),
+        permit,
     )
 }
 
+impl Target {
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Address(address, _) => *address,
+            Self::Node(lease) => lease.address(),
+        }
+    }
+
+    const fn expected(&self) -> Option<NodeId> {
+        match self {
+            Self::Address(_, expected) => *expected,
+            Self::Node(lease) => Some(lease.node()),
+        }
+    }
+
+    fn silent(&self) -> LinkError {
+        self.unreachable(&"no answer")
+    }
+
+    fn unreachable(&self, why: &dyn ToString) -> LinkError {
+        match self {
+            Self::Address(address, _) => unreachable(*address, why),
+            Self::Node(lease) => LinkError::NoPath {
+                node: lease.node(),
+                why: why.to_string(),
+            },
+        }
+    }
+}
+
 /// What the end of a connection means before the link is up.
-fn failed(
-    address: SocketAddr,
-    expected: Option<NodeId>,
-    error: &ConnectionError,
-    judgement: Option<Judgement>,
-) -> LinkError {
-    match (judgement, expected) {
+fn failed(target: &Target, error: &ConnectionError, judgement: Option<Judgement>) -> LinkError {
+    match (judgement, target.expected()) {
         (Some(Judgement::WrongNode(found)), Some(expected)) => {
             return LinkError::WrongNode { expected, found };
         }
@@ -163,17 +229,17 @@ fn failed(
                 code: ErrorCode::OVERLOADED,
                 detail: "the endpoint takes no more connections".to_owned(),
             },
-            _ => unreachable(address, error),
+            _ => target.unreachable(error),
         },
         ConnectionError::TransportError(local) if ALERTS.contains(&u64::from(local.code)) => {
             LinkError::Unauthenticated
         }
-        ConnectionError::TimedOut => silent(address),
+        ConnectionError::TimedOut => target.silent(),
         ConnectionError::LocallyClosed => stopping(),
         ConnectionError::VersionMismatch
         | ConnectionError::TransportError(_)
         | ConnectionError::Reset
-        | ConnectionError::CidsExhausted => unreachable(address, error),
+        | ConnectionError::CidsExhausted => target.unreachable(error),
     }
 }
 
@@ -182,10 +248,9 @@ fn stopping() -> LinkError {
     LinkError::Closed(CloseReason::local(ErrorCode::SHUTTING_DOWN, detail))
 }
 
-fn silent(address: SocketAddr) -> LinkError {
-    LinkError::Unreachable {
-        address,
-        why: "no answer".to_owned(),
+fn unknown(realm: &RealmName) -> LinkError {
+    LinkError::UnknownRealm {
+        realm: realm.clone(),
     }
 }
 

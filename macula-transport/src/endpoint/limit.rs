@@ -1,12 +1,13 @@
 //! How many connections an endpoint has, and from whom it takes more.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use macula_wire::message::Role;
 use macula_wire::{NodeId, RealmName};
 
+use super::forward;
 use crate::config::Config;
 
 /// What happens to a connection attempt.
@@ -26,6 +27,7 @@ pub(super) struct Limits {
     max_connections: usize,
     max_per_address: usize,
     max_pending: usize,
+    max_pending_forwarded: usize,
     max_clients: usize,
     max_members: usize,
     state: Mutex<State>,
@@ -34,14 +36,26 @@ pub(super) struct Limits {
 #[derive(Debug, Default)]
 struct State {
     connections: usize,
+    /// Handshakes over UDP.
     pending: usize,
-    addresses: BTreeMap<IpAddr, Address>,
+    /// Handshakes over forwarding. A flood of them leaves those over UDP their share.
+    pending_forwarded: usize,
+    sources: BTreeMap<Source, Attempts>,
     identities: BTreeMap<(RealmName, NodeId, Role), usize>,
     refused: BTreeMap<&'static str, u64>,
 }
 
+/// Whose share a connection is counted against.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Source {
+    /// A host: IPv4 in its own form, IPv6 by its network of 64 bits, which one host has at will.
+    Host(IpAddr),
+    /// A node that is reached by forwarding, by its number.
+    Node(u64),
+}
+
 #[derive(Debug, Default)]
-struct Address {
+struct Attempts {
     /// Connections whose address is known not to be forged.
     proven: usize,
     /// Handshakes that anybody could have started in the name of the address.
@@ -54,24 +68,33 @@ impl Limits {
             max_connections: config.max_connections,
             max_per_address: config.max_connections_per_ip,
             max_pending: config.max_pending_handshakes,
+            max_pending_forwarded: config.max_pending_forwarded_handshakes,
             max_clients: config.max_client_links_per_identity,
             max_members: config.max_member_links_per_identity,
             state: Mutex::default(),
         })
     }
 
-    /// Judges an attempt from `ip`; `proven` if the address cannot be forged.
-    pub(super) fn admit(self: &Arc<Self>, ip: IpAddr, proven: bool) -> Admission {
-        let ip = counted_as(ip);
+    /// Judges an attempt from `address`; `proven` if the address cannot be forged.
+    ///
+    /// A node that is reached by forwarding is asked for proof as a host is. Whoever carries packets can claim any node,
+    /// and so use up its share; that what is forwarded to the node comes back tells the node from the claim.
+    pub(super) fn admit(self: &Arc<Self>, address: SocketAddr, proven: bool) -> Admission {
+        let source = Source::of(address);
+        let (max_pending, full) = match source {
+            Source::Host(_) => (self.max_pending, "handshakes"),
+            Source::Node(_) => (self.max_pending_forwarded, "forwarded handshakes"),
+        };
         let mut state = self.lock();
         let (known, unproven) = state
-            .addresses
-            .get(&ip)
-            .map_or((0, 0), |address| (address.proven, address.unproven));
+            .sources
+            .get(&source)
+            .map_or((0, 0), |attempts| (attempts.proven, attempts.unproven));
+        let pending = *state.pending(source);
         let refusal = if state.connections >= self.max_connections {
             Some("connections")
-        } else if state.pending >= self.most_pending() {
-            Some("handshakes")
+        } else if pending >= most_pending(max_pending) {
+            Some(full)
         } else if known >= self.max_per_address {
             Some("address")
         } else {
@@ -82,30 +105,25 @@ impl Limits {
             return Admission::Refused(limit);
         }
         let max_unproven = self.max_per_address.div_ceil(4);
-        if !proven && (state.pending >= self.max_pending || unproven >= max_unproven) {
+        if !proven && (pending >= max_pending || unproven >= max_unproven) {
             return Admission::Prove;
         }
         state.connections = state.connections.saturating_add(1);
-        state.pending = state.pending.saturating_add(1);
-        let address = state.addresses.entry(ip).or_default();
+        *state.pending(source) = pending.saturating_add(1);
+        let attempts = state.sources.entry(source).or_default();
         let count = if proven {
-            &mut address.proven
+            &mut attempts.proven
         } else {
-            &mut address.unproven
+            &mut attempts.unproven
         };
         *count = count.saturating_add(1);
         drop(state);
         Admission::Admitted(Permit {
             limits: Arc::clone(self),
-            ip: Some(ip),
+            source: Some(source),
             pending: true,
             proven,
         })
-    }
-
-    /// How many handshakes may be under way even with proven addresses.
-    const fn most_pending(&self) -> usize {
-        self.max_pending.saturating_add(1).saturating_mul(4)
     }
 
     /// Counts a connection that this side dials.
@@ -115,7 +133,7 @@ impl Limits {
         drop(state);
         Permit {
             limits: Arc::clone(self),
-            ip: None,
+            source: None,
             pending: false,
             proven: true,
         }
@@ -152,7 +170,8 @@ impl Limits {
     /// Connections, and handshakes among them.
     pub(super) fn counts(&self) -> (usize, usize) {
         let state = self.lock();
-        (state.connections, state.pending)
+        let pending = state.pending.saturating_add(state.pending_forwarded);
+        (state.connections, pending)
     }
 
     pub(super) fn refused(&self) -> BTreeMap<&'static str, u64> {
@@ -170,18 +189,31 @@ impl State {
         *count = count.saturating_add(1);
     }
 
-    fn release(&mut self, ip: IpAddr, proven: bool) {
-        let Some(address) = self.addresses.get_mut(&ip) else {
+    const fn pending(&mut self, source: Source) -> &mut usize {
+        match source {
+            Source::Host(_) => &mut self.pending,
+            Source::Node(_) => &mut self.pending_forwarded,
+        }
+    }
+
+    /// A handshake is over.
+    const fn settle(&mut self, source: Source) {
+        let pending = self.pending(source);
+        *pending = pending.saturating_sub(1);
+    }
+
+    fn release(&mut self, source: Source, proven: bool) {
+        let Some(attempts) = self.sources.get_mut(&source) else {
             return;
         };
         let count = if proven {
-            &mut address.proven
+            &mut attempts.proven
         } else {
-            &mut address.unproven
+            &mut attempts.unproven
         };
         *count = count.saturating_sub(1);
-        if address.proven == 0 && address.unproven == 0 {
-            self.addresses.remove(&ip);
+        if attempts.proven == 0 && attempts.unproven == 0 {
+            self.sources.remove(&source);
         }
     }
 }
@@ -191,7 +223,7 @@ impl State {
 pub(super) struct Permit {
     limits: Arc<Limits>,
     /// `None` for a connection that this side dialled.
-    ip: Option<IpAddr>,
+    source: Option<Source>,
     pending: bool,
     proven: bool,
 }
@@ -200,18 +232,20 @@ impl Permit {
     /// The handshake is done, which proves the address. `false` if its address has enough connections.
     pub(super) fn proven(&mut self) -> bool {
         let limits = Arc::clone(&self.limits);
-        let mut state = limits.lock();
-        if std::mem::take(&mut self.pending) {
-            state.pending = state.pending.saturating_sub(1);
-        }
-        let Some(ip) = self.ip.filter(|_| !self.proven) else {
+        let Some(source) = self.source else {
             return true;
         };
-        self.proven = true;
-        let address = state.addresses.entry(ip).or_default();
-        address.unproven = address.unproven.saturating_sub(1);
-        address.proven = address.proven.saturating_add(1);
-        if address.proven > limits.max_per_address {
+        let mut state = limits.lock();
+        if std::mem::take(&mut self.pending) {
+            state.settle(source);
+        }
+        if std::mem::replace(&mut self.proven, true) {
+            return true;
+        }
+        let attempts = state.sources.entry(source).or_default();
+        attempts.unproven = attempts.unproven.saturating_sub(1);
+        attempts.proven = attempts.proven.saturating_add(1);
+        if attempts.proven > limits.max_per_address {
             state.refuse("address");
             return false;
         }
@@ -223,12 +257,13 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.limits.lock();
         state.connections = state.connections.saturating_sub(1);
+        let Some(source) = self.source else {
+            return;
+        };
         if self.pending {
-            state.pending = state.pending.saturating_sub(1);
+            state.settle(source);
         }
-        if let Some(ip) = self.ip {
-            state.release(ip, self.proven);
-        }
+        state.release(source, self.proven);
     }
 }
 
@@ -254,105 +289,25 @@ impl Drop for IdentityPermit {
     }
 }
 
-/// The address that stands for `ip`: IPv4 in its own form, IPv6 by its network of 64 bits, which one host has at will.
-fn counted_as(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(v6) => {
-            let network = v6.to_bits() & (u128::MAX << 64);
-            IpAddr::V6(Ipv6Addr::from_bits(network))
+impl Source {
+    fn of(address: SocketAddr) -> Self {
+        if let Some(number) = forward::number(address) {
+            return Self::Node(number);
         }
-        v4 @ IpAddr::V4(_) => v4,
+        match address.ip().to_canonical() {
+            IpAddr::V6(v6) => {
+                let network = v6.to_bits() & (u128::MAX << 64);
+                Self::Host(Ipv6Addr::from_bits(network).into())
+            }
+            v4 @ IpAddr::V4(_) => Self::Host(v4),
+        }
     }
+}
+
+/// How many handshakes may be under way even with proven addresses, where `max` may be without.
+const fn most_pending(max: usize) -> usize {
+    max.saturating_add(1).saturating_mul(4)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limits(change: impl FnOnce(&mut Config)) -> Arc<Limits> {
-        let mut config = Config::default();
-        change(&mut config);
-        Limits::new(&config)
-    }
-
-    fn ip(last: u8) -> IpAddr {
-        IpAddr::from([10, 0, 0, last])
-    }
-
-    #[track_caller]
-    fn admitted(admission: Admission) -> Permit {
-        let Admission::Admitted(permit) = admission else {
-            panic!("{admission:?}")
-        };
-        permit
-    }
-
-    #[test]
-    fn an_address_has_its_share_and_gets_it_back() {
-        let limits = limits(|config| config.max_connections_per_ip = 2);
-        let first = admitted(limits.admit(ip(1), true));
-        let _second = admitted(limits.admit(ip(1), true));
-        let third = limits.admit(ip(1), true);
-        assert!(matches!(third, Admission::Refused("address")));
-        let _other = admitted(limits.admit(ip(2), true));
-        drop(first);
-        let _third = admitted(limits.admit(ip(1), true));
-        assert_eq!(limits.refused(), BTreeMap::from([("address", 1)]));
-        assert_eq!(limits.counts(), (3, 3));
-    }
-
-    #[test]
-    fn many_handshakes_ask_for_proof_before_they_are_refused() {
-        let limits = limits(|config| {
-            config.max_pending_handshakes = 2;
-            config.max_connections_per_ip = 100;
-        });
-        let mut held = vec![
-            admitted(limits.admit(ip(1), false)),
-            admitted(limits.admit(ip(2), false)),
-        ];
-        assert!(matches!(limits.admit(ip(3), false), Admission::Prove));
-        for last in 3..13 {
-            held.push(admitted(limits.admit(ip(last), true)));
-        }
-        let one_more = limits.admit(ip(13), true);
-        assert!(matches!(one_more, Admission::Refused("handshakes")));
-        assert!(held[0].proven());
-        held.push(admitted(limits.admit(ip(13), true)));
-        drop(held);
-        assert_eq!(limits.counts(), (0, 0));
-        assert!(limits.lock().addresses.is_empty());
-    }
-
-    #[test]
-    fn forged_attempts_do_not_use_up_the_share_of_an_address() {
-        let limits = limits(|config| config.max_connections_per_ip = 4);
-        let _forged = admitted(limits.admit(ip(1), false));
-        assert!(matches!(limits.admit(ip(1), false), Admission::Prove));
-        let _held: Vec<Permit> = (0..4)
-            .map(|_| admitted(limits.admit(ip(1), true)))
-            .collect();
-        assert!(matches!(limits.admit(ip(1), true), Admission::Refused(_)));
-    }
-
-    #[test]
-    fn an_identity_has_its_share_by_role() {
-        let limits = limits(|config| config.max_client_links_per_identity = 1);
-        let realm = RealmName::new("be.acme").unwrap();
-        let node = NodeId::default();
-        let held = limits.identify(&realm, node, Role::Client);
-        assert!(held.is_some());
-        assert!(limits.identify(&realm, node, Role::Client).is_none());
-        assert!(limits.identify(&realm, node, Role::Member).is_some());
-        drop(held);
-        assert!(limits.identify(&realm, node, Role::Client).is_some());
-    }
-
-    #[test]
-    fn one_host_counts_as_one_address() {
-        let of = |text: &str| counted_as(text.parse().unwrap());
-        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
-        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
-        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8::1"));
-    }
-}
+mod tests;

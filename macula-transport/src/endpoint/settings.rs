@@ -19,15 +19,33 @@ const INCOMING_BYTES_TOTAL: u64 = 1 << 20;
 const MTU_STEP: u16 = 32;
 /// How many bytes a peer may send ahead of all readers before it has said who it is.
 const WINDOW_BEFORE_HELLO: u32 = 256 << 10;
+/// What the bounds of forwarding can be.
+const FORWARDED: std::ops::RangeInclusive<usize> = 1..=1 << 20;
 /// What every path has to carry (RFC 9000, section 14).
 const MIN_MTU: u16 = 1_200;
 
 /// The settings of connections whose peer is known from the start.
 pub(crate) fn transport_config(config: &Config) -> Arc<TransportConfig> {
-    transport(config, config.connection_receive_window)
+    Arc::new(transport(config, config.connection_receive_window))
 }
 
-fn transport(config: &Config, receive_window: u32) -> Arc<TransportConfig> {
+/// The same where other nodes carry the packets: none is longer than every path has to carry, and none is padded to be
+/// sent in a group.
+pub(super) fn forwarded_transport_config(config: &Config) -> Arc<TransportConfig> {
+    Arc::new(forwarded(transport(
+        config,
+        config.connection_receive_window,
+    )))
+}
+
+fn forwarded(mut transport: TransportConfig) -> TransportConfig {
+    transport
+        .mtu_discovery_config(None)
+        .enable_segmentation_offload(false);
+    transport
+}
+
+fn transport(config: &Config, receive_window: u32) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_BEFORE_HELLO))
@@ -42,7 +60,7 @@ fn transport(config: &Config, receive_window: u32) -> Arc<TransportConfig> {
         .mtu_discovery_config(Some(mtu_discovery(config)))
         .enable_segmentation_offload(config.mtu_upper_bound <= MAX_OFFLOADED_MTU)
         .congestion_controller_factory(Arc::new(Congestion::default()));
-    Arc::new(transport)
+    transport
 }
 
 /// The settings of the socket's side of an endpoint.
@@ -70,11 +88,28 @@ pub(crate) fn server_config(
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
     let window = config.connection_receive_window.min(WINDOW_BEFORE_HELLO);
     server
-        .transport_config(transport(config, window))
+        .transport_config(Arc::new(transport(config, window)))
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(INCOMING_BYTES)
         .incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
     server
+}
+
+/// The settings of the accepting side where other nodes carry the packets. `server` are the other ones: tokens of either
+/// are good for both.
+///
+/// Such a connection stays where it is. A packet that is said to come from somewhere else was sent there by one of those
+/// who carry it, who could draw the connection to themselves.
+pub(super) fn forwarded_server_config(
+    config: &Config,
+    server: &quinn::ServerConfig,
+) -> Arc<quinn::ServerConfig> {
+    let mut server = server.clone();
+    let window = config.connection_receive_window.min(WINDOW_BEFORE_HELLO);
+    server
+        .transport_config(Arc::new(forwarded(transport(config, window))))
+        .migration(false);
+    Arc::new(server)
 }
 
 fn mtu_discovery(config: &Config) -> MtuDiscoveryConfig {
@@ -99,6 +134,12 @@ pub(crate) fn check(config: &Config) -> Result<(), BindError> {
         || IdleTimeout::try_from(config.idle_timeout).is_err()
     {
         return wrong("idle_timeout");
+    }
+    if !FORWARDED.contains(&config.max_forwarded_nodes) {
+        return wrong("max_forwarded_nodes");
+    }
+    if !FORWARDED.contains(&config.max_forwarded_packets) {
+        return wrong("max_forwarded_packets");
     }
     if config.max_event_streams < 4 {
         return wrong("max_event_streams");

@@ -3,8 +3,8 @@
 use std::future::Future;
 
 use macula_transport::{
-    Clock, Endpoint, FrameReceiver, FrameSender, Incoming, Link, LinkEvent, LinkReceiver, OutFrame,
-    Outbox, TaskSet,
+    Clock, Endpoint, ForwardedPackets, FrameReceiver, FrameSender, Incoming, Link, LinkEvent,
+    LinkReceiver, OutFrame, Outbox, TaskSet,
 };
 use macula_wire::ErrorCode;
 use macula_wire::message::StreamKind;
@@ -19,6 +19,7 @@ fn sent<F: Future + Send>(future: F) -> F {
 fn handles_are_shared_between_threads() {
     shared::<Clock>();
     shared::<Endpoint>();
+    shared::<ForwardedPackets>();
     shared::<FrameReceiver>();
     shared::<FrameSender>();
     shared::<Incoming>();
@@ -35,11 +36,15 @@ fn handles_are_shared_between_threads() {
 async fn futures_move_between_threads(
     (endpoint, mut incoming): (Endpoint, Incoming),
     (link, mut events): (Link, LinkReceiver),
+    mut packets: ForwardedPackets,
     mut sender: FrameSender,
     mut receiver: FrameReceiver,
     frame: OutFrame,
 ) {
     drop(sent(endpoint.dial(&link.peer().realm, endpoint.local_addr(), None)).await);
+    let peer = link.peer();
+    drop(sent(endpoint.dial_forwarded(&peer.realm, peer.node)).await);
+    drop(sent(packets.next()).await);
     drop(sent(incoming.accept()).await);
     drop(sent(link.open(StreamKind::Call)).await);
     sent(link.control().push(frame)).await.unwrap_or_default();

@@ -12,7 +12,9 @@ mod attacker;
 mod auto_traits;
 #[cfg(feature = "baseline")]
 mod baseline;
+mod carrier;
 mod closing;
+mod forward;
 #[cfg(feature = "http3")]
 mod http3;
 mod limits;
