@@ -1,1 +1,23 @@
 //! Routing in a realm: Kademlia, signed records, and reaching nodes by others, without I/O.
+
+mod bucket;
+mod check;
+mod closest;
+mod config;
+mod distance;
+mod error;
+mod kad;
+mod limit;
+mod lookup;
+mod members;
+mod rtt;
+mod table;
+mod timer;
+
+pub use check::Checked;
+pub use config::Config;
+pub use distance::{Distance, interest_name, key, key_of, position, record_id};
+pub use error::QueryError;
+pub use kad::{Goal, Input, Kad, LookupOptions, Outcome, Output, QueryId, Stats};
+pub use lookup::{Step, StepEnd};
+pub use members::MemberSnapshot;

@@ -57,7 +57,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     (
         "--kill",
         "SHARE",
-        "nodes killed at once in overlay-kill (0.3)",
+        "nodes killed at once in overlay-kill and kad-kill (0.3)",
     ),
     (
         "--samples",
@@ -80,6 +80,17 @@ const VALUES: &[(&str, &str, &str)] = &[
         "COUNT|all",
         "cells of the 432 of membership-slow, evenly spread (24)",
     ),
+    (
+        "--liars",
+        "SHARE",
+        "nodes that name only each other in kad-liars (0.3)",
+    ),
+    (
+        "--paths",
+        "COUNT",
+        "paths of a lookup with no node in common, 1 to 20 (1; kad-liars: 4)",
+    ),
+    ("--lookups", "COUNT", "lookups measured by kad-* (1,000)"),
     ("--trace", "FILE", "writes every event of the run"),
 ];
 
@@ -88,6 +99,10 @@ const FLAGS: &[(&str, &str)] = &[
     (
         "--plain",
         "plain SWIM: Lifeguard and what goes beyond it is off",
+    ),
+    (
+        "--seeded",
+        "lookups of kad-* begin with the members that membership knows",
     ),
     ("--json", "one JSON object instead of a table"),
     ("--list", "the scenarios"),
@@ -103,7 +118,7 @@ const FLAGS: &[(&str, &str)] = &[
 pub(crate) fn help() -> String {
     let mut text = String::from(
         "cargo xtask sim SCENARIO [OPTIONS]\n\n\
-         Runs membership or the overlay of thousands of nodes on virtual time and measures it.\n\n\
+         Runs membership, the overlay or routing of thousands of nodes on virtual time and measures it.\n\n\
          Scenarios:\n",
     );
     text.push_str(&scenario::list());
@@ -123,6 +138,7 @@ pub(crate) fn help() -> String {
          cargo xtask sim membership-loss --loss 0.15 --json\n  \
          cargo xtask sim membership-slow --without buddy --cells all\n  \
          cargo xtask sim overlay-kill --nodes 10_000 --kill 0.5 --seed 7\n  \
+         cargo xtask sim kad-lookup --nodes 10_000 --seeded\n  \
          cargo xtask sim --check\n\n\
          docs/scale.md says what each figure means and what it has to reach.\n",
     );
@@ -214,6 +230,7 @@ impl Given {
     fn settings(&self, scenario: &Scenario) -> Result<Settings, String> {
         let mut settings = scenario.settings();
         settings.plain = self.has("--plain");
+        settings.seeded = self.has("--seeded");
         for (name, value) in &self.values {
             let fault = |what: &str| format!("{name} takes {what}, not `{value}`");
             match *name {
@@ -229,6 +246,15 @@ impl Given {
                     settings.loss = share(value, 0.9).ok_or_else(|| fault("0 to 0.9"))?;
                 }
                 "--kill" => settings.kill = share(value, 0.9).ok_or_else(|| fault("0 to 0.9"))?,
+                "--liars" => settings.liars = share(value, 0.9).ok_or_else(|| fault("0 to 0.9"))?,
+                "--paths" => {
+                    let paths = whole(value).filter(|paths| (1..=20).contains(paths));
+                    settings.paths = paths.ok_or_else(|| fault("1 to 20"))?;
+                }
+                "--lookups" => {
+                    let lookups = whole(value).filter(|lookups| *lookups > 0);
+                    settings.lookups = lookups.ok_or_else(|| fault("a number"))?;
+                }
                 "--samples" => settings.samples = whole(value).ok_or_else(|| fault("a number"))?,
                 "--hours" => {
                     let hours = share(value, 1e6).filter(|hours| *hours > 0.0);

@@ -1,6 +1,6 @@
 //! The keys of a report: what each means, which way is better, and what it has to reach.
 
-use crate::settings::{Links, Settings};
+use crate::settings::{Links, Settings, Subject};
 
 /// Which way a figure is better.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -177,6 +177,45 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key("reached_live_repaired", Whole, "the same, after repair"),
     key("repair_s", Lower, "until all degrees are right again"),
+    key("liars", Neither, "share of the nodes that lie"),
+    key("lookups", Neither, "lookups measured"),
+    key("hops.mean", Lower, "requests in a row to the closest node"),
+    key("hops.p99", Lower, "the same, 99th percentile"),
+    key(
+        "lookup_ms.mean",
+        Lower,
+        "until the closest has answered, links open",
+    ),
+    key("lookup_ms.p99", Lower, "the same, 99th percentile"),
+    key(
+        "lookup_end_ms.mean",
+        Neither,
+        "until all of the k closest have answered",
+    ),
+    key("lookup_end_ms.p99", Neither, "the same, 99th percentile"),
+    key(
+        "lookup_cold_ms.mean",
+        Neither,
+        "until the closest has answered, each link dialled first",
+    ),
+    key("lookup_cold_ms.p99", Neither, "the same, 99th percentile"),
+    key(
+        "success",
+        Higher,
+        "lookups that found the closest live node",
+    ),
+    key(
+        "recall",
+        Higher,
+        "share of the k closest live nodes that were found",
+    ),
+    key("rpcs_per_lookup", Lower, "requests of a lookup"),
+    key("table_size", Lower, "contacts of a node, mean"),
+    key(
+        "join_rpcs",
+        Lower,
+        "requests of a node by the end of the start",
+    ),
     key("simulated_s", Neither, "simulated time after the start"),
     key(
         "events_per_s",
@@ -227,6 +266,9 @@ impl Goal {
 pub(crate) fn goal(name: &str, settings: &Settings) -> Option<Goal> {
     let large = settings.nodes > 1_000;
     let either = |small: f64, big: f64| Goal::AtMost(if large { big } else { small });
+    if settings.subject != Subject::Members {
+        return goal_of_routing(name, settings);
+    }
     let goal = match name {
         "first_suspect_s.mean" => Goal::AtMost(1.2),
         "first_suspect_s.p99" => Goal::AtMost(2.5),
@@ -252,6 +294,53 @@ pub(crate) fn goal(name: &str, settings: &Settings) -> Option<Goal> {
         _ => return None,
     };
     Some(goal)
+}
+
+/// The same where the subject is routing.
+fn goal_of_routing(name: &str, settings: &Settings) -> Option<Goal> {
+    let half = settings.kill > 0.3;
+    let by_size = |small: f64, middle: f64, large: f64| match settings.nodes {
+        ..=100 => small,
+        101..=1_000 => middle,
+        _ => large,
+    };
+    let goal = match (settings.subject, name) {
+        (_, "total_s") => Goal::AtMost(45.0),
+        (_, "rss_mib") => Goal::AtMost(3_072.0),
+        (Subject::Lookups, "hops.mean") if settings.seeded => Goal::AtMost(1.0),
+        (Subject::Lookups, "hops.p99") if settings.seeded => Goal::AtMost(1.0),
+        (Subject::Lookups, "hops.mean") => Goal::AtMost(by_size(1.4, 2.0, 2.6)),
+        (Subject::Lookups, "hops.p99") => Goal::AtMost(by_size(2.0, 3.0, 4.0)),
+        (Subject::Lookups, "lookup_ms.mean") => Goal::AtMost(140.0),
+        (Subject::Lookups, "lookup_ms.p99") => Goal::AtMost(250.0),
+        (Subject::Lookups, "table_size") => Goal::AtMost(200.0),
+        (Subject::Lookups, "rpcs_per_lookup") => Goal::AtMost(26.0),
+        (Subject::Lookups, "wall_s") => Goal::AtMost(5.0),
+        (Subject::Kill, "success") => Goal::AtLeast(if half { 0.99 } else { 0.999 }),
+        (Subject::Kill, "lookup_ms.p99") => Goal::AtMost(if half { 600.0 } else { 300.0 }),
+        (Subject::Churn, "success") => Goal::AtLeast(0.999),
+        (Subject::Churn, "recall") => Goal::AtLeast(0.99),
+        (Subject::Liars, "success") => Goal::AtLeast(among_liars(settings)),
+        _ => return None,
+    };
+    Some(goal)
+}
+
+/// The share of lookups that have to succeed among liars.
+fn among_liars(settings: &Settings) -> f64 {
+    let by_share = |few: f64, some: f64, half: f64| {
+        if settings.liars <= 0.2 {
+            few
+        } else if settings.liars <= 0.3 {
+            some
+        } else {
+            half
+        }
+    };
+    match settings.paths {
+        8.. => by_share(0.999, 0.999, 0.99),
+        _ => by_share(0.995, 0.98, 0.88),
+    }
 }
 
 /// The share of the live that a flood has to reach right after `kill` of all nodes died.

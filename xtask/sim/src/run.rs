@@ -155,8 +155,10 @@ impl<'a, H: Host> Run<'a, H> {
         let (simulated, wall) = (self.simulated(), watch.seconds());
         let events = self.net.events();
         figures.add("simulated_s", simulated);
-        let minute = self.minute.unwrap_or(wall / simulated * 60.0);
-        figures.add("wall_s", minute);
+        if figures.get("wall_s").is_none() {
+            let minute = self.minute.unwrap_or(wall / simulated * 60.0);
+            figures.add("wall_s", minute);
+        }
         let after_start = events.saturating_sub(events_before) as f64;
         figures.add("events_per_s", after_start / wall);
         figures.add("total_s", self.total.seconds());

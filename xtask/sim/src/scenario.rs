@@ -2,8 +2,8 @@
 
 use crate::progress::Progress;
 use crate::report::Outcome;
-use crate::settings::Settings;
-use crate::{membership, overlay};
+use crate::settings::{Settings, Subject};
+use crate::{kad, membership, overlay};
 
 /// Why a run gave no figures: the network failed, or something did not happen in time.
 pub(crate) type Fault = String;
@@ -77,6 +77,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         defaults: |_| (),
         runs_many: false,
         run: overlay::kill::run,
+    },
+    Scenario {
+        name: "kad-lookup",
+        about: "lookups of random keys, in tables that the nodes built by joining",
+        defaults: |settings| settings.subject = Subject::Lookups,
+        runs_many: false,
+        run: kad::lookup::run,
     },
 ];
 

@@ -57,6 +57,24 @@ pub(crate) enum Cells {
     All,
 }
 
+/// What a scenario is about; its goals follow from it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Subject {
+    /// Membership or the overlay.
+    #[default]
+    Members,
+    /// Lookups while all is well.
+    Lookups,
+    /// Lookups right after many nodes died.
+    Kill,
+    /// Lookups while nodes come and go.
+    Churn,
+    /// Lookups among liars.
+    Liars,
+    /// What becomes of records.
+    Records,
+}
+
 /// A run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
@@ -78,6 +96,15 @@ pub(crate) struct Settings {
     /// Whether all of Lifeguard, and what goes beyond it, is off.
     pub(crate) plain: bool,
     pub(crate) cells: Cells,
+    pub(crate) subject: Subject,
+    /// The share of nodes that lie.
+    pub(crate) liars: f64,
+    /// Paths of a lookup that have no node in common.
+    pub(crate) paths: usize,
+    /// Whether lookups begin with the members that membership knows.
+    pub(crate) seeded: bool,
+    /// Lookups measured.
+    pub(crate) lookups: usize,
     /// Where the trace is written.
     pub(crate) trace: Option<PathBuf>,
 }
@@ -96,6 +123,11 @@ impl Default for Settings {
             with: Vec::new(),
             plain: false,
             cells: Cells::Some(crate::membership::DEFAULT_CELLS),
+            subject: Subject::default(),
+            liars: 0.3,
+            paths: 1,
+            seeded: false,
+            lookups: 1_000,
             trace: None,
         }
     }

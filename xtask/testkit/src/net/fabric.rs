@@ -213,6 +213,12 @@ impl Fabric {
         false
     }
 
+    pub(super) fn is_linked(&self, a: NodeIndex, b: NodeIndex) -> bool {
+        let Pair(a, b) = Pair::new(a, b);
+        let link = self.links.find(a, b).and_then(|link| self.links.get(link));
+        link.is_some_and(|link| link.up)
+    }
+
     /// Whether nothing, or only one direction, gets through between two nodes.
     pub(super) fn is_silent(&self, pair: Pair) -> bool {
         let deaf = |node| {

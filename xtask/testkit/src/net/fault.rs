@@ -6,7 +6,6 @@ use std::time::Duration;
 use macula_wire::{Body, Instant, NodeId, Random};
 
 use super::conditions::Rules;
-use super::link::Pair;
 use super::{Class, Conditions, Digest, Geography, Host, LinkChange, Net, NodeIndex};
 
 /// Starting and ending nodes.
@@ -241,10 +240,7 @@ impl<H: Host> Net<H> {
     /// Whether there is a link between two nodes that can be used.
     #[must_use]
     pub fn is_linked(&self, a: NodeIndex, b: NodeIndex) -> bool {
-        let Pair(a, b) = Pair::new(a, b);
-        let links = &self.fabric.links;
-        let link = links.find(a, b).and_then(|link| links.get(link));
-        link.is_some_and(|link| link.up)
+        self.fabric.is_linked(a, b)
     }
 
     /// The peers of a node, ascending; links that are being made count.

@@ -189,6 +189,12 @@ impl Context<'_> {
         self.fabric.post(self.node, to, body.into());
     }
 
+    /// Whether the link to `to` is up.
+    #[must_use]
+    pub fn is_linked(&self, to: NodeIndex) -> bool {
+        self.fabric.is_linked(self.node, to)
+    }
+
     /// Dials `to`. Does nothing if there is a link already or one is being made; fails in silence, and is counted, if
     /// `to` is not there or cannot be reached.
     pub fn dial(&mut self, to: impl Into<NodeRef>) {

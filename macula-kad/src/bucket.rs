@@ -1,0 +1,247 @@
+//! A bucket: the contacts at one distance, and those that wait for a place (Kademlia, sections 2.2 and 4.1).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use macula_wire::Instant;
+use macula_wire::message::Contact;
+
+use crate::closest::Placed;
+use crate::config::Config;
+use crate::distance::Place;
+use crate::rtt::Rtt;
+
+/// By how many bits beyond those that a bucket shares its contacts are told apart. Contacts that differ in them shorten
+/// lookups (Salah, Roos and Strufe, arXiv 1408.3079).
+const DIVERSITY: usize = 4;
+
+/// A contact in a bucket.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) placed: Placed,
+    pub(crate) rtt: Rtt,
+    /// When it was last heard.
+    pub(crate) heard: Instant,
+    /// How many requests in a row it has not answered.
+    pub(crate) failures: u8,
+}
+
+/// What became of a contact that was heard.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Heard {
+    /// It has a place now, which it did not have before.
+    Entered,
+    /// It has a place.
+    Known,
+    /// It waits for a place, or found no room to wait.
+    Waits,
+    /// It waits for the place of this contact, which has not been heard for long and is to be checked.
+    Check(Arc<Contact>),
+}
+
+/// A bucket. Entries stand in the order in which they were last heard, the longest ago first.
+#[derive(Debug, Default)]
+pub(crate) struct Bucket {
+    entries: Vec<Entry>,
+    /// Heard of or heard from while there was no place; the latest last.
+    waiting: Vec<Entry>,
+    /// Told of by others, while there was room; they are asked before they get a place.
+    told: Vec<Placed>,
+}
+
+impl Bucket {
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(crate) fn get_mut(&mut self, place: Place) -> Option<&mut Entry> {
+        let mut entries = self.entries.iter_mut();
+        entries.find(|entry| entry.placed.place == place)
+    }
+
+    /// A contact was heard that belongs into this bucket, whose members share `shared` bits with this node.
+    pub(crate) fn hear(&mut self, mut entry: Entry, shared: usize, config: &Config) -> Heard {
+        let place = entry.placed.place;
+        if let Some(index) = self.find(place) {
+            let known = self.entries.remove(index);
+            entry.rtt = known.rtt;
+            if entry.placed.contact.addresses.is_empty() {
+                entry.placed.contact = known.placed.contact;
+            }
+            self.entries.push(entry);
+            return Heard::Known;
+        }
+        if !self.network_has_room(&entry, config.max_per_network) {
+            return Heard::Waits;
+        }
+        if self.entries.len() < config.k {
+            self.wait_no_more(place);
+            self.entries.push(entry);
+            return Heard::Entered;
+        }
+        if let Some(index) = self.crowded(place, shared) {
+            let moved = self.entries.remove(index);
+            self.wait(moved, config);
+            self.entries.push(entry);
+            return Heard::Entered;
+        }
+        let now = entry.heard;
+        self.wait(entry, config);
+        let doubtful = self.entries.iter().find(|entry| {
+            entry.failures > 0 || now.saturating_since(entry.heard) >= config.check_after
+        });
+        doubtful.map_or(Heard::Waits, |doubtful| {
+            Heard::Check(Arc::clone(&doubtful.placed.contact))
+        })
+    }
+
+    /// Another told of a contact. It is remembered if there is room for it among the contacts.
+    pub(crate) fn hear_of(&mut self, placed: &Placed, config: &Config) {
+        let place = placed.place;
+        let room = config.k.saturating_sub(self.entries.len());
+        if self.told.len() < room.saturating_mul(2)
+            && self.find(place).is_none()
+            && self.told.iter().all(|told| told.place != place)
+        {
+            self.told.push(placed.clone());
+        }
+    }
+
+    /// As many of those told of as there is room for.
+    pub(crate) fn take_told(&mut self, config: &Config) -> Vec<Arc<Contact>> {
+        let told = std::mem::take(&mut self.told);
+        let room = config.k.saturating_sub(self.entries.len());
+        let news = told
+            .into_iter()
+            .filter(|told| self.find(told.place).is_none());
+        news.take(room).map(|told| told.contact).collect()
+    }
+
+    /// A contact has not answered. It loses its place if another waits for it, and when it has failed as often as
+    /// `patience` says. Whether it did.
+    pub(crate) fn fail(&mut self, place: Place, patience: u8) -> bool {
+        let Some(index) = self.find(place) else {
+            self.wait_no_more(place);
+            return false;
+        };
+        let Some(entry) = self.entries.get_mut(index) else {
+            return false;
+        };
+        entry.failures = entry.failures.saturating_add(1);
+        if self.waiting.is_empty() && entry.failures < patience {
+            return false;
+        }
+        self.entries.remove(index);
+        self.promote();
+        true
+    }
+
+    /// A contact is gone for good. Whether it had a place.
+    pub(crate) fn remove(&mut self, place: Place) -> bool {
+        self.wait_no_more(place);
+        let Some(index) = self.find(place) else {
+            return false;
+        };
+        self.entries.remove(index);
+        self.promote();
+        true
+    }
+
+    /// Which of the parts of this bucket hold nobody, as the bits beyond the shared ones.
+    pub(crate) fn empty_parts(&self, shared: usize) -> impl Iterator<Item = usize> {
+        let parts = self.entries.iter().fold(0_u32, |parts, entry| {
+            parts | 1 << part(entry.placed.place, shared)
+        });
+        (0..1 << DIVERSITY).filter(move |index| parts & (1_u32 << index) == 0)
+    }
+
+    fn find(&self, place: Place) -> Option<usize> {
+        self.entries
+            .iter()
+            .position(|entry| entry.placed.place == place)
+    }
+
+    fn wait_no_more(&mut self, place: Place) {
+        self.waiting.retain(|waits| waits.placed.place != place);
+    }
+
+    /// The latest of those that wait takes the place that is free.
+    fn promote(&mut self) {
+        if let Some(next) = self.waiting.pop() {
+            self.entries.push(next);
+        }
+    }
+
+    fn wait(&mut self, entry: Entry, config: &Config) {
+        self.wait_no_more(entry.placed.place);
+        if self.waiting.len() >= config.replacements && !self.waiting.is_empty() {
+            self.waiting.remove(0);
+        }
+        if config.replacements > 0 {
+            self.waiting.push(entry);
+        }
+    }
+
+    /// The newest contact of the fullest part, if `place` is of a part that holds nobody and that one has some to
+    /// spare.
+    fn crowded(&self, place: Place, shared: usize) -> Option<usize> {
+        let mut counts = [0_u8; 1 << DIVERSITY];
+        for entry in &self.entries {
+            if let Some(count) = counts.get_mut(part(entry.placed.place, shared)) {
+                *count = count.saturating_add(1);
+            }
+        }
+        if counts
+            .get(part(place, shared))
+            .is_none_or(|count| *count > 0)
+        {
+            return None;
+        }
+        let (fullest, count) = counts.iter().enumerate().max_by_key(|(_, count)| **count)?;
+        let of_fullest = |entry: &Entry| part(entry.placed.place, shared) == fullest;
+        (*count > 1)
+            .then(|| self.entries.iter().rposition(of_fullest))
+            .flatten()
+    }
+
+    fn network_has_room(&self, entry: &Entry, max: usize) -> bool {
+        let Some(network) = network(&entry.placed.contact) else {
+            return true;
+        };
+        let same = |other: &&Entry| self::network(&other.placed.contact) == Some(network);
+        max == usize::MAX || self.entries.iter().filter(same).count() < max
+    }
+}
+
+/// The part of a bucket in which a position lies.
+fn part(place: Place, shared: usize) -> usize {
+    let first = shared.saturating_add(1);
+    (first..first.saturating_add(DIVERSITY))
+        .fold(0, |part, index| part << 1 | usize::from(place.bit(index)))
+}
+
+/// A public network.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Network {
+    V4([u8; 3]),
+    V6([u8; 7]),
+}
+
+/// The public network of the first address of a contact, if that is public.
+fn network(contact: &Contact) -> Option<Network> {
+    let address = contact.addresses.first().map(SocketAddr::ip)?;
+    match address.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            let is_public = !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared);
+            is_public.then_some(Network::V4([a, b, c]))
+        }
+        IpAddr::V6(ip) => {
+            let is_public =
+                !(ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local());
+            let first = ip.octets().first_chunk::<7>().copied();
+            first.filter(|_| is_public).map(Network::V6)
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The machine: lookups, the table they grow, and the answers that others get.
+
+mod drive;
+mod event;
+mod maintain;
+mod query;
+mod receive;
+mod request;
+
+pub use event::{Goal, Input, LookupOptions, Outcome, Output, QueryId, Stats};
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use macula_wire::message::Contact;
+use macula_wire::{Body, Instant, Key, NodeId, Random, RealmName, RequestId};
+
+use crate::closest::Nearest;
+use crate::config::Config;
+use crate::distance::Place;
+use crate::limit::Allowances;
+use crate::members::{MemberSnapshot, Members};
+use crate::rtt::Rtt;
+use crate::table::Table;
+use crate::timer::{Timer, Timers};
+
+use self::query::Query;
+use self::request::Pending;
+
+/// Routing in one realm, as one node sees it.
+///
+/// See the [crate documentation](crate) for what it does and [`Config`] for its limits. Each input causes a bounded
+/// number of outputs.
+pub struct Kad {
+    config: Config,
+    realm: RealmName,
+    own: NodeId,
+    random: Random,
+    now: Instant,
+    table: Table,
+    members: Members,
+    /// How long answers take, whoever they come from.
+    rtt: Rtt,
+    queries: BTreeMap<QueryId, Query>,
+    next_query: u64,
+    pending: BTreeMap<RequestId, Pending>,
+    next_request: u64,
+    allowances: Allowances,
+    timers: Timers,
+    stats: Stats,
+    outputs: VecDeque<Output>,
+}
+
+impl Kad {
+    /// Routing of the node `own` in `realm`, which knows nobody yet.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        realm: RealmName,
+        own: NodeId,
+        random: Random,
+        now: Instant,
+    ) -> Self {
+        let config = config.bounded();
+        let mut kad = Self {
+            table: Table::new(own),
+            config,
+            realm,
+            own,
+            random,
+            now,
+            members: Members::default(),
+            rtt: Rtt::default(),
+            queries: BTreeMap::new(),
+            next_query: 0,
+            pending: BTreeMap::new(),
+            next_request: 0,
+            allowances: Allowances::new(config.requests_per_second),
+            timers: Timers::default(),
+            stats: Stats::default(),
+            outputs: VecDeque::new(),
+        };
+        kad.plan_refresh();
+        kad
+    }
+
+    /// Begins with the members of a snapshot that many nodes of a simulation share, in place of all members told so far.
+    pub fn begin_with(&mut self, members: Arc<MemberSnapshot>) {
+        self.members.begin(members);
+    }
+
+    /// The node whose routing this is.
+    #[must_use]
+    pub const fn node(&self) -> NodeId {
+        self.own
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub const fn position(&self) -> &Key {
+        self.table.position()
+    }
+
+    /// The realm.
+    #[must_use]
+    pub const fn realm(&self) -> &RealmName {
+        &self.realm
+    }
+
+    /// How many contacts have a place in the table.
+    #[must_use]
+    pub const fn table_len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// The contacts known closest to `key` without asking anybody, closest first: of the table and of the members.
+    #[must_use]
+    pub fn closest_known(&self, key: &Key, count: usize) -> Vec<Arc<Contact>> {
+        self.closest_but(key, count, self.table.place())
+            .into_contacts()
+    }
+
+    /// The same without this node and one more.
+    fn closest_but(&self, key: &Key, count: usize, but: Place) -> Nearest {
+        let mut nearest = Nearest::new(key, count, [self.table.place(), but]);
+        self.table.offer(&mut nearest);
+        self.members.offer(&mut nearest);
+        nearest
+    }
+
+    /// Counts since the machine was made.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    fn send(&mut self, to: Arc<Contact>, body: impl Into<Body>) {
+        let body = body.into();
+        self.outputs.push_back(Output::Send { to, body });
+    }
+
+    /// A node with the addresses that are known of it.
+    fn contact(&self, node: &NodeId) -> Arc<Contact> {
+        let entry = self.table.get(node).map(|entry| &entry.placed.contact);
+        entry.or_else(|| self.members.get(node)).map_or_else(
+            || {
+                let (node, addresses) = (*node, Vec::new());
+                Arc::new(Contact { node, addresses })
+            },
+            Arc::clone,
+        )
+    }
+
+    fn after(&mut self, timer: Timer, delay: std::time::Duration) {
+        self.timers.set(timer, self.now + delay);
+    }
+}
+
+impl fmt::Debug for Kad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kad")
+            .field("own", &self.own)
+            .field("contacts", &self.table.len())
+            .field("queries", &self.queries.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,99 @@
+//! Growing the table and keeping it fresh (Kademlia, section 2.3).
+
+use std::sync::Arc;
+
+use macula_wire::message::Contact;
+use macula_wire::{Instant, NodeId};
+
+use super::query::{Asker, Query};
+use super::request::Purpose;
+use super::{Kad, LookupOptions};
+use crate::timer::Timer;
+
+/// In how many empty parts of each bucket somebody is looked for when a node joins.
+const PARTS: usize = 4;
+
+impl Kad {
+    /// Enters by a contact: looks up this node's own position, and then somebody in each bucket.
+    pub fn join(&mut self, now: Instant, contact: Arc<Contact>) {
+        self.advance(now);
+        self.hear(contact);
+        let (target, need) = (*self.table.position(), self.config.k);
+        self.start(Asker::Join, target, need, LookupOptions::default());
+    }
+
+    /// This node knows its neighbourhood: now the rest of the key space.
+    pub(super) fn on_joined(&mut self) {
+        let count = self.table.buckets().len();
+        for shared in (0..count).rev() {
+            self.fill(shared, PARTS);
+        }
+    }
+
+    /// Looks for somebody in some empty parts of a bucket. A narrow lookup does: whoever it passes is a contact.
+    fn fill(&mut self, shared: usize, most: usize) {
+        let Some(bucket) = self.table.buckets().get(shared) else {
+            return;
+        };
+        if bucket.entries().len() < self.config.k.min(PARTS) && shared > 0 {
+            let parts = [0, 8];
+            for part in parts {
+                self.look(shared, part);
+            }
+            return;
+        }
+        let mut parts: Vec<usize> = bucket.empty_parts(shared).collect();
+        self.random.shuffle(&mut parts);
+        parts.truncate(most);
+        for part in parts {
+            self.look(shared, part);
+        }
+    }
+
+    fn look(&mut self, shared: usize, part: usize) {
+        if self.queries.len() >= self.config.max_queries {
+            return;
+        }
+        let target = self.table.key_in(shared, part, &mut self.random);
+        self.start(Asker::Refresh, target, 1, LookupOptions::default());
+    }
+
+    /// A narrow lookup has ended. After the last one, contacts that others told of are asked, which gives them places.
+    pub(super) fn on_refreshed(&mut self) {
+        if self.queries.values().any(Query::is_refresh) {
+            return;
+        }
+        for contact in self.table.take_told(&self.config) {
+            self.check(contact);
+        }
+    }
+
+    pub(super) fn plan_refresh(&mut self) {
+        let every = self.config.refresh_every;
+        let jitter = u64::try_from((every / 5).as_nanos()).unwrap_or(u64::MAX);
+        let jitter = std::time::Duration::from_nanos(self.random.below(jitter.max(1)));
+        self.after(Timer::Refresh, every.saturating_sub(jitter));
+    }
+
+    /// Looks for new contacts where there is room.
+    pub(super) fn on_refresh(&mut self) {
+        let (target, need) = (*self.table.position(), self.config.k);
+        if self.table.len() > 0 && self.queries.len() < self.config.max_queries {
+            self.start(Asker::Join, target, need, LookupOptions::default());
+        }
+        self.plan_refresh();
+    }
+
+    /// Asks a contact that has not been heard for long, because another wants its place.
+    pub(super) fn check(&mut self, doubtful: Arc<Contact>) {
+        let is = |node: &NodeId| *node == doubtful.node;
+        let checks = self.pending.values();
+        let is_checked = checks
+            .filter(|pending| pending.purpose == Purpose::Check)
+            .any(|pending| is(&pending.to.node));
+        if !is_checked {
+            let key = *self.table.position();
+            self.find(doubtful, key, None, Purpose::Check);
+        }
+    }
+}

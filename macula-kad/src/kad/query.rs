@@ -1,0 +1,194 @@
+//! Lookups that are under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use macula_wire::message::Contact;
+use macula_wire::{Instant, Key, NodeId};
+
+use super::request::Purpose;
+use super::{Goal, Kad, LookupOptions, Outcome, Output, QueryId};
+use crate::QueryError;
+use crate::closest::{Nearest, Placed};
+use crate::distance::{Distance, position};
+use crate::lookup::{Lookup, Plan};
+use crate::timer::Timer;
+
+/// Who wants a lookup.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Asker {
+    /// The caller.
+    Caller(Goal),
+    /// The first lookup of this node's own position.
+    Join,
+    /// The upkeep of the table.
+    Refresh,
+}
+
+/// A lookup under way.
+#[derive(Debug)]
+pub(crate) struct Query {
+    asker: Asker,
+    lookup: Lookup,
+    started: Instant,
+}
+
+impl Kad {
+    /// Begins a lookup. It ends with [`Output::Found`], after [`Config::query_timeout`](crate::Config::query_timeout)
+    /// at the latest, whatever others do.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::TooMany`] if as many are under way as may be.
+    pub fn lookup(
+        &mut self,
+        now: Instant,
+        goal: Goal,
+        options: LookupOptions,
+    ) -> Result<QueryId, QueryError> {
+        self.advance(now);
+        let limit = self.config.max_queries;
+        if self.queries.len() >= limit {
+            return Err(QueryError::TooMany { limit });
+        }
+        let target = match goal {
+            Goal::Closest(key) => key,
+            Goal::Node(node) => position(&node),
+        };
+        let need = self.config.k;
+        Ok(self.start(Asker::Caller(goal), target, need, options))
+    }
+
+    pub(super) fn start(
+        &mut self,
+        asker: Asker,
+        target: Key,
+        need: usize,
+        options: LookupOptions,
+    ) -> QueryId {
+        let paths = options.paths.clamp(1, self.config.k);
+        let own = self.table.place();
+        let mut nearest = Nearest::new(&target, self.config.k, [own, own]);
+        self.table.offer(&mut nearest);
+        if options.seeded {
+            self.members.offer(&mut nearest);
+        }
+        let plan = Plan {
+            target,
+            need,
+            alpha: self.config.alpha.div_ceil(paths).max(1),
+            alpha_max: self.config.alpha_max.div_ceil(paths).max(1),
+        };
+        self.next_query = self.next_query.saturating_add(1);
+        let id = QueryId(self.next_query);
+        let query = Query {
+            asker,
+            lookup: Lookup::new(plan, paths, nearest.into_found()),
+            started: self.now,
+        };
+        self.stats.queries = self.stats.queries.saturating_add(1);
+        self.queries.insert(id, query);
+        self.after(Timer::Deadline(id), self.config.query_timeout);
+        self.go_on(id);
+        id
+    }
+
+    /// Asks whoever is next, or ends the lookup.
+    fn go_on(&mut self, id: QueryId) {
+        let now = self.now;
+        while let Some(query) = self.queries.get_mut(&id) {
+            let target = *query.lookup.target();
+            let Some((path, contact)) = query.lookup.next(now) else {
+                if query.lookup.is_done() {
+                    self.finish(id, true);
+                }
+                return;
+            };
+            let distance = Distance::between(&target, &position(&contact.node));
+            let purpose = Purpose::Lookup {
+                query: id,
+                path,
+                distance,
+            };
+            self.find(contact, target, None, purpose);
+        }
+    }
+
+    /// An answer to a step of a lookup.
+    pub(super) fn lookup_answered(
+        &mut self,
+        (id, path): (QueryId, usize),
+        (from, distance): (&NodeId, Distance),
+        contacts: &[Placed],
+    ) {
+        let now = self.now;
+        let Some(query) = self.queries.get_mut(&id) else {
+            return;
+        };
+        let answer = (from, distance);
+        query.lookup.on_answer(now, path, answer, contacts);
+        if let Asker::Caller(Goal::Node(wanted)) = query.asker
+            && wanted == *from
+        {
+            self.finish(id, true);
+            return;
+        }
+        self.go_on(id);
+    }
+
+    pub(super) fn lookup_late(&mut self, id: QueryId, path: usize, asked: (&NodeId, Distance)) {
+        let now = self.now;
+        if let Some(query) = self.queries.get_mut(&id) {
+            query.lookup.on_late(now, path, asked);
+            self.go_on(id);
+        }
+    }
+
+    pub(super) fn lookup_failed(&mut self, id: QueryId, path: usize, asked: (&NodeId, Distance)) {
+        let now = self.now;
+        if let Some(query) = self.queries.get_mut(&id) {
+            query.lookup.on_failed(now, path, asked);
+            self.go_on(id);
+        }
+    }
+
+    /// Ends a lookup, and tells who wanted it.
+    pub(super) fn finish(&mut self, id: QueryId, complete: bool) {
+        let Some(query) = self.queries.remove(&id) else {
+            return;
+        };
+        self.timers.cancel(Timer::Deadline(id));
+        match query.asker {
+            Asker::Caller(goal) => {
+                let outcome = query.into_outcome(id, goal, complete, self.now);
+                self.outputs.push_back(Output::Found(outcome));
+            }
+            Asker::Join => self.on_joined(),
+            Asker::Refresh => self.on_refreshed(),
+        }
+    }
+}
+
+impl Query {
+    pub(super) const fn is_refresh(&self) -> bool {
+        matches!(self.asker, Asker::Refresh)
+    }
+
+    fn into_outcome(self, query: QueryId, goal: Goal, complete: bool, now: Instant) -> Outcome {
+        let best = self.lookup.best();
+        let closest: Vec<Arc<Contact>> = self.lookup.closest();
+        let started = self.started;
+        Outcome {
+            query,
+            goal,
+            complete,
+            closest,
+            hops: best.map_or(0, |best| best.hops),
+            closest_after: best.map_or(Duration::ZERO, |best| best.at.saturating_since(started)),
+            took: now.saturating_since(started),
+            requests: self.lookup.requests,
+            late: self.lookup.late,
+            steps: self.lookup.steps(),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! How long an answer may take before it is late (RFC 6298, section 2).
+
+use std::time::Duration;
+
+/// A smoothed round-trip time and how much it varies.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rtt {
+    measured: Option<(Duration, Duration)>,
+}
+
+impl Rtt {
+    /// Takes in a measured round trip.
+    pub(crate) fn sample(&mut self, sample: Duration) {
+        self.measured = Some(match self.measured {
+            None => (sample, sample / 2),
+            Some((smoothed, variance)) => {
+                let off = smoothed.abs_diff(sample);
+                let variance = (variance.saturating_mul(3).saturating_add(off)) / 4;
+                let smoothed = (smoothed.saturating_mul(7).saturating_add(sample)) / 8;
+                (smoothed, variance)
+            }
+        });
+    }
+
+    /// The smoothed time; `None` before the first measurement.
+    pub(crate) fn get(self) -> Option<Duration> {
+        self.measured.map(|(smoothed, _)| smoothed)
+    }
+
+    /// After how long an answer is late: the smoothed time and four times its variance.
+    pub(crate) fn late_after(self) -> Option<Duration> {
+        let (smoothed, variance) = self.measured?;
+        Some(smoothed.saturating_add(variance.saturating_mul(4)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_follows_what_was_measured() {
+        let millis = Duration::from_millis;
+        let mut rtt = Rtt::default();
+        assert_eq!((rtt.get(), rtt.late_after()), (None, None));
+        rtt.sample(millis(40));
+        assert_eq!(rtt.late_after(), Some(millis(120)));
+        (0..100).for_each(|_| rtt.sample(millis(40)));
+        assert!(rtt.late_after().unwrap() < millis(42));
+        assert_eq!(rtt.get(), Some(millis(40)));
+    }
+}

@@ -1,0 +1,199 @@
+//! The routing table: 256 buckets by how many leading bits a position shares with this node's (Kademlia, section 2.2).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use macula_wire::message::Contact;
+use macula_wire::{Instant, Key, NodeId, Random};
+
+use crate::bucket::{Bucket, Entry, Heard};
+use crate::closest::{Nearest, Placed};
+use crate::config::Config;
+use crate::distance::{Place, position, set_bit};
+use crate::rtt::Rtt;
+
+/// How many requests in a row a contact may leave unanswered while nobody waits for its place.
+const PATIENCE: u8 = 5;
+
+/// The contacts that this node has heard.
+#[derive(Debug)]
+pub(crate) struct Table {
+    position: Key,
+    place: Place,
+    /// As many as are needed: the last one that holds anybody is the last.
+    buckets: Vec<Bucket>,
+    len: usize,
+}
+
+impl Table {
+    pub(crate) fn new(own: NodeId) -> Self {
+        let position = position(&own);
+        Self {
+            position,
+            place: Place::of(&position),
+            buckets: Vec::new(),
+            len: 0,
+        }
+    }
+
+    pub(crate) const fn position(&self) -> &Key {
+        &self.position
+    }
+
+    /// How many contacts have a place.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The buckets that may hold somebody, with the number of bits that they share.
+    pub(crate) fn buckets(&self) -> &[Bucket] {
+        &self.buckets
+    }
+
+    /// The place of this node.
+    pub(crate) const fn place(&self) -> Place {
+        self.place
+    }
+
+    fn index(&self, place: Place) -> usize {
+        let shared = self.place.to(place).shared_bits();
+        usize::try_from(shared.min(255)).unwrap_or(255)
+    }
+
+    /// A contact was heard.
+    pub(crate) fn hear(&mut self, now: Instant, contact: Arc<Contact>, config: &Config) -> Heard {
+        let placed = Placed::new(contact);
+        if placed.place == self.place {
+            return Heard::Known;
+        }
+        let shared = self.index(placed.place);
+        if self.buckets.len() <= shared {
+            let count = shared.saturating_add(1);
+            self.buckets.resize_with(count, Bucket::default);
+        }
+        let entry = Entry {
+            placed,
+            rtt: Rtt::default(),
+            heard: now,
+            failures: 0,
+        };
+        let Some(bucket) = self.buckets.get_mut(shared) else {
+            return Heard::Waits;
+        };
+        let heard = bucket.hear(entry, shared, config);
+        if heard == Heard::Entered {
+            self.recount();
+        }
+        heard
+    }
+
+    /// Another told of a contact.
+    pub(crate) fn hear_of(&mut self, placed: &Placed, config: &Config) {
+        let shared = self.index(placed.place);
+        if let Some(bucket) = self.buckets.get_mut(shared) {
+            bucket.hear_of(placed, config);
+        }
+    }
+
+    /// Takes out contacts that this node was told of, to be asked, as far as their buckets have room.
+    pub(crate) fn take_told(&mut self, config: &Config) -> Vec<Arc<Contact>> {
+        let buckets = self.buckets.iter_mut();
+        buckets
+            .flat_map(|bucket| bucket.take_told(config))
+            .collect()
+    }
+
+    /// A contact answered after `rtt`.
+    pub(crate) fn sample(&mut self, node: &NodeId, rtt: Duration) {
+        if let Some(entry) = self.get_mut(node) {
+            entry.rtt.sample(rtt);
+        }
+    }
+
+    /// A contact has not answered. Whether it lost its place.
+    pub(crate) fn fail(&mut self, node: &NodeId) -> bool {
+        let place = Place::of_node(node);
+        let index = self.index(place);
+        let bucket = self.buckets.get_mut(index);
+        let lost = bucket.is_some_and(|bucket| bucket.fail(place, PATIENCE));
+        self.recount();
+        lost
+    }
+
+    /// A node is gone for good. Whether it had a place.
+    pub(crate) fn remove(&mut self, node: &NodeId) -> bool {
+        let place = Place::of_node(node);
+        let index = self.index(place);
+        let bucket = self.buckets.get_mut(index);
+        let had = bucket.is_some_and(|bucket| bucket.remove(place));
+        self.recount();
+        had
+    }
+
+    fn recount(&mut self) {
+        self.len = self
+            .buckets
+            .iter()
+            .map(|bucket| bucket.entries().len())
+            .sum();
+    }
+
+    fn get_mut(&mut self, node: &NodeId) -> Option<&mut Entry> {
+        let place = Place::of_node(node);
+        let index = self.index(place);
+        self.buckets.get_mut(index)?.get_mut(place)
+    }
+
+    pub(crate) fn get(&self, node: &NodeId) -> Option<&Entry> {
+        let place = Place::of_node(node);
+        let bucket = self.buckets.get(self.index(place))?;
+        let mut entries = bucket.entries().iter();
+        entries.find(|entry| entry.placed.place == place)
+    }
+
+    /// Offers the contacts nearest to the target of `nearest`, those that have just failed last.
+    ///
+    /// A bucket that shares more bits with the target is nearer as a whole: first that in which the target lies, then all
+    /// beyond it, then those before it one by one.
+    pub(crate) fn offer(&self, nearest: &mut Nearest) {
+        let home = self.index(nearest.target());
+        let mut offer = |bucket: &Bucket| {
+            for entry in bucket.entries() {
+                if entry.failures == 0 {
+                    nearest.offer(&entry.placed);
+                }
+            }
+            nearest.is_full()
+        };
+        if self.buckets.get(home).is_some_and(&mut offer) {
+            return;
+        }
+        let beyond = self.buckets.iter().skip(home.saturating_add(1));
+        // Not lazily: only all of them together are nearer than the next one before.
+        let full = beyond.fold(false, |_, bucket| offer(bucket));
+        if full {
+            return;
+        }
+        let before = self.buckets.iter().take(home).rev();
+        for bucket in before {
+            if offer(bucket) {
+                return;
+            }
+        }
+    }
+
+    /// A random key in the bucket whose members share `shared` bits with this node, in one of its parts.
+    pub(crate) fn key_in(&self, shared: usize, part: usize, random: &mut Random) -> Key {
+        let mut bytes = [0; 32];
+        random.fill(&mut bytes);
+        let mut key = Key::from_bytes(bytes);
+        for index in 0..shared {
+            set_bit(&mut key, index, self.place.bit(index));
+        }
+        set_bit(&mut key, shared, !self.place.bit(shared));
+        for (offset, mask) in [(1, 8), (2, 4), (3, 2), (4, 1)] {
+            set_bit(&mut key, shared.saturating_add(offset), part & mask != 0);
+        }
+        key
+    }
+}

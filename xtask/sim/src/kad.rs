@@ -1,0 +1,6 @@
+//! Routing alone: nodes that run its machine, in tables that they built by joining.
+
+pub(crate) mod lookup;
+mod measure;
+mod node;
+mod start;
