@@ -149,6 +149,18 @@ impl<'a, H: Host> Run<'a, H> {
         nodes
     }
 
+    /// A random share of the nodes that run.
+    pub(crate) fn share(&mut self, share: f64) -> Vec<NodeIndex> {
+        let running = self.net.running().count();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a part of a count"
+        )]
+        let count = (share * running as f64).round() as usize;
+        self.some(count)
+    }
+
     /// Ends the run: adds to `figures` what every run has.
     pub(crate) fn finish(self, mut figures: Figures) -> Outcome {
         let (watch, _, events_before) = self.started;

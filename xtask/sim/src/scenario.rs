@@ -85,6 +85,30 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         runs_many: false,
         run: kad::lookup::run,
     },
+    Scenario {
+        name: "kad-churn",
+        about: "lookups while nodes die and join all the time, each after 10 minutes in the mean",
+        defaults: |settings| settings.subject = Subject::Churn,
+        runs_many: false,
+        run: kad::churn::run,
+    },
+    Scenario {
+        name: "kad-kill",
+        about: "lookups right after a share of the nodes was killed at once",
+        defaults: |settings| settings.subject = Subject::Kill,
+        runs_many: false,
+        run: kad::kill::run,
+    },
+    Scenario {
+        name: "kad-liars",
+        about: "lookups while a share of the nodes names only each other",
+        defaults: |settings| {
+            settings.subject = Subject::Liars;
+            settings.paths = 4;
+        },
+        runs_many: false,
+        run: kad::liars::run,
+    },
 ];
 
 impl Scenario {

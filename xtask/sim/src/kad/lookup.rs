@@ -2,7 +2,7 @@
 
 use macula_testkit::NodeIndex;
 
-use super::measure::lookups;
+use super::measure::Lookups;
 use super::start::{Run, joined};
 use crate::progress::Progress;
 use crate::report::{Figures, Outcome};
@@ -17,9 +17,9 @@ pub(crate) fn run(settings: &Settings, progress: &Progress) -> Result<Outcome, F
     tables(&run, &mut figures);
     run.begins();
     let who: Vec<NodeIndex> = run.net.running().collect();
-    lookups(&mut run, &who, |_| Ok(()))?.measures(&mut figures);
+    Lookups::make(&mut run, &who, |_| Ok(()))?.measures(&mut figures);
     run.net.host_mut().dials = true;
-    let cold = lookups(&mut run, &who, |_| Ok(()))?.until_closest();
+    let cold = Lookups::make(&mut run, &who, |_| Ok(()))?.until_closest();
     figures.add("lookup_cold_ms.mean", cold.mean());
     figures.add("lookup_cold_ms.p99", cold.quantile(0.99));
     Ok(run.finish(figures))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use macula_kad::{Distance, Goal, LookupOptions, Outcome, position};
 use macula_testkit::NodeIndex;
-use macula_wire::{Key, NodeId};
+use macula_wire::{Instant, Key, NodeId};
 
 use super::start::Run;
 use crate::machine::Watch;
@@ -19,10 +19,18 @@ const END: Duration = Duration::from_secs(15);
 /// How many closest nodes a lookup looks for.
 const K: usize = 20;
 
-/// Lookups that were made and ended.
+/// A lookup that ended, and who it should have found.
 #[derive(Debug)]
+struct Ended {
+    outcome: Outcome,
+    /// The closest nodes that were there all the time, closest first.
+    closest: Vec<NodeId>,
+}
+
+/// Lookups that were made and ended.
+#[derive(Debug, Default)]
 pub(super) struct Lookups {
-    done: Vec<(Outcome, Vec<NodeId>)>,
+    ended: Vec<Ended>,
     asked: usize,
     /// The real time that they took.
     wall_s: f64,
@@ -35,52 +43,57 @@ fn random_key(run: &mut Run<'_>) -> Key {
     Key::from_bytes(bytes)
 }
 
-/// Makes lookups of random keys, one after the other, each by one of `who`.
-pub(super) fn lookups(
-    run: &mut Run<'_>,
-    who: &[NodeIndex],
-    mut between: impl FnMut(&mut Run<'_>) -> Result<(), Fault>,
-) -> Result<Lookups, Fault> {
-    let settings = run.settings;
-    run.progress.says(format!("{} lookups", settings.lookups));
-    let watch = Watch::start();
-    let mut options = LookupOptions::default();
-    options.paths = settings.paths;
-    options.seeded = settings.seeded;
-    let mut lookups = Lookups {
-        done: Vec::new(),
-        asked: 0,
-        wall_s: 0.0,
-    };
-    for count in 0..settings.lookups {
-        let key = random_key(run);
-        let at = run.random.index(who.len());
-        let asker = who.get(at).copied();
-        let begun = asker.and_then(|asker| {
-            run.net.with(asker, |kad, now| {
-                kad.lookup(now, Goal::Closest(key), options)
-            })
-        });
-        lookups.asked = lookups.asked.saturating_add(usize::from(begun.is_some()));
-        run.run_for(BETWEEN)?;
-        between(run)?;
-        lookups.collect(run);
-        run.progress
-            .reached(number(count), number(settings.lookups));
-    }
-    run.run_for(END)?;
-    lookups.collect(run);
-    lookups.wall_s = watch.seconds();
-    Ok(lookups)
-}
-
 impl Lookups {
-    /// Takes in those that have ended, beside who was really closest just now: by a scan of all nodes.
+    /// Makes lookups of random keys, one after the other, by the nodes `who` in turn; `between` is called after each.
+    ///
+    /// # Errors
+    ///
+    /// If the network fails.
+    pub(super) fn make(
+        run: &mut Run<'_>,
+        who: &[NodeIndex],
+        mut between: impl FnMut(&mut Run<'_>) -> Result<(), Fault>,
+    ) -> Result<Self, Fault> {
+        let settings = run.settings;
+        run.progress.says(format!("{} lookups", settings.lookups));
+        let watch = Watch::start();
+        let mut options = LookupOptions::default();
+        options.paths = settings.paths;
+        options.seeded = settings.seeded;
+        let mut lookups = Self::default();
+        let mut askers = who.iter().cycle();
+        for count in 0..settings.lookups {
+            let key = random_key(run);
+            let mut asker = askers.next();
+            while asker.is_some_and(|asker| run.net.machine(*asker).is_none()) {
+                asker = askers.next();
+            }
+            let begun = asker.and_then(|asker| {
+                let goal = Goal::Closest(key);
+                run.net
+                    .with(*asker, |kad, now| kad.lookup(now, goal, options))
+            });
+            let begun = begun.is_some_and(|begun| begun.is_ok());
+            lookups.asked = lookups.asked.saturating_add(usize::from(begun));
+            run.run_for(BETWEEN)?;
+            between(run)?;
+            lookups.collect(run);
+            run.progress
+                .reached(number(count), number(settings.lookups));
+        }
+        run.run_for(END)?;
+        lookups.collect(run);
+        lookups.wall_s = watch.seconds();
+        Ok(lookups)
+    }
+
+    /// Takes in those that have ended, beside who was really closest: by a scan of all nodes.
     fn collect(&mut self, run: &mut Run<'_>) {
         for (asker, outcome) in std::mem::take(&mut run.net.host_mut().outcomes) {
             if let Goal::Closest(key) = outcome.goal {
-                let closest = closest(run, &key, asker);
-                self.done.push((outcome, closest));
+                let since = run.net.now().as_nanos().saturating_sub(nanos(outcome.took));
+                let closest = closest(run, &key, asker, Instant::from_nanos(since));
+                self.ended.push(Ended { outcome, closest });
             }
         }
     }
@@ -88,9 +101,9 @@ impl Lookups {
     /// What they were like.
     pub(super) fn measures(&self, figures: &mut Figures) {
         let of = |value: fn(&Outcome) -> f64| -> Sample {
-            self.done
+            self.ended
                 .iter()
-                .map(|(outcome, _)| value(outcome))
+                .map(|ended| value(&ended.outcome))
                 .collect()
         };
         figures.count("lookups", self.asked);
@@ -102,14 +115,15 @@ impl Lookups {
         figures.add("lookup_ms.p99", until_closest.quantile(0.99));
         figures.add("lookup_end_ms.mean", until_end.mean());
         figures.add("lookup_end_ms.p99", until_end.quantile(0.99));
-        let found = |(outcome, closest): &&(Outcome, Vec<NodeId>)| {
-            let first = outcome.closest.first().map(|contact| contact.node);
-            first.is_some() && first == closest.first().copied()
-        };
-        let successes = self.done.iter().filter(found).count();
+        let successes = self.ended.iter().filter(|ended| ended.succeeded()).count();
         figures.add("success", share(successes, self.asked));
-        let recalled: usize = self.done.iter().map(recalled).sum();
-        let all: usize = self.done.iter().map(|(_, closest)| closest.len()).sum();
+        let (recalled, all) = self
+            .ended
+            .iter()
+            .map(Ended::recalled)
+            .fold((0_usize, 0_usize), |(found, all), (one, of)| {
+                (found.saturating_add(one), all.saturating_add(of))
+            });
         figures.add("recall", share(recalled, all));
         let requests = of(|outcome| f64::from(outcome.requests));
         figures.add("rpcs_per_lookup", requests.mean());
@@ -118,8 +132,31 @@ impl Lookups {
 
     /// Milliseconds until the closest had answered.
     pub(super) fn until_closest(&self) -> Sample {
-        let done = self.done.iter();
-        done.map(|(outcome, _)| ms(outcome.closest_after)).collect()
+        let ended = self.ended.iter();
+        ended.map(|ended| ms(ended.outcome.closest_after)).collect()
+    }
+}
+
+impl Ended {
+    fn has_found(&self, node: &NodeId) -> bool {
+        let mut found = self.outcome.closest.iter();
+        found.any(|contact| contact.node == *node)
+    }
+
+    fn succeeded(&self) -> bool {
+        self.closest
+            .first()
+            .is_some_and(|first| self.has_found(first))
+    }
+
+    /// How many of the closest were found, and of how many. A node that came or went meanwhile and was found takes the
+    /// place of the farthest.
+    fn recalled(&self) -> (usize, usize) {
+        let others = self.outcome.closest.iter();
+        let others = others.filter(|contact| !self.closest.contains(&contact.node));
+        let places = K.saturating_sub(others.count()).min(self.closest.len());
+        let expected = self.closest.iter().take(places);
+        (expected.filter(|node| self.has_found(node)).count(), places)
     }
 }
 
@@ -127,17 +164,18 @@ fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// How many of the closest were found.
-fn recalled((outcome, closest): &(Outcome, Vec<NodeId>)) -> usize {
-    let found = |node: &&NodeId| outcome.closest.iter().any(|contact| contact.node == **node);
-    closest.iter().filter(found).count()
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The k nodes that are closest to `key` and run, but for `asker`, who does not ask itself.
-fn closest(run: &Run<'_>, key: &Key, asker: NodeIndex) -> Vec<NodeId> {
+/// The k honest nodes that are closest to `key`, run, and had found their place by `since`; but for `asker`, who does not
+/// ask itself.
+fn closest(run: &Run<'_>, key: &Key, asker: NodeIndex, since: Instant) -> Vec<NodeId> {
     let host = run.net.host();
-    let honest = |node: &NodeIndex| *node != asker && !host.liars.contains(*node);
-    let nodes = run.net.running().filter(honest);
+    let fits = |node: &NodeIndex| {
+        *node != asker && !host.liars.contains(*node) && host.is_settled(*node, since)
+    };
+    let nodes = run.net.running().filter(fits);
     let mut all: Vec<(Distance, NodeId)> = nodes
         .filter_map(|node| run.net.id(node))
         .map(|id| (Distance::between(key, &position(&id)), id))

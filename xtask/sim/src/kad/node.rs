@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use macula_kad::{Checked, Input, Kad, MemberSnapshot, Outcome, Output};
 use macula_testkit::{Class, Context, Host, LinkChange, Net, NodeIndex, StubVerifier};
 use macula_wire::message::{Contact, KadFound};
-use macula_wire::{Body, Machine, NodeId, RealmName};
+use macula_wire::{Body, Instant, Machine, NodeId, RealmName};
 
 /// A network of nodes that run routing alone.
 pub(crate) type Mesh = Net<Nodes>;
+
+/// How long a node takes to join.
+const JOIN: Duration = Duration::from_secs(2);
 
 /// One machine a node.
 pub(crate) struct Nodes {
@@ -22,6 +26,8 @@ pub(crate) struct Nodes {
     /// What waits for its link.
     waiting: BTreeMap<(NodeIndex, NodeId), Vec<Body>>,
     pub(crate) liars: Liars,
+    /// When each node joined.
+    joined: BTreeMap<NodeIndex, Instant>,
     /// Every node once, so that a contact takes memory once.
     contacts: Vec<Arc<Contact>>,
 }
@@ -72,8 +78,20 @@ impl Nodes {
             dials: false,
             waiting: BTreeMap::new(),
             liars: Liars::default(),
+            joined: BTreeMap::new(),
             contacts: Vec::new(),
         }
+    }
+
+    /// A node begins to join.
+    pub(crate) fn joins(&mut self, node: NodeIndex, now: Instant) {
+        self.joined.insert(node, now);
+    }
+
+    /// Whether a node had had time to join by `at`.
+    pub(crate) fn is_settled(&self, node: NodeIndex, at: Instant) -> bool {
+        let joined = self.joined.get(&node);
+        joined.is_none_or(|joined| *joined + JOIN <= at)
     }
 
     /// The one contact of a node.
