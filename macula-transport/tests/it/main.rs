@@ -12,7 +12,6 @@ mod attacker;
 mod auto_traits;
 #[cfg(feature = "baseline")]
 mod baseline;
-mod carrier;
 mod closing;
 mod forward;
 #[cfg(feature = "http3")]

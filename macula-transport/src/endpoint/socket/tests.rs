@@ -100,6 +100,7 @@ struct Bench {
 impl Bench {
     fn new(max_forwarded_packets: usize) -> Self {
         let config = Config {
+            max_forwarded_nodes: 2,
             max_forwarded_packets,
             ..Config::default()
         };
@@ -314,6 +315,29 @@ fn what_cannot_be_taken_in_is_dropped_and_counted() {
     bench.forwarding.end();
     assert!(bench.read().is_pending());
     assert_eq!(deliver(&realm(), Bytes::from_static(b"ended")), (3, 5));
+}
+
+#[test]
+fn nobody_is_forgotten_for_a_packet_without_room() {
+    let bench = Bench::new(1);
+    bench.deliver(1, b"fills the queue");
+    // As many nodes as may be known would come.
+    for node in 2..=3 {
+        bench.deliver(node, b"no room");
+    }
+    assert_eq!(bench.stats().forwarded_receive_dropped, 2);
+    let Poll::Ready(read) = bench.read() else {
+        panic!("nothing to read")
+    };
+    let number = forward::number(read[0].0).unwrap();
+    let lease = bench.forwarding.lease_of(number).unwrap();
+    assert_eq!(lease.node(), id(1));
+    drop(lease);
+    for node in 2..=3 {
+        bench.deliver(node, b"room");
+        bench.payloads();
+    }
+    assert!(bench.forwarding.lease_of(number).is_none());
 }
 
 #[test]
