@@ -20,6 +20,10 @@ impl Checked {
             !bytes
                 .is_ok_and(|bytes| verifier.verify(signed.record.owner, &bytes, &signed.signature))
         };
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "three of all messages carry records"
+        )]
         let records = match &body {
             Body::KadStore(store) => &store.records[..],
             Body::KadFound(found) => &found.records[..],

@@ -90,6 +90,12 @@ impl Nearest {
         self.found.truncate(self.count);
     }
 
+    /// How far the farthest is; beyond all if there are fewer than were asked for.
+    pub(crate) fn reach(&self) -> Distance {
+        let last = self.found.last().filter(|_| self.is_full());
+        last.map_or(Distance::MAX, |(distance, _)| *distance)
+    }
+
     /// The nearest and how far they are.
     pub(crate) fn into_found(self) -> Vec<(Distance, Arc<Contact>)> {
         self.found

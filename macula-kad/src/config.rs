@@ -37,6 +37,36 @@ pub struct Config {
     pub max_per_network: usize,
     /// How many requests a second a peer may make; it may save up those of two seconds. Default: 1,000.
     pub requests_per_second: u32,
+    /// How long records of this node hold before they are renewed at half of it. Default: 1 h, so that clocks may be
+    /// apart by half an hour. What membership says of their owner counts at once, whatever the lease.
+    pub lease: Duration,
+    /// The longest that any record holds. Default: 48 h.
+    pub max_lease: Duration,
+    /// The longest record in bytes. Default: 69,632, which is the longest value and what stands around it.
+    pub max_record_len: usize,
+    /// The most records of one owner on this node. Default: 1,000.
+    pub max_owner_records: usize,
+    /// The most bytes of the records of one owner on this node. Default: 4 MiB.
+    pub max_owner_bytes: usize,
+    /// The most records on this node. Default: 200,000.
+    pub max_records: usize,
+    /// The most bytes of all records on this node. Default: 64 MiB.
+    pub max_bytes: usize,
+    /// The most records that this node owns. Default: 20,000.
+    pub max_own_records: usize,
+    /// How often the closest node to a record compares it with the others that ought to keep it. Default: 1 h, with a
+    /// fifth of it as jitter.
+    pub replicate_every: Duration,
+    /// How long a watch is kept without renewal; it is renewed at half of it. Default: 2 min; at most 1 h.
+    pub watch_lease: Duration,
+    /// At how many nodes a key is watched. Default: 3.
+    pub watch_at: usize,
+    /// The most watches of one peer on this node. Default: 4,096.
+    pub max_peer_watches: usize,
+    /// The most watches on this node. Default: 65,536.
+    pub max_watches: usize,
+    /// The most keys that this node watches. Default: 20,000.
+    pub max_own_watches: usize,
 }
 
 impl Default for Config {
@@ -54,6 +84,20 @@ impl Default for Config {
             refresh_every: Duration::from_secs(3_600),
             max_per_network: 2,
             requests_per_second: 1_000,
+            lease: Duration::from_secs(3_600),
+            max_lease: Duration::from_secs(48 * 3_600),
+            max_record_len: 69_632,
+            max_owner_records: 1_000,
+            max_owner_bytes: 4 << 20,
+            max_records: 200_000,
+            max_bytes: 64 << 20,
+            max_own_records: 20_000,
+            replicate_every: Duration::from_secs(3_600),
+            watch_lease: Duration::from_secs(120),
+            watch_at: 3,
+            max_peer_watches: 4_096,
+            max_watches: 65_536,
+            max_own_watches: 20_000,
         }
     }
 }

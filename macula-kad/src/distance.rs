@@ -45,6 +45,9 @@ impl Place {
 }
 
 impl Distance {
+    /// The longest.
+    pub(crate) const MAX: Self = Self(u128::MAX, u128::MAX);
+
     /// The distance between two keys.
     #[must_use]
     pub fn between(one: &Key, other: &Key) -> Self {
@@ -115,10 +118,11 @@ pub fn key_of(realm: &RealmName, owner: &NodeId, content: &RecordContent) -> Key
             interest_name(&interest.pattern),
         );
     }
-    match content.kind() {
-        RecordKind::Node => position(owner),
-        kind => key(realm, kind, content.name()),
+    let kind = content.kind();
+    if kind == RecordKind::Node {
+        return position(owner);
     }
+    key(realm, kind, content.name())
 }
 
 /// The id of a record.

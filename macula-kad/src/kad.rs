@@ -2,10 +2,17 @@
 
 mod drive;
 mod event;
+mod keep;
 mod maintain;
+mod moves;
+mod publish;
 mod query;
 mod receive;
+mod replicate;
 mod request;
+mod stage;
+mod watch;
+mod watched;
 
 pub use event::{Goal, Input, LookupOptions, Outcome, Output, QueryId, Stats};
 
@@ -14,19 +21,26 @@ use std::fmt;
 use std::sync::Arc;
 
 use macula_wire::message::Contact;
-use macula_wire::{Body, Instant, Key, NodeId, Random, RealmName, RequestId};
+use macula_wire::{Body, Instant, Key, NodeId, Random, RealmName, RequestId, Signer};
 
 use crate::closest::Nearest;
 use crate::config::Config;
-use crate::distance::Place;
+use crate::distance::{Distance, Place};
+use crate::estimate::estimate;
 use crate::limit::Allowances;
 use crate::members::{MemberSnapshot, Members};
+use crate::own::{Owns, Pen};
 use crate::rtt::Rtt;
+use crate::store::Store;
 use crate::table::Table;
 use crate::timer::{Timer, Timers};
 
+use self::moves::Moves;
 use self::query::Query;
 use self::request::Pending;
+use self::stage::Staged;
+use self::watch::Watchings;
+use self::watched::Watchers;
 
 /// Routing in one realm, as one node sees it.
 ///
@@ -49,24 +63,37 @@ pub struct Kad {
     allowances: Allowances,
     timers: Timers,
     stats: Stats,
+    /// The wall clock in milliseconds since 1970, and when it was told.
+    wall: (Instant, u64),
+    pen: Pen,
+    owns: Owns,
+    staged: Staged,
+    store: Store,
+    moves: Moves,
+    /// How far the farthest that ought to keep what is under a key is.
+    reaches: BTreeMap<Key, Distance>,
+    watchers: Watchers,
+    watchings: Watchings,
     outputs: VecDeque<Output>,
 }
 
 impl Kad {
-    /// Routing of the node `own` in `realm`, which knows nobody yet.
+    /// Routing of the node whose key `signer` has, in `realm`, which knows nobody yet. `wall_ms` is the wall clock at
+    /// `now`, in milliseconds since 1970: records expire by it.
     #[must_use]
     pub fn new(
         config: Config,
         realm: RealmName,
-        own: NodeId,
+        signer: Arc<dyn Signer + Send + Sync>,
         random: Random,
         now: Instant,
+        wall_ms: u64,
     ) -> Self {
         let config = config.bounded();
+        let own = signer.node();
         let mut kad = Self {
             table: Table::new(own),
             config,
-            realm,
             own,
             random,
             now,
@@ -79,9 +106,20 @@ impl Kad {
             allowances: Allowances::new(config.requests_per_second),
             timers: Timers::default(),
             stats: Stats::default(),
+            wall: (now, wall_ms),
+            pen: Pen::new(realm.clone(), signer),
+            owns: Owns::default(),
+            staged: Staged::default(),
+            store: Store::new(realm.clone(), &config),
+            moves: Moves::default(),
+            reaches: BTreeMap::new(),
+            watchers: Watchers::default(),
+            watchings: Watchings::default(),
+            realm,
             outputs: VecDeque::new(),
         };
         kad.plan_refresh();
+        kad.plan_replication();
         kad
     }
 
@@ -129,6 +167,22 @@ impl Kad {
         nearest
     }
 
+    /// How many nodes there are: those that membership knows, or what the distances of the closest contacts let guess.
+    #[must_use]
+    pub fn size_estimate(&self) -> u64 {
+        if !self.members.is_empty() {
+            return u64::try_from(self.members.len()).unwrap_or(u64::MAX);
+        }
+        let own = self.table.place();
+        let nearest = self.closest_but(self.position(), self.config.k, own);
+        estimate(
+            nearest
+                .into_found()
+                .into_iter()
+                .map(|(distance, _)| distance),
+        )
+    }
+
     /// Counts since the machine was made.
     #[must_use]
     pub const fn stats(&self) -> &Stats {
@@ -138,18 +192,6 @@ impl Kad {
     fn send(&mut self, to: Arc<Contact>, body: impl Into<Body>) {
         let body = body.into();
         self.outputs.push_back(Output::Send { to, body });
-    }
-
-    /// A node with the addresses that are known of it.
-    fn contact(&self, node: &NodeId) -> Arc<Contact> {
-        let entry = self.table.get(node).map(|entry| &entry.placed.contact);
-        entry.or_else(|| self.members.get(node)).map_or_else(
-            || {
-                let (node, addresses) = (*node, Vec::new());
-                Arc::new(Contact { node, addresses })
-            },
-            Arc::clone,
-        )
     }
 
     fn after(&mut self, timer: Timer, delay: std::time::Duration) {

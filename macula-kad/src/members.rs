@@ -105,6 +105,10 @@ impl Members {
         self.get_at(Place::of_node(node))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         let base = self.base.sorted.len().saturating_sub(self.hidden.len());

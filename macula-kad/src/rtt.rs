@@ -12,19 +12,17 @@ impl Rtt {
     /// Takes in a measured round trip.
     pub(crate) fn sample(&mut self, sample: Duration) {
         self.measured = Some(match self.measured {
-            None => (sample, sample / 2),
+            None => (sample, sample.div_f64(2.0)),
             Some((smoothed, variance)) => {
                 let off = smoothed.abs_diff(sample);
-                let variance = (variance.saturating_mul(3).saturating_add(off)) / 4;
-                let smoothed = (smoothed.saturating_mul(7).saturating_add(sample)) / 8;
+                let variance = variance.saturating_mul(3).saturating_add(off).div_f64(4.0);
+                let smoothed = smoothed
+                    .saturating_mul(7)
+                    .saturating_add(sample)
+                    .div_f64(8.0);
                 (smoothed, variance)
             }
         });
-    }
-
-    /// The smoothed time; `None` before the first measurement.
-    pub(crate) fn get(self) -> Option<Duration> {
-        self.measured.map(|(smoothed, _)| smoothed)
     }
 
     /// After how long an answer is late: the smoothed time and four times its variance.
@@ -42,11 +40,10 @@ mod tests {
     fn patience_follows_what_was_measured() {
         let millis = Duration::from_millis;
         let mut rtt = Rtt::default();
-        assert_eq!((rtt.get(), rtt.late_after()), (None, None));
+        assert_eq!(rtt.late_after(), None);
         rtt.sample(millis(40));
         assert_eq!(rtt.late_after(), Some(millis(120)));
         (0..100).for_each(|_| rtt.sample(millis(40)));
         assert!(rtt.late_after().unwrap() < millis(42));
-        assert_eq!(rtt.get(), Some(millis(40)));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use macula_wire::{Instant, RequestId};
+use macula_wire::message::RecordKind;
+use macula_wire::{Instant, Key, RecordId, RequestId};
 
 use crate::kad::QueryId;
 
@@ -17,6 +18,22 @@ pub(crate) enum Timer {
     Deadline(QueryId),
     /// The table is to be refreshed.
     Refresh,
+    /// A record of this node is to be renewed.
+    Renew(RecordId),
+    /// The closest are to be told of records of this node.
+    Tell,
+    /// Nodes came and went, so records may have others to keep them.
+    Moves,
+    /// Records are to be compared with the others that ought to keep them.
+    Replicate,
+    /// The time of some records is over.
+    Expire,
+    /// The watches of some peers are over.
+    Watchers,
+    /// A watch of this node is to be renewed.
+    Watch(Key, RecordKind),
+    /// The time of some records that are watched is over.
+    Seen,
 }
 
 /// At most one deadline for each timer.
@@ -33,6 +50,13 @@ impl Timers {
             self.by_time.remove(&(before, timer));
         }
         self.by_time.insert((at, timer));
+    }
+
+    /// Sets the deadline of `timer` if it has none, or a later one.
+    pub(crate) fn arm(&mut self, timer: Timer, at: Instant) {
+        if self.by_timer.get(&timer).is_none_or(|due| at < *due) {
+            self.set(timer, at);
+        }
     }
 
     pub(crate) fn cancel(&mut self, timer: Timer) {

@@ -1,6 +1,9 @@
 //! Time, and the order in which things are done.
 
-use macula_wire::{Instant, Machine};
+use std::sync::Arc;
+
+use macula_wire::message::Contact;
+use macula_wire::{Instant, Machine, NodeId};
 
 use super::{Input, Kad, Output};
 use crate::timer::Timer;
@@ -15,7 +18,46 @@ impl Kad {
                 Timer::GiveUp(request) => self.on_failed(request),
                 Timer::Deadline(query) => self.finish(query, false),
                 Timer::Refresh => self.on_refresh(),
+                Timer::Renew(id) => self.on_renew(id),
+                Timer::Tell => self.on_tell(),
+                Timer::Moves => self.on_moves(),
+                Timer::Replicate => self.on_replicate(),
+                Timer::Expire => self.on_expire(),
+                Timer::Watchers => self.on_watchers(),
+                Timer::Watch(key, kind) => self.tend_watch((key, kind)),
+                Timer::Seen => self.look_again(None),
             }
+        }
+        self.flush();
+    }
+}
+
+impl Kad {
+    /// A node can be asked, and what failed before may succeed now.
+    fn on_contact(&mut self, contact: Arc<Contact>) {
+        let node = contact.node;
+        self.hear(contact);
+        self.retry_stores(&node);
+        self.retry_watches(&node);
+    }
+
+    /// A member is there, or has other addresses.
+    fn on_member(&mut self, contact: Arc<Contact>) {
+        let node = contact.node;
+        if node != self.own && self.members.insert(contact) {
+            self.came(&node);
+            self.look_again(Some(&node));
+        }
+    }
+
+    /// A member is dead or has left.
+    fn on_member_gone(&mut self, node: &NodeId) {
+        self.table.remove(node);
+        self.watchers.forget(node);
+        self.on_unreachable(node);
+        if self.members.remove(node) {
+            self.went(node);
+            self.look_again(Some(node));
         }
     }
 }
@@ -28,19 +70,13 @@ impl Machine for Kad {
         self.advance(now);
         match input {
             Input::Message { from, body } => self.on_message(from, body),
-            Input::Contact(contact) => self.hear(contact),
-            Input::Member(contact) => {
-                if contact.node != self.own {
-                    self.members.insert(contact);
-                }
-            }
-            Input::MemberGone(node) => {
-                self.members.remove(&node);
-                self.table.remove(&node);
-                self.on_unreachable(&node);
-            }
+            Input::Contact(contact) => self.on_contact(contact),
+            Input::Member(contact) => self.on_member(contact),
+            Input::MemberGone(node) => self.on_member_gone(&node),
             Input::Unreachable(node) => self.on_unreachable(&node),
+            Input::WallClock(wall_ms) => self.wall = (self.now, wall_ms),
         }
+        self.flush();
     }
 
     fn handle_timeout(&mut self, now: Instant) {

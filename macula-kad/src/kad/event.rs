@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use macula_wire::message::Contact;
+use macula_wire::message::{Contact, RecordKind, SignedRoutingRecord};
 use macula_wire::{Body, Key, NodeId};
 
 use crate::Checked;
+use crate::Refusal;
 use crate::lookup::Step;
 
 /// Something that happened outside.
@@ -29,12 +30,13 @@ pub enum Input {
     MemberGone(NodeId),
     /// A node cannot be reached at present: what it was asked has failed.
     Unreachable(NodeId),
+    /// The wall clock in milliseconds since 1970, when it was set.
+    WallClock(u64),
 }
 
 /// Something the caller has to do or may want to know.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "most outputs are messages")]
 pub enum Output {
     /// Send a message to a node; reach it first if there is no link. What cannot be sent is dropped, and
     /// [`Input::Unreachable`] saves time then.
@@ -46,6 +48,23 @@ pub enum Output {
     },
     /// A lookup has ended.
     Found(Outcome),
+    /// A record under a watched key holds, says something new, or holds no more.
+    Changed {
+        /// The key.
+        key: Key,
+        /// The record.
+        record: Arc<SignedRoutingRecord>,
+        /// Whether it holds. It does not if it was withdrawn, has expired, or its owner is gone.
+        present: bool,
+    },
+    /// Every record that was under a watched key was told; changes follow. Told once for each watch, also when nobody
+    /// could be asked.
+    Watching {
+        /// The key.
+        key: Key,
+        /// The kind of records.
+        kind: RecordKind,
+    },
 }
 
 /// Names a lookup of one machine.
@@ -60,6 +79,15 @@ pub enum Goal {
     Closest(Key),
     /// A node: the lookup ends when it has answered.
     Node(NodeId),
+    /// The records of a kind under a key.
+    Records {
+        /// The key.
+        key: Key,
+        /// The kind.
+        kind: RecordKind,
+        /// Whether all of the closest are asked; otherwise the first who has any is enough.
+        all: bool,
+    },
 }
 
 /// How a lookup goes about it.
@@ -94,6 +122,8 @@ pub struct Outcome {
     pub complete: bool,
     /// The closest that answered, closest first; at most k.
     pub closest: Vec<Arc<Contact>>,
+    /// The records that were found, of each the latest; without those that were withdrawn.
+    pub records: Vec<Arc<SignedRoutingRecord>>,
     /// How many requests in a row led to the closest; 0 if nobody answered.
     pub hops: u32,
     /// After how long the closest had answered.
@@ -128,4 +158,42 @@ pub struct Stats {
     pub unasked: u64,
     /// Contacts that were refused: a node that names itself as another's neighbour, or one twice.
     pub refused_contacts: u64,
+    /// Records of this node that others refused to keep.
+    pub stores_refused: u64,
+    /// Watches of others that were refused because there were too many.
+    pub refused_watches: u64,
+    /// Records that were refused because they were forged.
+    pub refused_forged: u64,
+    /// Records that were refused because their time was over.
+    pub refused_expired: u64,
+    /// Records that were refused because they take too much room, or hold for too long.
+    pub refused_size: u64,
+    /// Records that were refused because their owner has too many, or this node has.
+    pub refused_quota: u64,
+    /// Records that were refused because of their name, or because they were not what was asked for.
+    pub refused_place: u64,
+}
+
+impl Stats {
+    /// One record more was refused.
+    pub(crate) const fn refused(&mut self, refusal: Refusal) {
+        let count = match refusal {
+            Refusal::Forged => &mut self.refused_forged,
+            Refusal::Expired => &mut self.refused_expired,
+            Refusal::TooLarge | Refusal::TooLong => &mut self.refused_size,
+            Refusal::OverQuota | Refusal::Full => &mut self.refused_quota,
+            Refusal::Reserved | Refusal::Misplaced => &mut self.refused_place,
+        };
+        *count = count.saturating_add(1);
+    }
+
+    /// All records that were refused, for whatever reason.
+    #[must_use]
+    pub const fn records_refused(&self) -> u64 {
+        self.refused_forged
+            .saturating_add(self.refused_expired)
+            .saturating_add(self.refused_size)
+            .saturating_add(self.refused_quota)
+            .saturating_add(self.refused_place)
+    }
 }

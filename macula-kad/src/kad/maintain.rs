@@ -1,10 +1,12 @@
 //! Growing the table and keeping it fresh (Kademlia, section 2.3).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use macula_wire::message::Contact;
 use macula_wire::{Instant, NodeId};
 
+use super::publish::millis;
 use super::query::{Asker, Query};
 use super::request::Purpose;
 use super::{Kad, LookupOptions};
@@ -70,9 +72,9 @@ impl Kad {
 
     pub(super) fn plan_refresh(&mut self) {
         let every = self.config.refresh_every;
-        let jitter = u64::try_from((every / 5).as_nanos()).unwrap_or(u64::MAX);
-        let jitter = std::time::Duration::from_nanos(self.random.below(jitter.max(1)));
-        self.after(Timer::Refresh, every.saturating_sub(jitter));
+        let jitter = self.random.below(millis(every.div_f64(5.0)).max(1));
+        let early = Duration::from_millis(jitter);
+        self.after(Timer::Refresh, every.saturating_sub(early));
     }
 
     /// Looks for new contacts where there is room.

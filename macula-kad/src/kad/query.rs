@@ -1,18 +1,22 @@
 //! Lookups that are under way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use macula_wire::message::Contact;
-use macula_wire::{Instant, Key, NodeId};
+use macula_wire::message::{Contact, KadFound, RecordKind, SignedRoutingRecord};
+use macula_wire::{Instant, Key, NodeId, RecordId};
 
 use super::request::Purpose;
 use super::{Goal, Kad, LookupOptions, Outcome, Output, QueryId};
-use crate::QueryError;
 use crate::closest::{Nearest, Placed};
-use crate::distance::{Distance, position};
+use crate::distance::{Distance, position, record_id};
 use crate::lookup::{Lookup, Plan};
 use crate::timer::Timer;
+use crate::{QueryError, Refusal};
+
+/// The most records that one lookup gathers; further ones are left out.
+const MAX_FOUND: usize = 4_096;
 
 /// Who wants a lookup.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,6 +27,10 @@ pub(crate) enum Asker {
     Join,
     /// The upkeep of the table.
     Refresh,
+    /// A record of this node, to be told to the closest.
+    Publish(RecordId),
+    /// A watch, to be told of by the closest.
+    Watch(Key, RecordKind),
 }
 
 /// A lookup under way.
@@ -31,6 +39,8 @@ pub(crate) struct Query {
     asker: Asker,
     lookup: Lookup,
     started: Instant,
+    /// Of each record that was found the latest.
+    records: BTreeMap<RecordId, Arc<SignedRoutingRecord>>,
 }
 
 impl Kad {
@@ -54,9 +64,12 @@ impl Kad {
         let target = match goal {
             Goal::Closest(key) => key,
             Goal::Node(node) => position(&node),
+            Goal::Records { key, .. } => key,
         };
         let need = self.config.k;
-        Ok(self.start(Asker::Caller(goal), target, need, options))
+        let id = self.start(Asker::Caller(goal), target, need, options);
+        self.flush();
+        Ok(id)
     }
 
     pub(super) fn start(
@@ -85,10 +98,19 @@ impl Kad {
             asker,
             lookup: Lookup::new(plan, paths, nearest.into_found()),
             started: self.now,
+            records: BTreeMap::new(),
         };
         self.stats.queries = self.stats.queries.saturating_add(1);
         self.queries.insert(id, query);
         self.after(Timer::Deadline(id), self.config.query_timeout);
+        if let Asker::Caller(Goal::Records { key, kind, all }) = asker {
+            let here: Vec<_> = self.store.under(key, kind).map(Arc::clone).collect();
+            here.iter().for_each(|record| self.take_record(id, record));
+            if !all && !here.is_empty() {
+                self.finish(id, true);
+                return id;
+            }
+        }
         self.go_on(id);
         id
     }
@@ -97,7 +119,7 @@ impl Kad {
     fn go_on(&mut self, id: QueryId) {
         let now = self.now;
         while let Some(query) = self.queries.get_mut(&id) {
-            let target = *query.lookup.target();
+            let (target, kind) = (*query.lookup.target(), query.kind());
             let Some((path, contact)) = query.lookup.next(now) else {
                 if query.lookup.is_done() {
                     self.finish(id, true);
@@ -110,7 +132,7 @@ impl Kad {
                 path,
                 distance,
             };
-            self.find(contact, target, None, purpose);
+            self.find(contact, target, kind, purpose);
         }
     }
 
@@ -127,13 +149,11 @@ impl Kad {
         };
         let answer = (from, distance);
         query.lookup.on_answer(now, path, answer, contacts);
-        if let Asker::Caller(Goal::Node(wanted)) = query.asker
-            && wanted == *from
-        {
+        if query.is_satisfied(from) {
             self.finish(id, true);
-            return;
+        } else {
+            self.go_on(id);
         }
-        self.go_on(id);
     }
 
     pub(super) fn lookup_late(&mut self, id: QueryId, path: usize, asked: (&NodeId, Distance)) {
@@ -163,13 +183,70 @@ impl Kad {
                 let outcome = query.into_outcome(id, goal, complete, self.now);
                 self.outputs.push_back(Output::Found(outcome));
             }
+            Asker::Publish(record) => self.tell_closest(record, &query.lookup.closest()),
+            Asker::Watch(key, kind) => {
+                self.watch_at((key, kind), &query.lookup.closest(), true);
+            }
             Asker::Join => self.on_joined(),
             Asker::Refresh => self.on_refreshed(),
         }
     }
 }
 
+impl Kad {
+    /// Records that an answer to a step of a lookup brought.
+    pub(super) fn take_records(&mut self, id: QueryId, found: &KadFound, forged: &[usize]) {
+        let goal = self.queries.get(&id).map(|query| query.asker);
+        for (index, record) in found.records.iter().enumerate() {
+            let fits = match goal {
+                _ if forged.contains(&index) => Err(Refusal::Forged),
+                Some(Asker::Caller(Goal::Records { key, kind, .. })) => {
+                    self.fits(record, (key, kind)).map(|_| ())
+                }
+                _ => Err(Refusal::Misplaced),
+            };
+            match fits {
+                Ok(()) => self.take_record(id, record),
+                Err(refusal) => self.stats.refused(refusal),
+            }
+        }
+    }
+
+    fn take_record(&mut self, id: QueryId, record: &Arc<SignedRoutingRecord>) {
+        let inner = &record.record;
+        let record_id = record_id(&inner.owner, &inner.content);
+        if let Some(query) = self.queries.get_mut(&id)
+            && query.records.len() < MAX_FOUND
+        {
+            let known = query.records.entry(record_id);
+            let known = known.or_insert_with(|| Arc::clone(record));
+            if known.record.sequence < inner.sequence {
+                *known = Arc::clone(record);
+            }
+        }
+    }
+}
+
 impl Query {
+    const fn kind(&self) -> Option<RecordKind> {
+        if let Asker::Caller(Goal::Records { kind, .. }) = self.asker {
+            return Some(kind);
+        }
+        None
+    }
+
+    /// Whether the answer of `from` was what was wanted.
+    fn is_satisfied(&self, from: &NodeId) -> bool {
+        let Asker::Caller(goal) = self.asker else {
+            return false;
+        };
+        match goal {
+            Goal::Closest(_) => false,
+            Goal::Node(wanted) => wanted == *from,
+            Goal::Records { all, .. } => !all && !self.records.is_empty(),
+        }
+    }
+
     pub(super) const fn is_refresh(&self) -> bool {
         matches!(self.asker, Asker::Refresh)
     }
@@ -178,11 +255,14 @@ impl Query {
         let best = self.lookup.best();
         let closest: Vec<Arc<Contact>> = self.lookup.closest();
         let started = self.started;
+        let records = self.records.into_values();
+        let live = records.filter(|record| !record.record.withdrawn);
         Outcome {
             query,
             goal,
             complete,
             closest,
+            records: live.collect(),
             hops: best.map_or(0, |best| best.hops),
             closest_after: best.map_or(Duration::ZERO, |best| best.at.saturating_since(started)),
             took: now.saturating_since(started),

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use macula_wire::Body;
-use macula_wire::message::{Contact, KadFind, KadFound};
+use macula_wire::limit::MAX_RECORDS;
+use macula_wire::message::{Contact, KadAnswer, KadFind, KadFound, KadWant, SignedRoutingRecord};
 
 use super::Kad;
 use super::request::Purpose;
+use super::stage::parts;
 use crate::bucket::Heard;
 use crate::check::Checked;
 use crate::closest::Placed;
@@ -17,14 +19,22 @@ impl Kad {
         if from.node == self.own {
             return;
         }
-        let (body, _forged) = message.into_parts();
+        let (body, forged) = message.into_parts();
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "other messages are those of other protocols"
+        )]
         match body {
-            Body::KadFind(find) => {
-                if self.admit(&from) {
-                    self.on_find(from, &find);
-                }
-            }
-            Body::KadFound(found) => self.on_found(&from, &found),
+            Body::KadFound(found) => self.on_found(&from, &found, &forged),
+            Body::KadAnswer(answer) => self.on_answer(&from, &answer),
+            Body::KadChanges(changes) => self.on_changes(&from.node, &changes, &forged),
+            Body::KadWant(want) => self.on_wanted(&from, &want),
+            // All others ask for something.
+            _ if !self.admit(&from) => {}
+            Body::KadFind(find) => self.on_find(from, &find),
+            Body::KadStore(store) => self.on_store(from, &store, &forged),
+            Body::KadWatch(watch) => self.on_watch(&from, &watch),
+            Body::KadDigest(digest) => self.on_digest(from, &digest),
             _ => {}
         }
     }
@@ -51,17 +61,49 @@ impl Kad {
         self.stats.answered = self.stats.answered.saturating_add(1);
         let asker = Place::of_node(&from.node);
         let nearest = self.closest_but(&find.key, self.config.k, asker);
+        let (records, more) = self.found_here(find);
         let found = KadFound {
             request: find.request,
             contacts: nearest.into_contacts(),
-            records: Vec::new(),
-            more: false,
+            records,
+            more,
         };
         self.send(from, found);
     }
 
+    /// The records that are asked for, as many as fit a message, and whether there are more.
+    fn found_here(&self, find: &KadFind) -> (Vec<Arc<SignedRoutingRecord>>, bool) {
+        let Some(kind) = find.kind else {
+            return (Vec::new(), false);
+        };
+        let records = self.store.under(find.key, kind).map(Arc::clone);
+        // One more than fits tells that there are more.
+        let records = records.take(MAX_RECORDS.saturating_add(1));
+        let mut parts = parts(records).into_iter();
+        (parts.next().unwrap_or_default(), parts.next().is_some())
+    }
+
+    fn on_answer(&mut self, from: &Arc<Contact>, answer: &KadAnswer) {
+        let Some(pending) = self.answered(&from.node, answer.request) else {
+            return;
+        };
+        self.hear(Arc::clone(from));
+        match pending.purpose {
+            Purpose::Store(ids) => self.store_answered(from.node, &ids, answer),
+            Purpose::Watch(key, kind) => self.watch_answered(&from.node, (key, kind), answer),
+            Purpose::Lookup { .. } | Purpose::Check | Purpose::Digest => {}
+        }
+    }
+
+    fn on_wanted(&mut self, from: &Arc<Contact>, want: &KadWant) {
+        let asked = self.answered(&from.node, want.request);
+        if asked.is_some_and(|pending| pending.purpose == Purpose::Digest) {
+            self.on_want(from, want);
+        }
+    }
+
     /// The contacts of an answer but for this node, which hears of them by it.
-    fn told(&mut self, contacts: &[Arc<Contact>]) -> Vec<Placed> {
+    fn heard_of(&mut self, contacts: &[Arc<Contact>]) -> Vec<Placed> {
         let own = self.table.place();
         let placed = contacts
             .iter()
@@ -73,7 +115,7 @@ impl Kad {
         placed
     }
 
-    fn on_found(&mut self, from: &Arc<Contact>, found: &KadFound) {
+    fn on_found(&mut self, from: &Arc<Contact>, found: &KadFound, forged: &[usize]) {
         let Some(pending) = self.answered(&from.node, found.request) else {
             return;
         };
@@ -83,16 +125,17 @@ impl Kad {
             from
         };
         self.hear(Arc::clone(heard));
-        let contacts = self.told(&found.contacts);
+        let contacts = self.heard_of(&found.contacts);
         match pending.purpose {
             Purpose::Lookup {
                 query,
                 path,
                 distance,
             } => {
+                self.take_records(query, found, forged);
                 self.lookup_answered((query, path), (&from.node, distance), &contacts);
             }
-            Purpose::Check => {}
+            Purpose::Check | Purpose::Store(_) | Purpose::Digest | Purpose::Watch(..) => {}
         }
     }
 }

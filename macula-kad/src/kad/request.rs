@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use macula_wire::message::{Contact, KadFind, RecordKind};
-use macula_wire::{Body, Instant, Key, NodeId, RequestId};
+use macula_wire::{Body, Instant, Key, NodeId, RecordId, RequestId};
 
 use super::{Kad, QueryId};
 use crate::distance::Distance;
 use crate::timer::Timer;
 
 /// What a request is for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Purpose {
     /// A step of a lookup.
     Lookup {
@@ -21,6 +21,12 @@ pub(crate) enum Purpose {
     },
     /// To see whether a contact is there.
     Check,
+    /// To have records of this node or of others kept.
+    Store(Arc<[RecordId]>),
+    /// To name records that ought to be kept.
+    Digest,
+    /// To be told of a key, or no more.
+    Watch(Key, RecordKind),
 }
 
 /// A request that waits for its answer.
@@ -98,7 +104,7 @@ impl Kad {
             return;
         };
         pending.late = true;
-        let (to, purpose, sent) = (pending.to.node, pending.purpose, pending.sent);
+        let (to, purpose, sent) = (pending.to.node, pending.purpose.clone(), pending.sent);
         let gone = self.config.request_timeout;
         self.timers.set(Timer::GiveUp(request), sent + gone);
         self.stats.late = self.stats.late.saturating_add(1);
@@ -129,7 +135,9 @@ impl Kad {
             } => {
                 self.lookup_failed(query, path, (&pending.to.node, distance));
             }
-            Purpose::Check => {}
+            Purpose::Store(ids) => self.store_failed(pending.to.node, &ids),
+            Purpose::Watch(key, kind) => self.watch_failed(&pending.to.node, (key, kind)),
+            Purpose::Check | Purpose::Digest => {}
         }
     }
 

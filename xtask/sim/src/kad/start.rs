@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use macula_kad::{Config, Kad, MemberSnapshot};
-use macula_testkit::NodeIndex;
+use macula_testkit::{NodeIndex, StubSigner};
 use macula_wire::RealmName;
 
 use super::node::{Mesh, Nodes, contact};
@@ -20,6 +20,9 @@ pub(super) type Run<'a> = crate::run::Run<'a, Nodes>;
 const BETWEEN: Duration = Duration::from_millis(5);
 /// How long the last ones have to find their place.
 const SETTLE: Duration = Duration::from_secs(10);
+
+/// The wall clock at the beginning of virtual time, in milliseconds since 1970.
+const WALL_MS: u64 = 1_700_000_000_000;
 
 /// A network in which all have joined.
 pub(super) fn joined<'a>(settings: &'a Settings, progress: &'a Progress) -> Result<Run<'a>, Fault> {
@@ -45,7 +48,11 @@ pub(super) fn joined<'a>(settings: &'a Settings, progress: &'a Progress) -> Resu
 /// Adds a node that knows nobody.
 pub(super) fn add(net: &mut Mesh) -> NodeIndex {
     let realm = net.host().realm.clone();
-    net.add(|id, random, now| Kad::new(Config::default(), realm, id, random, now))
+    net.add(|id, random, now| {
+        let signer = Arc::new(StubSigner::new(id));
+        let wall_ms = WALL_MS.saturating_add(now.as_nanos() / 1_000_000);
+        Kad::new(Config::default(), realm, signer, random, now, wall_ms)
+    })
 }
 
 /// Lets a node join by another.

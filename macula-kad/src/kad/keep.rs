@@ -1,0 +1,87 @@
+//! Keeping records for others.
+
+use std::sync::Arc;
+
+use macula_wire::message::{
+    Contact, KadAnswer, KadDigest, KadStore, KadWant, RecordKind, SignedRoutingRecord,
+};
+use macula_wire::{ErrorCode, Instant, Key};
+
+use super::Kad;
+use super::publish::millis;
+use crate::Refusal;
+use crate::store::Put;
+use crate::timer::Timer;
+
+impl Kad {
+    /// The wall clock in milliseconds since 1970, as it was when the machine was made or last told, and the time since.
+    pub(super) fn wall_ms(&self) -> u64 {
+        let passed = self.now.saturating_since(self.wall.0);
+        self.wall.1.saturating_add(millis(passed))
+    }
+
+    /// Takes in a record whose signature is right, and tells those who watch its key.
+    pub(super) fn keep(&mut self, record: &Arc<SignedRoutingRecord>) -> Result<Put, Refusal> {
+        let put = self.store.put(record, self.wall_ms());
+        match put {
+            Ok(Put::New) => {
+                self.plan_expiry();
+                self.on_kept(record);
+            }
+            Ok(Put::Known) => {}
+            Err(refusal) => self.stats.refused(refusal),
+        }
+        put
+    }
+
+    pub(super) fn on_store(&mut self, from: Arc<Contact>, store: &KadStore, forged: &[usize]) {
+        let mut codes = Vec::with_capacity(store.records.len());
+        for (index, record) in store.records.iter().enumerate() {
+            let code = if forged.contains(&index) {
+                self.stats.refused(Refusal::Forged);
+                Refusal::Forged.code()
+            } else {
+                self.keep(record)
+                    .map_or_else(Refusal::code, |_| ErrorCode::OK)
+            };
+            codes.push(code);
+        }
+        let request = store.request;
+        self.send(from, KadAnswer { request, codes });
+    }
+
+    pub(super) fn on_digest(&mut self, from: Arc<Contact>, digest: &KadDigest) {
+        let ids = self.store.lacking(&digest.versions);
+        let request = digest.request;
+        self.send(from, KadWant { request, ids });
+    }
+
+    fn plan_expiry(&mut self) {
+        if let Some(expires) = self.store.next_expiry() {
+            let left = expires.saturating_sub(self.wall_ms());
+            let at: Instant = self.now + std::time::Duration::from_millis(left);
+            self.timers.set(Timer::Expire, at);
+        }
+    }
+
+    /// The time of some records is over.
+    pub(super) fn on_expire(&mut self) {
+        while self.store.expire(self.wall_ms()).is_some() {}
+        self.plan_expiry();
+    }
+
+    /// How many records this node keeps, and how many bytes they take.
+    #[must_use]
+    pub fn kept(&self) -> (usize, usize) {
+        self.store.len()
+    }
+
+    /// The records of a kind that this node keeps under a key.
+    pub fn kept_under(
+        &self,
+        key: Key,
+        kind: RecordKind,
+    ) -> impl Iterator<Item = &Arc<SignedRoutingRecord>> {
+        self.store.under(key, kind)
+    }
+}

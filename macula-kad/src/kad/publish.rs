@@ -1,0 +1,336 @@
+//! The records of this node: signing them, telling those that ought to keep them, and renewing them in time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use macula_wire::message::{Contact, KadAnswer, RecordContent};
+use macula_wire::{ErrorCode, Instant, NodeId, RecordId};
+
+use super::moves::Moves;
+use super::query::Asker;
+use super::{Kad, LookupOptions};
+use crate::distance::{Place, key_of, record_id};
+use crate::own::{Own, Told};
+use crate::timer::Timer;
+use crate::{PublishError, Refusal};
+
+/// How long further failures are waited for, so that records are looked through once for all of them.
+const TOGETHER: Duration = Duration::from_millis(50);
+/// After how long a node that failed to take a record is asked again, at first; doubles six times.
+const RETRY: Duration = Duration::from_secs(1);
+/// Over how many paths those are looked for that ought to keep a record, where membership does not know them.
+const WRITE_PATHS: usize = 4;
+
+impl Kad {
+    /// Publishes a record of this node, in place of an earlier one of its kind and name: it is signed, told to the closest
+    /// nodes, renewed until it is [withdrawn](Self::withdraw), and told to whoever becomes one of the closest.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; nothing has changed then.
+    pub fn publish(
+        &mut self,
+        now: Instant,
+        content: RecordContent,
+    ) -> Result<RecordId, PublishError> {
+        let lease = self.config.lease;
+        self.publish_for(now, content, lease)
+    }
+
+    /// The same with a lease of its own, at most [`Config::max_lease`](crate::Config::max_lease).
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; nothing has changed then.
+    pub fn publish_for(
+        &mut self,
+        now: Instant,
+        content: RecordContent,
+        lease: Duration,
+    ) -> Result<RecordId, PublishError> {
+        self.advance(now);
+        let id = record_id(&self.own, &content);
+        let limit = self.config.max_own_records;
+        if self.owns.len() >= limit && !self.owns.contains_key(&id) {
+            return Err(PublishError::TooMany { limit });
+        }
+        let lease = lease.min(self.config.max_lease);
+        let expires = self.wall_ms().saturating_add(millis(lease));
+        let record = self.pen.sign(content, false, self.wall_ms(), expires)?;
+        self.store.judge(&record.record, self.wall_ms())?;
+        let key = key_of(&self.realm, &self.own, &record.record.content);
+        let own = Own {
+            record,
+            key,
+            lease,
+            reach: None,
+            told: BTreeMap::new(),
+        };
+        self.owns.insert(id, own);
+        self.plan_renewal(id, lease);
+        self.tell(id);
+        self.flush();
+        Ok(id)
+    }
+
+    /// Takes a record of this node back. Whether it was published.
+    ///
+    /// The withdrawal travels as the record did, until all that kept it know.
+    pub fn withdraw(&mut self, now: Instant, id: &RecordId) -> bool {
+        self.advance(now);
+        let wall = self.wall_ms();
+        let Some(own) = self
+            .owns
+            .get_mut(id)
+            .filter(|own| !own.record.record.withdrawn)
+        else {
+            return false;
+        };
+        let mut content = own.record.record.content.clone();
+        if let RecordContent::Value(value) = &mut content {
+            value.value = bytes::Bytes::new();
+        }
+        let expires = own.record.record.expires_ms;
+        let Ok(record) = self.pen.sign(content, true, wall, expires) else {
+            // What could be signed with a value can be without.
+            return false;
+        };
+        own.record = record;
+        own.told.clear();
+        self.timers.cancel(Timer::Renew(*id));
+        self.tell(*id);
+        self.flush();
+        true
+    }
+
+    /// The records that this node owns and has not withdrawn.
+    pub fn own_records(&self) -> impl Iterator<Item = &RecordContent> {
+        let records = self.owns.values().map(|own| &own.record.record);
+        let live = records.filter(|record| !record.withdrawn);
+        live.map(|record| &record.content)
+    }
+
+    fn plan_renewal(&mut self, id: RecordId, lease: Duration) {
+        let half = lease.div_f64(2.0);
+        let jitter = self.random.below(millis(half.div_f64(4.0)).max(1));
+        let early = Duration::from_millis(jitter);
+        self.after(Timer::Renew(id), half.saturating_sub(early));
+    }
+
+    /// The lease of a record is half over.
+    pub(super) fn on_renew(&mut self, id: RecordId) {
+        let wall = self.wall_ms();
+        let Some(own) = self.owns.get_mut(&id) else {
+            return;
+        };
+        let (content, lease) = (own.record.record.content.clone(), own.lease);
+        let expires = wall.saturating_add(millis(lease));
+        if let Ok(record) = self.pen.sign(content, false, wall, expires) {
+            own.record = record;
+            own.told.clear();
+        }
+        self.plan_renewal(id, lease);
+        self.tell(id);
+    }
+
+    /// Tells a record to those of the closest that have not been told, or finds out who they are.
+    fn tell(&mut self, id: RecordId) {
+        let Some(own) = self.owns.get(&id) else {
+            return;
+        };
+        let key = own.key;
+        if !self.members.is_empty() || self.table.len() < self.config.k {
+            let closest = self.closest_but(&key, self.config.k, self.table.place());
+            let reach = closest.reach();
+            if let Some(own) = self.owns.get_mut(&id) {
+                own.reach = Some(reach);
+            }
+            self.tell_closest(id, &closest.into_contacts());
+        } else if self.queries.len() < self.config.max_queries {
+            let options = LookupOptions {
+                paths: WRITE_PATHS,
+                ..LookupOptions::default()
+            };
+            self.start(Asker::Publish(id), key, self.config.k, options);
+        } else {
+            self.after(Timer::Tell, RETRY);
+        }
+    }
+
+    /// These are the closest but for this node: tells those that have not been told.
+    pub(super) fn tell_closest(&mut self, id: RecordId, closest: &[Arc<Contact>]) {
+        let now = self.now;
+        let is_among = self.is_among(closest, &id);
+        let Some(own) = self.owns.get_mut(&id) else {
+            return;
+        };
+        let record = Arc::clone(&own.record);
+        let ought = |node: &NodeId| closest.iter().any(|contact| contact.node == *node);
+        own.told.retain(|node, _| ought(node));
+        let mut news = Vec::new();
+        for contact in closest {
+            let due = match own.told.get(&contact.node) {
+                None => true,
+                Some(Told::Failed(_, at)) => *at <= now,
+                Some(Told::Asked(_) | Told::Keeps) => false,
+            };
+            if due {
+                news.push(Arc::clone(contact));
+            }
+        }
+        for contact in news {
+            self.stage(contact, Arc::clone(&record));
+        }
+        if is_among {
+            // Refused only for want of room, which is counted; the others keep it all the same.
+            self.keep(&record).ok();
+        }
+        self.forget_if_done(&id);
+    }
+
+    /// Whether this node is as close to a record of its own as the others that ought to keep it.
+    fn is_among(&self, closest: &[Arc<Contact>], id: &RecordId) -> bool {
+        let Some(own) = self.owns.get(id) else {
+            return false;
+        };
+        closest.len() < self.config.k
+            || closest.last().is_some_and(|last| {
+                let key = Place::of(&own.key);
+                let last = Place::of_node(&last.node);
+                key.to(self.table.place()) < key.to(last)
+            })
+    }
+
+    /// Members came and went: some records have others to be told.
+    pub(super) fn tell_after(&mut self, moves: &Moves) {
+        let concerned = |own: &Own| moves.concern(Place::of(&own.key), own.reach);
+        let some = self.owns.iter().filter(|(_, own)| concerned(own));
+        let some: Vec<RecordId> = some.map(|(id, _)| *id).collect();
+        for id in some {
+            self.tell(id);
+        }
+    }
+
+    /// Tells those again that failed to take records of this node, as far as it is time.
+    pub(super) fn on_tell(&mut self) {
+        let now = self.now;
+        let is_due = |told: &Told| matches!(told, Told::Failed(_, at) if *at <= now);
+        let untold = |own: &Own| own.told.is_empty() || own.told.values().any(is_due);
+        let some = self.owns.iter().filter(|(_, own)| untold(own));
+        let some: Vec<RecordId> = some.map(|(id, _)| *id).collect();
+        for id in some {
+            self.tell(id);
+        }
+        self.plan_retry();
+    }
+
+    fn plan_retry(&mut self) {
+        let states = self.owns.values().flat_map(|own| own.told.values());
+        let next = states
+            .filter_map(|told| match told {
+                Told::Failed(_, at) => Some(*at),
+                Told::Asked(_) | Told::Keeps => None,
+            })
+            .min();
+        if let Some(at) = next {
+            self.timers.arm(Timer::Tell, at.max(self.now + TOGETHER));
+        }
+    }
+
+    /// A node was sent records of this node.
+    pub(super) fn told(&mut self, node: NodeId, ids: &[RecordId]) {
+        for id in ids {
+            if let Some(own) = self.owns.get_mut(id) {
+                let times = match own.told.get(&node) {
+                    Some(Told::Failed(times, _) | Told::Asked(times)) => *times,
+                    Some(Told::Keeps) | None => 0,
+                };
+                own.told.insert(node, Told::Asked(times));
+            }
+        }
+    }
+
+    /// A node says what became of records that it was sent.
+    pub(super) fn store_answered(&mut self, node: NodeId, ids: &[RecordId], answer: &KadAnswer) {
+        for (index, id) in ids.iter().enumerate() {
+            let code = answer.codes.get(index).copied();
+            if code == Some(ErrorCode::OK) {
+                if let Some(own) = self.owns.get_mut(id) {
+                    own.told.insert(node, Told::Keeps);
+                }
+                self.forget_if_done(id);
+            } else {
+                self.stats.stores_refused = self.stats.stores_refused.saturating_add(1);
+                self.tell_again(node, id);
+            }
+        }
+        self.plan_retry();
+    }
+
+    /// A node has not answered.
+    pub(super) fn store_failed(&mut self, node: NodeId, ids: &[RecordId]) {
+        for id in ids {
+            self.tell_again(node, id);
+        }
+        self.plan_retry();
+    }
+
+    fn tell_again(&mut self, node: NodeId, id: &RecordId) {
+        let now = self.now;
+        if let Some(told) = self
+            .owns
+            .get_mut(id)
+            .and_then(|own| own.told.get_mut(&node))
+        {
+            let times = match told {
+                Told::Failed(times, _) | Told::Asked(times) => *times,
+                Told::Keeps => 0,
+            };
+            let pause = RETRY.saturating_mul(1 << times.min(6));
+            *told = Told::Failed(times.saturating_add(1), now + pause);
+        }
+    }
+
+    /// A node that failed to take records can be asked again.
+    pub(super) fn retry_stores(&mut self, node: &NodeId) {
+        let now = self.now;
+        let mut some = false;
+        for told in self
+            .owns
+            .values_mut()
+            .filter_map(|own| own.told.get_mut(node))
+        {
+            if let Told::Failed(_, at) = told {
+                *at = now;
+                some = true;
+            }
+        }
+        if some {
+            self.timers.arm(Timer::Tell, now + TOGETHER);
+        }
+    }
+
+    /// A withdrawal that everybody knows, or that is over, is forgotten.
+    fn forget_if_done(&mut self, id: &RecordId) {
+        let wall = self.wall_ms();
+        let done = self.owns.get(id).is_some_and(|own| {
+            let record = &own.record.record;
+            let known = own.told.values().all(|told| *told == Told::Keeps);
+            record.withdrawn && (known || record.expires_ms <= wall)
+        });
+        if done {
+            self.owns.remove(id);
+        }
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<Refusal> for ErrorCode {
+    fn from(refusal: Refusal) -> Self {
+        refusal.code()
+    }
+}

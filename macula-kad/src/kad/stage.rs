@@ -1,0 +1,71 @@
+//! Records on their way out: those for one node leave together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use macula_wire::NodeId;
+use macula_wire::limit::MAX_RECORDS;
+use macula_wire::message::{Contact, KadStore, RecordContent, SignedRoutingRecord};
+
+use super::Kad;
+use super::request::Purpose;
+use crate::distance::record_id;
+
+/// How many bytes of values go into one message.
+const MESSAGE: usize = 256 << 10;
+
+/// Records on their way out, by receiver.
+pub(crate) type Staged = BTreeMap<NodeId, (Arc<Contact>, Vec<Arc<SignedRoutingRecord>>)>;
+
+impl Kad {
+    /// Sends a record to a node at the end of this turn.
+    pub(super) fn stage(&mut self, to: Arc<Contact>, record: Arc<SignedRoutingRecord>) {
+        let staged = self.staged.entry(to.node);
+        staged.or_insert_with(|| (to, Vec::new())).1.push(record);
+    }
+
+    /// Ends a turn.
+    pub(super) fn flush(&mut self) {
+        for (node, (contact, records)) in std::mem::take(&mut self.staged) {
+            for part in parts(records) {
+                let ids = part.iter().map(|signed| {
+                    let record = &signed.record;
+                    record_id(&record.owner, &record.content)
+                });
+                let ids: Arc<[_]> = ids.collect();
+                self.told(node, &ids);
+                let purpose = Purpose::Store(ids);
+                self.request(Arc::clone(&contact), purpose, |request| {
+                    let records = part;
+                    KadStore { request, records }.into()
+                });
+            }
+        }
+    }
+}
+
+/// Records in parts that fit a message each.
+pub(super) fn parts(
+    records: impl IntoIterator<Item = Arc<SignedRoutingRecord>>,
+) -> Vec<Vec<Arc<SignedRoutingRecord>>> {
+    let mut parts = Vec::new();
+    let (mut part, mut bytes) = (Vec::new(), 0_usize);
+    for record in records {
+        let length = if let RecordContent::Value(value) = &record.record.content {
+            value.value.len()
+        } else {
+            0
+        };
+        if part.len() >= MAX_RECORDS || (bytes.saturating_add(length) > MESSAGE && !part.is_empty())
+        {
+            parts.push(std::mem::take(&mut part));
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(length);
+        part.push(record);
+    }
+    if !part.is_empty() {
+        parts.push(part);
+    }
+    parts
+}

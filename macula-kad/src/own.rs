@@ -1,0 +1,85 @@
+//! The records that this node owns, and who was told of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use macula_wire::message::{RecordContent, RoutingRecord, SignedRoutingRecord};
+use macula_wire::{Instant, Key, NodeId, RealmName, RecordId, Signer, signed};
+
+use crate::{Distance, PublishError};
+
+/// Signs records of this node in its realm.
+pub(crate) struct Pen {
+    realm: RealmName,
+    signer: Arc<dyn Signer + Send + Sync>,
+    /// The sequence of the latest record.
+    last: u64,
+}
+
+impl Pen {
+    pub(crate) const fn new(realm: RealmName, signer: Arc<dyn Signer + Send + Sync>) -> Self {
+        Self {
+            realm,
+            signer,
+            last: 0,
+        }
+    }
+
+    /// A record that holds for `lease` from `wall_ms` on.
+    pub(crate) fn sign(
+        &mut self,
+        content: RecordContent,
+        withdrawn: bool,
+        wall_ms: u64,
+        expires_ms: u64,
+    ) -> Result<Arc<SignedRoutingRecord>, PublishError> {
+        let sequence = wall_ms.max(self.last.saturating_add(1));
+        let record = RoutingRecord {
+            owner: self.signer.node(),
+            sequence,
+            expires_ms,
+            withdrawn,
+            content,
+        };
+        let bytes = signed::record_bytes(&self.realm, &record)?;
+        self.last = sequence;
+        let signature = self.signer.sign(&bytes);
+        Ok(Arc::new(SignedRoutingRecord { record, signature }))
+    }
+}
+
+impl fmt::Debug for Pen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pen")
+            .field("realm", &self.realm)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How far a node is that ought to keep a record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Told {
+    /// It was asked to, after it had failed so often.
+    Asked(u32),
+    /// It keeps it.
+    Keeps,
+    /// It did not answer or refused, so often; it is asked again then.
+    Failed(u32, Instant),
+}
+
+/// A record of this node.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(crate) record: Arc<SignedRoutingRecord>,
+    pub(crate) key: Key,
+    pub(crate) lease: Duration,
+    /// How far the farthest that ought to keep it is.
+    pub(crate) reach: Option<Distance>,
+    /// Who ought to keep it.
+    pub(crate) told: BTreeMap<NodeId, Told>,
+}
+
+/// The records of this node, by id.
+pub(crate) type Owns = BTreeMap<RecordId, Own>;
