@@ -90,7 +90,11 @@ const VALUES: &[(&str, &str, &str)] = &[
         "COUNT",
         "paths of a lookup with no node in common, 1 to 20 (1; kad-liars: 4)",
     ),
-    ("--lookups", "COUNT", "lookups measured by kad-* (1,000)"),
+    (
+        "--lookups",
+        "COUNT",
+        "lookups, or records, measured by kad-* (1,000)",
+    ),
     ("--trace", "FILE", "writes every event of the run"),
 ];
 

@@ -6,4 +6,5 @@ pub(crate) mod liars;
 pub(crate) mod lookup;
 mod measure;
 mod node;
+pub(crate) mod records;
 mod start;

@@ -209,6 +209,30 @@ pub(crate) const KEYS: &[Key] = &[
         Higher,
         "share of the k closest live nodes that were found",
     ),
+    key("records", Neither, "records published"),
+    key(
+        "copies",
+        Neither,
+        "nodes that keep a record at the start, mean",
+    ),
+    key("copies_after", Neither, "the same after 20 hours"),
+    key(
+        "survived",
+        Whole,
+        "records that somebody keeps after 20 hours",
+    ),
+    key("found", Whole, "the same, found by a lookup"),
+    key(
+        "survived_half",
+        Whole,
+        "records that somebody keeps right after half of the nodes died",
+    ),
+    key("found_half", Higher, "the same, found by a lookup"),
+    key(
+        "rpcs_per_node_h",
+        Lower,
+        "requests of a node in an hour, replication and renewal above all",
+    ),
     key("rpcs_per_lookup", Lower, "requests of a lookup"),
     key("table_size", Lower, "contacts of a node, mean"),
     key(
@@ -320,6 +344,8 @@ fn goal_of_routing(name: &str, settings: &Settings) -> Option<Goal> {
         (Subject::Kill, "lookup_ms.p99") => Goal::AtMost(if half { 600.0 } else { 300.0 }),
         (Subject::Churn, "success") => Goal::AtLeast(0.999),
         (Subject::Churn, "recall") => Goal::AtLeast(0.99),
+        (Subject::Records, "survived") => Goal::AtLeast(1.0),
+        (Subject::Records, "survived_half") => Goal::AtLeast(0.9999),
         (Subject::Liars, "success") => Goal::AtLeast(among_liars(settings)),
         _ => return None,
     };

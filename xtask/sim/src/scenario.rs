@@ -109,6 +109,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         runs_many: false,
         run: kad::liars::run,
     },
+    Scenario {
+        name: "kad-records",
+        about: "records while nodes come and go for 20 hours, and when half of them die at once",
+        defaults: |settings| settings.subject = Subject::Records,
+        runs_many: false,
+        run: kad::records::run,
+    },
 ];
 
 impl Scenario {

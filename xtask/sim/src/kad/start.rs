@@ -65,7 +65,7 @@ pub(super) fn join(net: &mut Mesh, node: NodeIndex, by: NodeIndex) {
 }
 
 /// Tells every node who the others are, as membership does.
-fn tell_members(net: &mut Mesh) {
+pub(super) fn tell_members(net: &mut Mesh) {
     let ids = net.running().filter_map(|node| net.id(node));
     let members = Arc::new(MemberSnapshot::new(ids.map(contact)));
     for node in net.nodes() {
