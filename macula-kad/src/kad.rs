@@ -10,6 +10,7 @@ mod query;
 mod receive;
 mod replicate;
 mod request;
+mod run;
 mod stage;
 mod watch;
 mod watched;
@@ -54,6 +55,8 @@ pub struct Kad {
     now: Instant,
     table: Table,
     members: Members,
+    /// Where the records of the present run of a node begin.
+    runs: BTreeMap<NodeId, u64>,
     /// How long answers take, whoever they come from.
     rtt: Rtt,
     queries: BTreeMap<QueryId, Query>,
@@ -98,6 +101,7 @@ impl Kad {
             random,
             now,
             members: Members::default(),
+            runs: BTreeMap::new(),
             rtt: Rtt::default(),
             queries: BTreeMap::new(),
             next_query: 0,
@@ -121,6 +125,12 @@ impl Kad {
         kad.plan_refresh();
         kad.plan_replication();
         kad
+    }
+
+    /// Numbers the records of this node from `sequence` on, where its clock is behind that: those of an earlier run have
+    /// lower numbers then.
+    pub fn number_from(&mut self, sequence: u64) {
+        self.pen.number_from(sequence);
     }
 
     /// Begins with the members of a snapshot that many nodes of a simulation share, in place of all members told so far.

@@ -28,6 +28,14 @@ pub enum Input {
     Member(Arc<Contact>),
     /// Membership says that a node is dead or has left.
     MemberGone(NodeId),
+    /// The present run of a node began at this number of its records, so what it offered and wanted before does not count
+    /// any more: watches do not tell of it. Given before [`Member`](Self::Member), and when there is a later run.
+    Run {
+        /// Which node.
+        node: NodeId,
+        /// The lowest sequence of its records that count.
+        since: u64,
+    },
     /// A node cannot be reached at present: what it was asked has failed.
     Unreachable(NodeId),
     /// The wall clock in milliseconds since 1970, when it was set.

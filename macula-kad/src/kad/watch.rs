@@ -387,7 +387,7 @@ impl Kad {
         let inner = &record.record;
         let is_known = seen.here || !seen.holders.is_empty();
         let lives = is_known && !inner.withdrawn && inner.expires_ms > wall;
-        let holds = lives && self.is_present(&inner.owner, inner.content.kind());
+        let holds = lives && self.counts(inner);
         let was_shown = seen.shown;
         if let Some(watching) = self.watchings.get_mut(&at) {
             if !lives {
@@ -409,15 +409,6 @@ impl Kad {
                 present,
             });
         }
-    }
-
-    /// Whether the owner of a record is there. Values outlive their owners.
-    fn is_present(&self, owner: &NodeId, kind: RecordKind) -> bool {
-        let outlives = matches!(kind, RecordKind::Value | RecordKind::Node);
-        outlives
-            || self.members.is_empty()
-            || *owner == self.own
-            || self.members.get(owner).is_some()
     }
 
     /// A member came or went, or time passed: some of what was seen may hold now, or no more.
