@@ -15,7 +15,7 @@ mod stage;
 mod watch;
 mod watched;
 
-pub use event::{Goal, Input, LookupOptions, Outcome, Output, QueryId, Stats};
+pub use event::{Goal, Input, LookupOptions, Outcome, Output, QueryId, RecordChange, Stats};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;

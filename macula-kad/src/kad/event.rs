@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use macula_wire::message::{Contact, RecordKind, SignedRoutingRecord};
-use macula_wire::{Body, Key, NodeId};
+use macula_wire::message::{Contact, RecordContent, RecordKind, SignedRoutingRecord};
+use macula_wire::{Body, Key, NodeId, RecordId};
 
 use crate::Checked;
 use crate::Refusal;
@@ -73,6 +73,16 @@ pub enum Output {
         /// The kind of records.
         kind: RecordKind,
     },
+}
+
+/// Something that a node does with a record of its own.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the caller constructs them")]
+pub enum RecordChange {
+    /// Publishes a record that says this.
+    Publish(RecordContent),
+    /// Takes a record back.
+    Withdraw(RecordId),
 }
 
 /// Names a lookup of one machine.

@@ -9,7 +9,7 @@ use macula_wire::{ErrorCode, Instant, NodeId, RecordId};
 
 use super::moves::Moves;
 use super::query::Asker;
-use super::{Kad, LookupOptions};
+use super::{Kad, LookupOptions, RecordChange};
 use crate::distance::{Place, key_of, record_id};
 use crate::own::{Own, Told};
 use crate::timer::Timer;
@@ -50,6 +50,34 @@ impl Kad {
         lease: Duration,
     ) -> Result<RecordId, PublishError> {
         self.advance(now);
+        let published = self.publish_one(content, lease);
+        self.flush();
+        published
+    }
+
+    /// Publishes and withdraws records of this node together, in their order, so that those for one node share messages.
+    /// How many of them were not: each for a [`PublishError`] of its own, or because it was not published.
+    pub fn change(&mut self, now: Instant, changes: impl IntoIterator<Item = RecordChange>) -> u64 {
+        self.advance(now);
+        let mut failed = 0_u64;
+        for change in changes {
+            let is_done = match change {
+                RecordChange::Publish(content) => {
+                    self.publish_one(content, self.config.lease).is_ok()
+                }
+                RecordChange::Withdraw(id) => self.withdraw_one(&id),
+            };
+            failed = failed.saturating_add(u64::from(!is_done));
+        }
+        self.flush();
+        failed
+    }
+
+    fn publish_one(
+        &mut self,
+        content: RecordContent,
+        lease: Duration,
+    ) -> Result<RecordId, PublishError> {
         let id = record_id(&self.own, &content);
         let limit = self.config.max_own_records;
         if self.owns.len() >= limit && !self.owns.contains_key(&id) {
@@ -70,7 +98,6 @@ impl Kad {
         self.owns.insert(id, own);
         self.plan_renewal(id, lease);
         self.tell(id);
-        self.flush();
         Ok(id)
     }
 
@@ -79,6 +106,12 @@ impl Kad {
     /// The withdrawal travels as the record did, until all that kept it know.
     pub fn withdraw(&mut self, now: Instant, id: &RecordId) -> bool {
         self.advance(now);
+        let withdrawn = self.withdraw_one(id);
+        self.flush();
+        withdrawn
+    }
+
+    fn withdraw_one(&mut self, id: &RecordId) -> bool {
         let wall = self.wall_ms();
         let Some(own) = self
             .owns
@@ -100,7 +133,6 @@ impl Kad {
         own.told.clear();
         self.timers.cancel(Timer::Renew(*id));
         self.tell(*id);
-        self.flush();
         true
     }
 

@@ -40,8 +40,8 @@ mod tests {
     use macula_wire::{Instant, Machine, Pattern, Random, RealmName, RequestId, Signer, signed};
 
     use super::*;
-    use crate::kad::{Input, Output};
-    use crate::{Checked, Config, interest_name, key};
+    use crate::kad::{Input, Output, RecordChange};
+    use crate::{Checked, Config, interest_name, key, record_id};
 
     const WALL_MS: u64 = 1_700_000_000_000;
 
@@ -120,6 +120,29 @@ mod tests {
         assert_eq!(told(&mut kad), [true]);
         kad.handle_input(Instant::ZERO, Input::MemberGone(node));
         assert_eq!(told(&mut kad), [false]);
+    }
+
+    #[test]
+    fn changes_that_are_made_together_share_messages() {
+        let mut kad = kad();
+        kad.handle_input(Instant::ZERO, Input::Member(contact(1)));
+        let publish = |number: u32| RecordChange::Publish(interest(&format!("a.{number}")));
+        let sent = |kad: &mut Kad| {
+            let outputs = std::iter::from_fn(|| kad.poll_output());
+            outputs
+                .filter(|output| matches!(output, Output::Send { .. }))
+                .count()
+        };
+        assert_eq!(kad.change(Instant::ZERO, (0..100).map(publish)), 0);
+        assert_eq!((sent(&mut kad), kad.own_records().count()), (2, 100));
+        let id = record_id(&node_id(0), &interest("a.7"));
+        let changes = [
+            RecordChange::Withdraw(id),
+            RecordChange::Withdraw(id),
+            publish(100),
+        ];
+        assert_eq!(kad.change(Instant::ZERO, changes), 1);
+        assert_eq!((sent(&mut kad), kad.own_records().count()), (1, 100));
     }
 
     #[test]
