@@ -29,6 +29,8 @@ pub struct PubSub {
     sessions: BTreeMap<SessionId, usize>,
     /// How many publishers declared a topic.
     publications: BTreeMap<Topic, u32>,
+    /// How often the set of declared topics changed.
+    declarations: u64,
     /// Of how many declared topics each watched key is.
     watched: BTreeMap<WatchKey, usize>,
     table: Arc<Table>,
@@ -51,6 +53,7 @@ impl PubSub {
             subscriptions: BTreeMap::new(),
             sessions: BTreeMap::new(),
             publications: BTreeMap::new(),
+            declarations: 0,
             watched: BTreeMap::new(),
             table: Arc::default(),
             pace,
@@ -162,6 +165,7 @@ impl PubSub {
             return Err(DeclareError::TooManyTopics { limit });
         }
         self.publications.insert(topic.clone(), 1);
+        self.declarations = self.declarations.saturating_add(1);
         for key in [WatchKey::of_topic(topic), WatchKey::Wildcard] {
             let count = self.watched.entry(key.clone()).or_insert(0);
             *count = count.saturating_add(1);
@@ -188,6 +192,7 @@ impl PubSub {
             return Ok(());
         }
         self.publications.remove(topic);
+        self.declarations = self.declarations.saturating_add(1);
         let mut changed = false;
         for key in [WatchKey::of_topic(topic), WatchKey::Wildcard] {
             let Some(count) = self.watched.get_mut(&key) else {
@@ -233,6 +238,12 @@ impl PubSub {
     /// The topics that are declared for publishing, ascending.
     pub fn publications(&self) -> impl Iterator<Item = &Topic> {
         self.publications.keys()
+    }
+
+    /// Counts the changes of the set of declared topics.
+    #[must_use]
+    pub const fn declarations(&self) -> u64 {
+        self.declarations
     }
 
     /// What `member` wants under the keys that are watched, ascending.

@@ -66,14 +66,18 @@ pub use directory::{
 pub use error::Error;
 pub use event::{Delivery, Event, Gap, GapCause};
 pub use graph::{Graph, GraphEdge, GraphNode};
-pub use machine::{MemberEvent, NodeInput, NodeMachine, NodeOutput, is_of_overlay};
+pub use machine::{
+    MemberEvent, NodeInput, NodeMachine, NodeOutput, Watched, Way, Wish, is_of_forwarding,
+    is_of_overlay, is_of_routing,
+};
 pub use node::{MemberInfo, Node, PeerInfo};
 pub use plane::counters::Counts;
 pub use publisher::{PublishOptions, Publisher};
 pub use queue::{Overflow, SubscribeOptions};
 pub use served::Served;
 pub use stats::{
-    AuthFailures, CacheCounts, EndpointCounts, MemberCounts, MembershipCounts, NodeStats, process,
+    AuthFailures, CacheCounts, EndpointCounts, MemberCounts, MembershipCounts, NodeStats,
+    RoutingCounts, process,
 };
 pub use subscription::Subscription;
 pub use time::unix_time;

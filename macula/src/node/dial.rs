@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use macula_transport::{Backoff, Endpoint, Link, LinkError, LinkReceiver};
 use macula_wire::message::SignedRecord;
-use macula_wire::{NodeId, Random};
+use macula_wire::{Instant, NodeId, Random};
 use tokio::sync::mpsc;
 
+use crate::machine::{NodeInput, Wish};
 use crate::plane::Plane;
 
 /// The shortest pause between two rounds of dialling.
@@ -33,6 +34,8 @@ pub(crate) struct Dialler {
     plane: Arc<Plane>,
     endpoint: Endpoint,
     dialled: mpsc::Sender<Dialled>,
+    /// Tells the machine of those who do not answer. It is the machine's own queue, which ends with the node.
+    inputs: mpsc::WeakSender<(Instant, NodeInput)>,
     wanted: Arc<Mutex<BTreeSet<NodeId>>>,
     /// The seeds that are being dialled.
     seeds: Arc<Mutex<BTreeSet<SocketAddr>>>,
@@ -43,11 +46,13 @@ impl Dialler {
         plane: Arc<Plane>,
         endpoint: Endpoint,
         dialled: mpsc::Sender<Dialled>,
+        inputs: mpsc::WeakSender<(Instant, NodeInput)>,
     ) -> Self {
         Self {
             plane,
             endpoint,
             dialled,
+            inputs,
             wanted: Arc::default(),
             seeds: Arc::default(),
         }
@@ -57,34 +62,46 @@ impl Dialler {
         with(&mut lock(&self.wanted))
     }
 
-    /// Dials `node` once, at each of its addresses. Does nothing if it is being dialled already. Membership asks again
-    /// as long as the link is missing.
-    pub(crate) fn connect(&self, node: NodeId, addresses: Vec<SocketAddr>) {
+    /// Dials `node` once, at each of its addresses, and tells the machine if none of them answers. Does nothing if it is
+    /// being dialled already. Membership asks again as long as the link is missing.
+    pub(crate) fn connect(&self, node: NodeId, addresses: Vec<SocketAddr>, wish: Wish) {
         if addresses.is_empty() || self.is_leaving() || !self.wanted(|wanted| wanted.insert(node)) {
             return;
         }
         let dialler = self.clone();
         self.plane.tasks.spawn("dial", async move {
-            dialler.reach(node, &addresses).await;
+            let reached = dialler.reach(node, &addresses, wish).await;
             dialler.wanted(|wanted| wanted.remove(&node));
+            if !reached {
+                dialler.tell_unreachable(node).await;
+            }
         });
     }
 
-    async fn reach(&self, node: NodeId, addresses: &[SocketAddr]) {
-        if self.plane.node() > node {
+    async fn tell_unreachable(&self, node: NodeId) {
+        if let Some(inputs) = self.inputs.upgrade() {
+            let unreachable = NodeInput::Unreachable(node);
+            drop(inputs.send((self.plane.clock.now(), unreachable)).await);
+        }
+    }
+
+    /// Whether there is a link, or soon will be.
+    async fn reach(&self, node: NodeId, addresses: &[SocketAddr], wish: Wish) -> bool {
+        if wish == Wish::OfBoth && self.plane.node() > node {
             tokio::time::sleep(COURTESY).await;
         }
         for address in addresses {
             if self.is_leaving() || self.plane.links.member(&node).is_some() {
-                return;
+                return true;
             }
             match self.dial(*address, Some(node)).await {
-                Ok(_) => return,
+                Ok(_) => return true,
                 Err(error) => {
                     tracing::debug!(peer = %node.short(), %address, %error, "dial failed");
                 }
             }
         }
+        false
     }
 
     /// Dials one address and hands the link over. Returns who answered.
@@ -117,7 +134,7 @@ impl Dialler {
             }
             if self.is_alone() {
                 for (node, addresses) in ways.next() {
-                    self.connect(node, addresses);
+                    self.connect(node, addresses, Wish::OfBoth);
                 }
             } else {
                 backoff.reset();

@@ -10,7 +10,7 @@ use macula_wire::{ErrorCode, NodeId};
 
 use super::control::Control;
 use super::session::Session;
-use crate::machine::{NodeInput, is_of_overlay};
+use crate::machine::{NodeInput, is_of_forwarding, is_of_overlay, is_of_routing};
 use crate::plane::Plane;
 use crate::plane::counters::add;
 use crate::plane::dispatch;
@@ -134,8 +134,20 @@ impl LinkRunner {
                 tracing::info!(peer = %from.short(), code = %report.code, detail = report.detail, "a peer reports");
                 return true;
             }
-            Body::Interest(_) | Body::Offer(_) => {}
+            // It says that the peer needs the link.
+            Body::Heartbeat(_) => {}
             overlay if is_of_overlay(overlay) => {}
+            forwarding if is_of_forwarding(forwarding) => {
+                self.forwarded(attached, body);
+                return true;
+            }
+            routing if is_of_routing(routing) => {
+                let what = format!("{} is for a lookup stream", routing.kind().name());
+                self.misbehaved(from, &what);
+                let detail = "a message that is for a lookup stream";
+                attached.link.close(ErrorCode::PROTOCOL_VIOLATION, detail);
+                return false;
+            }
             membership => {
                 if let Err(offence) = self.verify(from, limit, membership) {
                     // Members pass on only what they have checked, so the fault is this one's own.
@@ -173,7 +185,7 @@ impl LinkRunner {
         macula_swim::verify(&self.plane.realm, body, &verifier)
     }
 
-    fn misbehaved(&self, peer: NodeId, what: &str) {
+    pub(super) fn misbehaved(&self, peer: NodeId, what: &str) {
         add(&self.plane.counters.misbehaved, 1);
         tracing::warn!(peer = %peer.short(), what, "a peer broke a rule");
     }
@@ -221,7 +233,20 @@ impl LinkRunner {
         mut sender: FrameSender,
         stream: FrameReceiver,
     ) {
-        if kind == StreamKind::Call {
+        let is_member = attached.link.role() == Role::Member;
+        if kind == StreamKind::Lookup {
+            if !is_member || !attached.lookup.begin_reading() {
+                self.misbehaved(
+                    attached.link.peer().node,
+                    "a lookup stream that must not be",
+                );
+                return sender.reset(ErrorCode::PROTOCOL_VIOLATION);
+            }
+            // Nothing is sent back on the stream of the peer.
+            sender.finish();
+            let reading = self.clone().read_lookups(Arc::clone(attached), stream);
+            self.plane.tasks.spawn("lookups", reading);
+        } else if kind == StreamKind::Call {
             let serving = dispatch::serve(
                 Arc::clone(&self.plane),
                 Arc::clone(attached),

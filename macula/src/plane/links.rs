@@ -10,6 +10,7 @@ use macula_wire::{Instant, NodeId};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::egress::Egress;
+use super::lookup::Lookup;
 
 /// A link and the state of sending by it.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Attached {
     pub(crate) link: Link,
     /// When it was attached.
     pub(crate) since: Instant,
+    pub(crate) lookup: Lookup,
     egress: [Egress; 4],
 }
 
@@ -25,6 +27,7 @@ impl Attached {
         Self {
             link,
             since,
+            lookup: Lookup::default(),
             egress: [
                 Egress::new(Priority::Realtime),
                 Egress::new(Priority::High),
