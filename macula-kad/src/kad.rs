@@ -17,12 +17,12 @@ mod watched;
 
 pub use event::{Goal, Input, LookupOptions, Outcome, Output, QueryId, RecordChange, Stats};
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
 use macula_wire::message::Contact;
-use macula_wire::{Body, Instant, Key, NodeId, Random, RealmName, RequestId, Signer};
+use macula_wire::{Body, Instant, Key, NodeId, Random, RealmName, RecordId, RequestId, Signer};
 
 use crate::closest::Nearest;
 use crate::config::Config;
@@ -70,6 +70,8 @@ pub struct Kad {
     wall: (Instant, u64),
     pen: Pen,
     owns: Owns,
+    /// Those of them that were withdrawn, by the time at which they expire.
+    withdrawn: BTreeSet<(u64, RecordId)>,
     staged: Staged,
     store: Store,
     moves: Moves,
@@ -113,6 +115,7 @@ impl Kad {
             wall: (now, wall_ms),
             pen: Pen::new(realm.clone(), signer),
             owns: Owns::default(),
+            withdrawn: BTreeSet::new(),
             staged: Staged::default(),
             store: Store::new(realm.clone(), &config),
             moves: Moves::default(),

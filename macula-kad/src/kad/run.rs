@@ -6,10 +6,18 @@ use macula_wire::message::{RecordKind, RoutingRecord};
 use super::Kad;
 
 impl Kad {
-    /// A run of a node has begun.
+    /// A run of a node has begun. It keeps nothing of what the one before kept, and knows nobody who watches.
     pub(super) fn on_run(&mut self, node: NodeId, since: u64) {
-        if self.runs.insert(node, since) != Some(since) {
-            self.look_again(Some(&node));
+        let before = self.runs.insert(node, since);
+        if before == Some(since) {
+            return;
+        }
+        self.look_again(Some(&node));
+        if before.is_some() {
+            self.watchers.forget(&node);
+            self.forget_told(&node);
+            self.retry_watches(&node);
+            self.came(&node);
         }
     }
 
