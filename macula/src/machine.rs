@@ -69,6 +69,8 @@ impl NodeMachine {
         let own = record.node;
         // What an earlier run announced has lower numbers, by which others tell it apart.
         kad.number_from(record.epoch.get());
+        // Membership tells all members: whoever is not told is none.
+        kad.begin_with(Arc::default());
         let mut machine = Self {
             now: Instant::ZERO,
             own,

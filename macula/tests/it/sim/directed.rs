@@ -1,8 +1,8 @@
 //! One node by itself, told by hand what happens in an order that a network seldom has.
 
 use macula::wire::message::{
-    InterestContent, KadStore, MemberRecord, MemberStatus, ProviderContent, RecordContent, Roles,
-    RoutingRecord, SignedRecord, SignedRoutingRecord, SwimGossip, Update,
+    InterestContent, KadStore, MemberRecord, MemberStatus, ProviderContent, RecordContent,
+    RecordKind, Roles, RoutingRecord, SignedRecord, SignedRoutingRecord, SwimGossip, Update,
 };
 use macula::wire::{
     Body, Epoch, ErrorCode, Incarnation, Instant, Machine, Pattern, Procedure, Random, RequestId,
@@ -140,11 +140,15 @@ impl Bench {
         self.input(NodeInput::Routing { from, body });
     }
 
-    /// What node `to` was asked to keep: how many records.
+    /// What node `to` was asked to keep: how many records of interest.
     fn stores_to(&self, to: usize) -> usize {
         let of = |output: &NodeOutput| match output {
             NodeOutput::Send { to: node, body, .. } if *node == node_id(to) => match body {
-                Body::KadStore(store) => Some(store.records.len()),
+                Body::KadStore(store) => {
+                    let records = store.records.iter();
+                    let kinds = records.map(|signed| signed.record.content.kind());
+                    Some(kinds.filter(|kind| *kind == RecordKind::Interest).count())
+                }
                 _ => None,
             },
             _ => None,

@@ -20,6 +20,8 @@ use macula_testkit::{
     Context, Host, LinkChange, Net, NodeIndex, StubSigner, StubVerifier, node_id,
 };
 
+/// How many nodes keep a record in a realm of more members than its nodes keep links to.
+pub(super) const KEEPERS: usize = 4;
 /// The wall clock at virtual time zero.
 const WALL_MS: u64 = 1_700_000_000_000;
 
@@ -353,6 +355,18 @@ impl Trial {
             .with(node, |machine, now| register(machine, now, id, key, text));
         let serves = self.serves.get_mut(&node).unwrap();
         serves.insert(key, text.to_owned());
+    }
+
+    pub(super) fn declare(&mut self, node: NodeIndex, text: &str) {
+        let id = node_id(node.get());
+        self.net
+            .with(node, |machine, now| declare(machine, now, id, text));
+    }
+
+    pub(super) fn watch(&mut self, node: NodeIndex, text: &str) {
+        let id = node_id(node.get());
+        self.net
+            .with(node, |machine, now| watch(machine, now, id, text));
     }
 
     pub(super) fn has_subscription(&self, node: NodeIndex, key: u64) -> bool {
