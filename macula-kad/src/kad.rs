@@ -12,10 +12,12 @@ mod replicate;
 mod request;
 mod run;
 mod stage;
+mod view;
 mod watch;
 mod watched;
 
 pub use event::{Goal, Input, LookupOptions, Outcome, Output, QueryId, RecordChange, Stats};
+pub use view::ContactView;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;

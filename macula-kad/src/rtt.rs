@@ -25,6 +25,11 @@ impl Rtt {
         });
     }
 
+    /// The smoothed time; `None` before the first measurement.
+    pub(crate) fn get(self) -> Option<Duration> {
+        self.measured.map(|(smoothed, _)| smoothed)
+    }
+
     /// After how long an answer is late: the smoothed time and four times its variance.
     pub(crate) fn late_after(self) -> Option<Duration> {
         let (smoothed, variance) = self.measured?;

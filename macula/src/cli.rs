@@ -8,10 +8,12 @@ mod cert;
 mod completions;
 mod content;
 mod demo;
+mod dht;
 mod duration;
 mod errors;
 mod exec;
 mod exit;
+mod find;
 mod graph;
 mod http;
 mod init;
@@ -70,7 +72,10 @@ enum Command {
     Cert(cert::Command),
     Completions(completions::Args),
     Demo(demo::Args),
+    #[command(subcommand)]
+    Dht(dht::Command),
     Errors(errors::Args),
+    Find(find::Args),
     Graph(graph::Args),
     #[command(subcommand)]
     Http(http::Command),
@@ -118,6 +123,8 @@ fn run(command: Command, output: Output) -> Result<Exit, Failed> {
         Command::BenchPeer => attached(bench::run_peer(output)),
         Command::Call(args) => attached(call::run(args, output)),
         Command::Demo(args) => attached(demo::run(args, output)),
+        Command::Dht(command) => attached(dht::run(command, output)),
+        Command::Find(args) => attached(find::run(args, output)),
         Command::Graph(args) => attached(graph::run(args, output)),
         Command::Http(command) => attached(http::run(command, output)),
         Command::Members(args) => attached(members::members(args, output)),

@@ -70,7 +70,10 @@ pub use machine::{
     MemberEvent, NodeInput, NodeMachine, NodeOutput, Watched, Way, Wish, is_of_forwarding,
     is_of_overlay, is_of_routing,
 };
-pub use node::{MemberInfo, Node, PeerInfo};
+pub use node::{
+    ContactInfo, FindOptions, Findings, MemberInfo, Node, PeerInfo, Query, RecordInfo, RoutingInfo,
+    StepInfo, TableEntry,
+};
 pub use plane::counters::Counts;
 pub use publisher::{PublishOptions, Publisher};
 pub use queue::{Overflow, SubscribeOptions};

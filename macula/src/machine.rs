@@ -145,6 +145,11 @@ impl NodeMachine {
         &self.kad
     }
 
+    /// Routing, for commands. [`settle`](Self::settle) has to follow.
+    pub const fn kad_mut(&mut self) -> &mut Kad {
+        &mut self.kad
+    }
+
     /// Replaces the application's marks on this node. [`settle`](Self::settle) has to follow.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ pub(crate) mod face;
 pub(crate) mod link;
 mod lookups;
 mod news;
+mod routing;
 pub(crate) mod session;
 mod socket;
 pub(crate) mod start;
@@ -30,6 +31,10 @@ use tokio::sync::broadcast;
 use self::cache::MemberCache;
 use self::control::Control;
 use self::dial::Dialler;
+pub(crate) use self::routing::Lookups;
+pub use self::routing::{
+    ContactInfo, FindOptions, Findings, Query, RecordInfo, RoutingInfo, StepInfo, TableEntry,
+};
 pub(crate) use self::view::peer_info;
 pub use self::view::{MemberInfo, PeerInfo};
 use crate::call::{CallFailure, CallOptions, Handler, Invocation, Reply};

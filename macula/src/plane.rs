@@ -77,6 +77,8 @@ pub(crate) struct Plane {
     pub(crate) providers: ArcSwap<ProviderTable>,
     pub(crate) forwarder: Forwarder,
     pub(crate) links: Links,
+    /// Who waits for lookups to end.
+    pub(crate) lookups: crate::node::Lookups,
     pub(crate) queues: RwLock<BTreeMap<LocalId, Arc<Queue>>>,
     pub(crate) registrations: RwLock<BTreeMap<RegistrationKey, Registration>>,
     pub(crate) invocations: Invocations,
@@ -137,6 +139,7 @@ impl Plane {
             providers: ArcSwap::default(),
             forwarder: Forwarder::new(&ForwarderConfig::default()),
             links: Links::default(),
+            lookups: crate::node::Lookups::default(),
             queues: RwLock::default(),
             registrations: RwLock::default(),
             invocations: Invocations::new(&InvocationConfig::default()),

@@ -1,8 +1,8 @@
 //! The reserved names `$sys.*`: what a member answers to its own clients about itself, and what it tells them.
 
-use std::future::Future;
+mod routing;
 
-use macula_wire::{ErrorCode, Procedure};
+use macula_wire::ErrorCode;
 use serde::Serialize;
 
 use crate::call::{CallFailure, Handler, Invocation, Reply};
@@ -11,6 +11,18 @@ use crate::{Error, Node};
 
 /// The procedures, for `--help` and documents.
 pub const PROCEDURES: &[(&str, &str)] = &[
+    (
+        "$sys.dht.put",
+        "publishes a value of this node; for local clients",
+    ),
+    (
+        "$sys.dht.withdraw",
+        "takes a value of this node back; for local clients",
+    ),
+    (
+        "$sys.find",
+        "looks up a node, a procedure, a topic, a value or a key",
+    ),
     (
         "$sys.graph",
         "who is linked to whom, as far as this node knows",
@@ -21,6 +33,10 @@ pub const PROCEDURES: &[(&str, &str)] = &[
     ),
     ("$sys.node", "this node: id, realm, address, version"),
     ("$sys.peers", "the links of this node"),
+    (
+        "$sys.routing",
+        "this node's own part of the realm's routing: contacts and counts",
+    ),
     ("$sys.stats", "the counters of this node"),
 ];
 
@@ -55,29 +71,26 @@ pub(crate) fn handler(node: WeakNode) -> Handler {
             let node = node.ok_or_else(|| {
                 CallFailure::code(ErrorCode::SHUTTING_DOWN, "the node has stopped")
             })?;
-            answer(&node, &invocation.procedure).await
+            answer(&node, invocation).await
         }
     })
 }
 
-fn answer(
-    node: &Node,
-    procedure: &Procedure,
-) -> impl Future<Output = Result<Reply, CallFailure>> + Send + use<> {
-    let node = node.clone();
-    let procedure = procedure.clone();
-    async move {
-        match procedure.as_str() {
-            "$sys.graph" => json(&node.graph().await.map_err(failure)?),
-            "$sys.members" => json(&node.members().await.map_err(failure)?),
-            "$sys.node" => json(&node.info()),
-            "$sys.peers" => json(&node.peers()),
-            "$sys.stats" => json(&node.stats().await.map_err(failure)?),
-            _ => Err(CallFailure::code(
-                ErrorCode::NO_SUCH_PROCEDURE,
-                "no such question: see `macula status --help`",
-            )),
-        }
+async fn answer(node: &Node, invocation: Invocation) -> Result<Reply, CallFailure> {
+    match invocation.procedure.as_str() {
+        "$sys.dht.put" => routing::put(node, &invocation).await,
+        "$sys.dht.withdraw" => routing::withdraw(node, &invocation).await,
+        "$sys.find" => routing::find(node, &invocation).await,
+        "$sys.graph" => json(&node.graph().await.map_err(failure)?),
+        "$sys.members" => json(&node.members().await.map_err(failure)?),
+        "$sys.node" => json(&node.info()),
+        "$sys.peers" => json(&node.peers()),
+        "$sys.routing" => json(&node.routing().await.map_err(failure)?),
+        "$sys.stats" => json(&node.stats().await.map_err(failure)?),
+        _ => Err(CallFailure::code(
+            ErrorCode::NO_SUCH_PROCEDURE,
+            "no such question: see `macula status --help`",
+        )),
     }
 }
 

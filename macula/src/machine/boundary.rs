@@ -147,6 +147,8 @@ pub enum NodeOutput {
         /// The cause, for people.
         detail: &'static str,
     },
+    /// A lookup that the application asked for has ended.
+    Found(macula_kad::Outcome),
     /// A member is gone, and with it what it published.
     Lost(NodeId),
     /// A peer broke a rule.

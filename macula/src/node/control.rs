@@ -129,6 +129,7 @@ impl Sink<NodeOutput> for Outputs {
                     attached.link.close(code, detail);
                 }
             }
+            NodeOutput::Found(outcome) => self.plane.lookups.end(outcome),
             NodeOutput::Lost(node) => self.plane.publisher_lost(node),
             NodeOutput::Misbehaved { peer, offence } => {
                 add(&self.plane.counters.misbehaved, 1);

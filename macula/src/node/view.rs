@@ -273,7 +273,7 @@ fn rtt_us(attached: &Attached) -> u64 {
     as_micros(attached.link.stats().rtt)
 }
 
-fn as_micros(duration: Duration) -> u64 {
+pub(super) fn as_micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 

@@ -1,0 +1,453 @@
+//! `macula dht`: the realm's routing by hand: values, lookups, and a node's own table.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Subcommand;
+use macula::wire::{ContentType, Header};
+use macula::{CallOptions, Client};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::attach::{self, Attach};
+use super::content;
+use super::duration::{self, micros};
+use super::exit::{Exit, Failed};
+use super::input::Input;
+use super::output::{Output, escaped};
+use super::table::{Table, grouped};
+
+/// Put, get and look up records by hand, and see a node's own part of the realm's routing.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print the values under a name: one of each owner at most.
+    #[command(
+        after_help = "Examples:\n  macula dht get config.rate --node mesh/node\n  macula dht get config.rate --paths 4 --json --node mesh/node\n\nExit code 4 says that there is none."
+    )]
+    Get(GetArgs),
+    /// Publish a value under a name. The members closest to the name keep it, whatever becomes of this node.
+    #[command(
+        after_help = "Examples:\n  macula dht put config.rate 12 --node mesh/node\n  macula dht put config.rate '{\"per_s\":12}' --content json --lease 2h --node mesh/node\n  macula dht put config.rate --withdraw --node mesh/node"
+    )]
+    Put(PutArgs),
+    /// List the contacts of a node, and how much it keeps.
+    #[command(after_help = "Example:\n  macula dht table --node mesh/node")]
+    Table(TableArgs),
+    /// Look up the members closest to a key or to a node.
+    #[command(
+        after_help = "Examples:\n  macula dht lookup 6f1c2a9b --trace --node mesh/node\n  macula dht lookup --key 4a5e0c3f... --cold --trace --json --node mesh/node"
+    )]
+    Lookup(LookupArgs),
+}
+
+/// How a lookup goes about it.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub(crate) struct Search {
+    /// Over how many paths that have no node in common; more find the truth among liars.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=20))]
+    pub(crate) paths: u8,
+    /// Show each request: who was asked, after how long it answered.
+    #[arg(long)]
+    pub(crate) trace: bool,
+}
+
+/// Print the values under a name.
+#[derive(clap::Args, Debug)]
+pub(crate) struct GetArgs {
+    /// The name, in segments like a topic's.
+    name: String,
+    #[command(flatten)]
+    search: Search,
+    #[command(flatten)]
+    attach: Attach,
+}
+
+/// Publish a value.
+#[derive(clap::Args, Debug)]
+pub(crate) struct PutArgs {
+    /// The name, in segments like a topic's.
+    name: String,
+    /// The value, at most 65,536 bytes; - reads it from standard input.
+    #[arg(required_unless_present = "withdraw")]
+    value: Option<String>,
+    /// What the value is: bytes, text, json, cbor, bincode, etf, or a media type.
+    #[arg(long, default_value = "text", value_parser = content::content)]
+    content: ContentType,
+    /// How long it holds without this node, at most 48h. It is renewed while the node runs.
+    #[arg(long, default_value = "24h", value_parser = duration::parse)]
+    lease: Duration,
+    /// Take the value of this node back.
+    #[arg(long, conflicts_with = "value")]
+    withdraw: bool,
+    #[command(flatten)]
+    attach: Attach,
+}
+
+/// List the contacts of a node.
+#[derive(clap::Args, Debug)]
+pub(crate) struct TableArgs {
+    #[command(flatten)]
+    attach: Attach,
+}
+
+/// Look up the closest.
+#[derive(clap::Args, Debug)]
+pub(crate) struct LookupArgs {
+    /// A node: its id, or enough of its beginning to tell it from other members.
+    #[arg(required_unless_present = "key", conflicts_with = "key")]
+    node: Option<String>,
+    /// A key of 64 hexadecimal digits.
+    #[arg(long)]
+    key: Option<String>,
+    /// Begin with the contacts of the table alone, as in a realm whose members are not known.
+    #[arg(long)]
+    cold: bool,
+    #[command(flatten)]
+    search: Search,
+    #[command(flatten)]
+    attach: Attach,
+}
+
+/// What a lookup found, as a node tells of it.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Findings {
+    key: String,
+    complete: bool,
+    records: Vec<Record>,
+    closest: Vec<Contact>,
+    hops: u32,
+    requests: u32,
+    late: u32,
+    took_us: u64,
+    steps: Vec<Step>,
+}
+
+/// A record, as a node tells of it.
+#[derive(Debug, Deserialize, Serialize)]
+struct Record {
+    owner: String,
+    kind: String,
+    name: String,
+    sequence: u64,
+    expires_at_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    addresses: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tags: Option<BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    neighbours: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weight: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hex: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Contact {
+    node: String,
+    addresses: Vec<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Step {
+    node: String,
+    hops: u32,
+    end: String,
+    after_us: u64,
+    took_us: u64,
+}
+
+/// A node's own part of the routing, as it tells of it.
+#[derive(Debug, Deserialize, Serialize)]
+struct Routing {
+    node: String,
+    position: String,
+    nodes: u64,
+    contacts: Vec<Entry>,
+    records: u64,
+    record_bytes: u64,
+    own_records: u64,
+    watches: u64,
+    watched: u64,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Entry {
+    node: String,
+    shared_bits: u32,
+    addresses: Vec<String>,
+    rtt_us: Option<u64>,
+    heard_ms: u64,
+    failures: u8,
+}
+
+pub(crate) async fn run(command: Command, output: Output) -> Result<Exit, Failed> {
+    match command {
+        Command::Get(args) => get(args, output).await,
+        Command::Put(args) => put(args, output).await,
+        Command::Table(args) => table(args, output).await,
+        Command::Lookup(args) => lookup(args, output).await,
+    }
+}
+
+/// Asks the member about the realm's routing. A lookup may take 10 s.
+pub(crate) async fn ask_about<T: DeserializeOwned>(
+    client: &Client,
+    procedure: &str,
+    question: &Value,
+) -> Result<T, Failed> {
+    let options = CallOptions::default()
+        .deadline(Duration::from_secs(25))
+        .content(ContentType::Json);
+    let reply = client
+        .call(procedure, question.to_string(), options)
+        .await?;
+    read(procedure, &reply.payload)
+}
+
+async fn get(args: GetArgs, output: Output) -> Result<Exit, Failed> {
+    let client = args.attach.client().await?;
+    let question = json!({ "kind": "value", "name": args.name, "paths": args.search.paths });
+    let findings: Findings = ask_about(&client, "$sys.find", &question).await?;
+    client.close().await;
+    print(&findings, args.search.trace, output)
+}
+
+async fn put(args: PutArgs, output: Output) -> Result<Exit, Failed> {
+    let client = args.attach.client().await?;
+    let mut options = CallOptions::default().content(args.content.clone());
+    options.headers = vec![
+        header("name", &args.name),
+        header("lease-ms", &args.lease.as_millis().to_string()),
+    ];
+    let (procedure, value) = match args.value.as_deref() {
+        None => ("$sys.dht.withdraw", Vec::new()),
+        Some("-") => ("$sys.dht.put", Input::stdin().whole().await?),
+        Some(text) => ("$sys.dht.put", text.as_bytes().to_vec()),
+    };
+    let reply = client.call(procedure, value, options).await?;
+    client.close().await;
+    let done: Done = read(procedure, &reply.payload)?;
+    output.either(&done, || match (done.withdrawn, done.expires_at_ms) {
+        (Some(true), _) => format!("{} is withdrawn", escaped(&args.name)),
+        (Some(false), _) => format!(
+            "this node has published nothing under {}",
+            escaped(&args.name)
+        ),
+        _ => format!(
+            "{} is published; without this node it holds for {}",
+            escaped(&args.name),
+            micros(u64::try_from(args.lease.as_micros()).unwrap_or(u64::MAX))
+        ),
+    })?;
+    Ok(if done.withdrawn == Some(false) {
+        Exit::NotFound
+    } else {
+        Exit::Ok
+    })
+}
+
+/// What became of a value.
+#[derive(Debug, Deserialize, Serialize)]
+struct Done {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    withdrawn: Option<bool>,
+}
+
+fn header(key: &str, value: &str) -> Header {
+    Header {
+        key: key.to_owned(),
+        value: Bytes::copy_from_slice(value.as_bytes()),
+    }
+}
+
+async fn table(args: TableArgs, output: Output) -> Result<Exit, Failed> {
+    let client = args.attach.client().await?;
+    let routing: Routing = attach::ask(&client, "$sys.routing").await?;
+    client.close().await;
+    if output.is_json() {
+        output.object(&routing)?;
+        return Ok(Exit::Ok);
+    }
+    output.line(&format!(
+        "node {} stands at {}, in a realm of about {} nodes",
+        short(&routing.node),
+        short(&routing.position),
+        grouped(routing.nodes)
+    ))?;
+    output.line(&format!(
+        "it keeps {} records ({} bytes), owns {}, watches {} keys and tells {} watchers",
+        grouped(routing.records),
+        grouped(routing.record_bytes),
+        grouped(routing.own_records),
+        grouped(routing.watches),
+        grouped(routing.watched)
+    ))?;
+    let mut table = Table::new(&[
+        "contact",
+        "shared bits",
+        "rtt",
+        "heard",
+        "failures",
+        "address",
+    ]);
+    for entry in routing.contacts {
+        table.row([
+            short(&entry.node),
+            entry.shared_bits.to_string(),
+            entry.rtt_us.map_or_else(|| "-".to_owned(), micros),
+            micros(entry.heard_ms.saturating_mul(1_000)),
+            entry.failures.to_string(),
+            entry.addresses.first().cloned().unwrap_or_default(),
+        ]);
+    }
+    lines(&table, output)
+}
+
+async fn lookup(args: LookupArgs, output: Output) -> Result<Exit, Failed> {
+    let client = args.attach.client().await?;
+    let question = json!({
+        "kind": if args.key.is_some() { "key" } else { "closest" },
+        "name": args.key.or(args.node),
+        "paths": args.search.paths,
+        "cold": args.cold,
+    });
+    let findings: Findings = ask_about(&client, "$sys.find", &question).await?;
+    client.close().await;
+    if output.is_json() {
+        output.object(&findings)?;
+    } else {
+        let mut table = Table::new(&["closest", "address"]);
+        for contact in &findings.closest {
+            table.row([
+                short(&contact.node),
+                contact.addresses.first().cloned().unwrap_or_default(),
+            ]);
+        }
+        lines(&table, output)?;
+        summary(&findings, args.search.trace, output)?;
+    }
+    Ok(if findings.closest.is_empty() {
+        Exit::NotFound
+    } else {
+        Exit::Ok
+    })
+}
+
+/// Prints what was found: a line for each record.
+pub(crate) fn print(findings: &Findings, trace: bool, output: Output) -> Result<Exit, Failed> {
+    if output.is_json() {
+        output.object(findings)?;
+    } else {
+        for record in &findings.records {
+            output.line(&record.line())?;
+        }
+        if findings.records.is_empty() {
+            output.note("nothing was found");
+        }
+        summary(findings, trace, output)?;
+    }
+    Ok(if findings.records.is_empty() {
+        Exit::NotFound
+    } else {
+        Exit::Ok
+    })
+}
+
+fn summary(findings: &Findings, trace: bool, output: Output) -> Result<(), Failed> {
+    if trace {
+        let mut table = Table::new(&["asked", "hop", "after", "took", "end"]);
+        for step in &findings.steps {
+            table.row([
+                short(&step.node),
+                step.hops.to_string(),
+                micros(step.after_us),
+                micros(step.took_us),
+                step.end.clone(),
+            ]);
+        }
+        lines(&table, output)?;
+    }
+    let from = if findings.requests == 0 {
+        "from the memory of the node".to_owned()
+    } else {
+        format!("{} hops, {} requests", findings.hops, findings.requests)
+    };
+    let late = match findings.late {
+        0 => String::new(),
+        late => format!(", {late} of them late"),
+    };
+    let cut = if findings.complete {
+        ""
+    } else {
+        "; its time was over before its end"
+    };
+    output.note(&format!("{from}{late}, {}{cut}", micros(findings.took_us)));
+    Ok(())
+}
+
+impl Record {
+    /// The record for people.
+    fn line(&self) -> String {
+        let owner = short(&self.owner);
+        match self.kind.as_str() {
+            "node" => {
+                let tags = self.tags.iter().flatten();
+                let tags: Vec<String> = tags
+                    .map(|(key, value)| escaped(&format!("{key}={value}")))
+                    .collect();
+                let addresses = self.addresses.as_deref().unwrap_or_default();
+                format!(
+                    "{}  at {}  neighbours {}  tags {}",
+                    self.owner,
+                    if addresses.is_empty() {
+                        "no address".to_owned()
+                    } else {
+                        addresses.join(" ")
+                    },
+                    self.neighbours.as_ref().map_or(0, Vec::len),
+                    if tags.is_empty() {
+                        "none".to_owned()
+                    } else {
+                        tags.join(" ")
+                    },
+                )
+            }
+            "provider" => format!("{owner}  weight {}", self.weight.unwrap_or(0)),
+            "interest" => format!("{owner}  {}", escaped(&self.name)),
+            _ => {
+                let text = self.text.as_deref().map(escaped);
+                let hex = self.hex.as_deref().map(|hex| format!("0x{hex}"));
+                format!("{owner}  {}", text.or(hex).unwrap_or_default())
+            }
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(procedure: &str, payload: &[u8]) -> Result<T, Failed> {
+    serde_json::from_slice(payload).map_err(|error| {
+        let text = format!("the node answered {procedure} with something else: {error}");
+        Failed::new(Exit::Failure, text)
+    })
+}
+
+fn lines(table: &Table, output: Output) -> Result<Exit, Failed> {
+    for line in table.lines() {
+        output.line(&line)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Enough of an id or a key to tell it apart at a glance.
+fn short(id: &str) -> String {
+    id.get(..16).unwrap_or(id).to_owned()
+}
