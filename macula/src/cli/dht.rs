@@ -96,8 +96,12 @@ pub(crate) struct TableArgs {
 #[derive(clap::Args, Debug)]
 pub(crate) struct LookupArgs {
     /// A node: its id, or enough of its beginning to tell it from other members.
-    #[arg(required_unless_present = "key", conflicts_with = "key")]
-    node: Option<String>,
+    #[arg(
+        value_name = "NODE",
+        required_unless_present = "key",
+        conflicts_with = "key"
+    )]
+    target: Option<String>,
     /// A key of 64 hexadecimal digits.
     #[arg(long)]
     key: Option<String>,
@@ -222,9 +226,10 @@ async fn get(args: GetArgs, output: Output) -> Result<Exit, Failed> {
 async fn put(args: PutArgs, output: Output) -> Result<Exit, Failed> {
     let client = args.attach.client().await?;
     let mut options = CallOptions::default().content(args.content.clone());
+    // Headers ascend.
     options.headers = vec![
-        header("name", &args.name),
         header("lease-ms", &args.lease.as_millis().to_string()),
+        header("name", &args.name),
     ];
     let (procedure, value) = match args.value.as_deref() {
         None => ("$sys.dht.withdraw", Vec::new()),
@@ -317,7 +322,7 @@ async fn lookup(args: LookupArgs, output: Output) -> Result<Exit, Failed> {
     let client = args.attach.client().await?;
     let question = json!({
         "kind": if args.key.is_some() { "key" } else { "closest" },
-        "name": args.key.or(args.node),
+        "name": args.key.or(args.target),
         "paths": args.search.paths,
         "cold": args.cold,
     });
