@@ -6,6 +6,7 @@ mod counts;
 mod crowd;
 mod disorder;
 mod fleet;
+mod frozen;
 mod guard;
 mod history;
 mod journal;
@@ -110,6 +111,12 @@ const SCENARIOS: &[Scenario] = &[
         about: "five of sixteen are killed at once; the others agree and go on",
         network: Network::Lossy,
         run: kill_third::run,
+    },
+    Scenario {
+        name: "frozen",
+        about: "five of sixteen stand still; what the others serve and keep is still found",
+        network: Network::Plain,
+        run: frozen::run,
     },
     Scenario {
         name: "pause",

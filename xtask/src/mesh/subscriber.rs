@@ -186,7 +186,7 @@ impl Subscriber {
 }
 
 /// Waits for the first line of a command, which has to be `event`.
-fn announced(child: &Child, event: &str) -> Result<(), Failure> {
+pub(super) fn announced(child: &Child, event: &str) -> Result<(), Failure> {
     let first = child.line(ATTACH_LIMIT)?;
     let said = first.as_ref().and_then(|line| line.get("event"));
     ensure(said.is_some_and(|said| said == event), || {
