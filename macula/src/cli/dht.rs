@@ -114,6 +114,14 @@ pub(crate) struct LookupArgs {
     attach: Attach,
 }
 
+/// One line of output, as programs read it.
+#[derive(Serialize)]
+struct Line<'a, T> {
+    event: &'static str,
+    #[serde(flatten)]
+    value: &'a T,
+}
+
 /// What a lookup found, as a node tells of it.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Findings {
@@ -239,7 +247,11 @@ async fn put(args: PutArgs, output: Output) -> Result<Exit, Failed> {
     let reply = client.call(procedure, value, options).await?;
     client.close().await;
     let done: Done = read(procedure, &reply.payload)?;
-    output.either(&done, || match (done.withdrawn, done.expires_at_ms) {
+    let line = Line {
+        event: "value",
+        value: &done,
+    };
+    output.either(&line, || match (done.withdrawn, done.expires_at_ms) {
         (Some(true), _) => format!("{} is withdrawn", escaped(&args.name)),
         (Some(false), _) => format!(
             "this node has published nothing under {}",
@@ -248,7 +260,7 @@ async fn put(args: PutArgs, output: Output) -> Result<Exit, Failed> {
         _ => format!(
             "{} is published; without this node it holds for {}",
             escaped(&args.name),
-            micros(u64::try_from(args.lease.as_micros()).unwrap_or(u64::MAX))
+            duration::rounded(args.lease)
         ),
     })?;
     Ok(if done.withdrawn == Some(false) {
@@ -280,7 +292,10 @@ async fn table(args: TableArgs, output: Output) -> Result<Exit, Failed> {
     let routing: Routing = attach::ask(&client, "$sys.routing").await?;
     client.close().await;
     if output.is_json() {
-        output.object(&routing)?;
+        output.object(&Line {
+            event: "table",
+            value: &routing,
+        })?;
         return Ok(Exit::Ok);
     }
     output.line(&format!(
@@ -329,7 +344,10 @@ async fn lookup(args: LookupArgs, output: Output) -> Result<Exit, Failed> {
     let findings: Findings = ask_about(&client, "$sys.find", &question).await?;
     client.close().await;
     if output.is_json() {
-        output.object(&findings)?;
+        output.object(&Line {
+            event: "found",
+            value: &findings,
+        })?;
     } else {
         let mut table = Table::new(&["closest", "address"]);
         for contact in &findings.closest {
@@ -351,7 +369,10 @@ async fn lookup(args: LookupArgs, output: Output) -> Result<Exit, Failed> {
 /// Prints what was found: a line for each record.
 pub(crate) fn print(findings: &Findings, trace: bool, output: Output) -> Result<Exit, Failed> {
     if output.is_json() {
-        output.object(findings)?;
+        output.object(&Line {
+            event: "found",
+            value: findings,
+        })?;
     } else {
         for record in &findings.records {
             output.line(&record.line())?;

@@ -48,6 +48,17 @@ pub(crate) fn as_micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// A duration in the largest unit that is at most as long, for people.
+pub(crate) fn rounded(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    for (unit, name) in [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")] {
+        if let Some(count) = seconds.checked_div(unit).filter(|count| *count > 0) {
+            return format!("{count} {name}");
+        }
+    }
+    format!("{} ms", duration.as_millis())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +97,19 @@ mod tests {
             [micros(17), micros(1_940), micros(2_500_000)],
             ["17 µs", "1.9 ms", "2.5 s"]
         );
+    }
+
+    #[test]
+    fn a_duration_is_rounded_for_people() {
+        for (text, shown) in [
+            ("48h", "2 d"),
+            ("2h", "2 h"),
+            ("90m", "1 h"),
+            ("59s", "59 s"),
+            ("5ms", "5 ms"),
+            ("0s", "0 ms"),
+        ] {
+            assert_eq!(rounded(parse(text).unwrap()), shown);
+        }
     }
 }

@@ -283,10 +283,10 @@ pub(crate) struct Running {
 impl Running {
     /// The arguments with what attaches them to this node, and objects wanted.
     pub(crate) fn attached<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
-        let (name, rest) = arguments.split_first().unwrap();
-        let mut all = vec![*name, "--json", "--node", &self.directory];
-        all.extend(rest);
-        all
+        let words = if arguments[0] == "dht" { 2 } else { 1 };
+        let (name, rest) = arguments.split_at(words.min(arguments.len()));
+        let attach = ["--json", "--node", &self.directory];
+        [name, &attach, rest].concat()
     }
 
     /// Runs a command that is attached to this node to its end.

@@ -27,6 +27,8 @@ mod command_events;
 #[cfg(feature = "command")]
 mod command_files;
 #[cfg(feature = "command")]
+mod command_find;
+#[cfg(feature = "command")]
 mod command_members;
 #[cfg(feature = "command")]
 mod command_node;
