@@ -82,9 +82,11 @@ impl Kad {
         let paths = options.paths.clamp(1, self.config.k);
         let own = self.table.place();
         let mut nearest = Nearest::new(&target, self.config.k, [own, own]);
-        self.table.offer(&mut nearest);
         if options.seeded {
             self.members.offer(&mut nearest);
+        }
+        if !nearest.is_full() {
+            self.table.offer(&mut nearest);
         }
         let plan = Plan {
             target,
