@@ -98,23 +98,33 @@ impl Kad {
         Some(pending)
     }
 
-    /// An answer takes longer than usual.
+    /// An answer takes longer than usual; the second time, the lookup goes on without it.
     pub(super) fn on_late(&mut self, request: RequestId) {
         let Some(pending) = self.pending.get_mut(&request) else {
             return;
         };
-        pending.late = true;
+        let first = !std::mem::replace(&mut pending.late, true);
         let (to, purpose, sent) = (pending.to.node, pending.purpose.clone(), pending.sent);
-        let gone = self.config.request_timeout;
-        self.timers.set(Timer::GiveUp(request), sent + gone);
-        self.stats.late = self.stats.late.saturating_add(1);
+        if first {
+            let so_far = self.now.saturating_since(sent);
+            self.after(Timer::Late(request), so_far.max(self.config.patience.0));
+            self.stats.late = self.stats.late.saturating_add(1);
+        } else {
+            let end = sent + self.config.request_timeout;
+            let soon = self.now + self.config.patience.0;
+            self.timers.set(Timer::GiveUp(request), end.max(soon));
+        }
         if let Purpose::Lookup {
             query,
             path,
             distance,
         } = purpose
         {
-            self.lookup_late(query, path, (&to, distance));
+            if first {
+                self.lookup_late(query, path, (&to, distance));
+            } else {
+                self.lookup_failed(query, path, (&to, distance));
+            }
         }
     }
 
