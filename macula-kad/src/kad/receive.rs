@@ -51,9 +51,12 @@ impl Kad {
 
     /// A contact was heard.
     pub(super) fn hear(&mut self, contact: Arc<Contact>) {
-        let heard = self.table.hear(self.now, contact, &self.config);
-        if let Heard::Check(doubtful) = heard {
-            self.check(doubtful);
+        let node = contact.node;
+        match self.table.hear(self.now, contact, &self.config) {
+            Heard::Check(doubtful) => self.check(doubtful),
+            // Without membership, contacts are all that tells who ought to keep what.
+            Heard::Entered if self.members.is_empty() && self.has_records() => self.came(&node),
+            Heard::Entered | Heard::Known | Heard::Waits => {}
         }
     }
 
@@ -91,14 +94,17 @@ impl Kad {
         match pending.purpose {
             Purpose::Store(ids) => self.store_answered(from.node, &ids, answer),
             Purpose::Watch(key, kind) => self.watch_answered(&from.node, (key, kind), answer),
-            Purpose::Lookup { .. } | Purpose::Check | Purpose::Digest => {}
+            Purpose::Lookup { .. } | Purpose::Check | Purpose::Digest(_) => {}
         }
     }
 
     fn on_wanted(&mut self, from: &Arc<Contact>, want: &KadWant) {
-        let asked = self.answered(&from.node, want.request);
-        if asked.is_some_and(|pending| pending.purpose == Purpose::Digest) {
-            self.on_want(from, want);
+        let Some(pending) = self.answered(&from.node, want.request) else {
+            return;
+        };
+        self.hear(Arc::clone(from));
+        if let Purpose::Digest(named) = pending.purpose {
+            self.on_want(from, &named, want);
         }
     }
 
@@ -135,7 +141,7 @@ impl Kad {
                 self.take_records(query, found, forged);
                 self.lookup_answered((query, path), (&from.node, distance), &contacts);
             }
-            Purpose::Check | Purpose::Store(_) | Purpose::Digest | Purpose::Watch(..) => {}
+            Purpose::Check | Purpose::Store(_) | Purpose::Digest(_) | Purpose::Watch(..) => {}
         }
     }
 }

@@ -98,16 +98,18 @@ impl Kad {
             versions.sort_unstable_by_key(|version| version.id);
             for part in versions.chunks(MAX_RECORD_VERSIONS) {
                 let versions = part.to_vec();
-                self.request(Arc::clone(&contact), Purpose::Digest, |request| {
+                let ids: Arc<[RecordId]> = part.iter().map(|version| version.id).collect();
+                self.request(Arc::clone(&contact), Purpose::Digest(ids), |request| {
                     KadDigest { request, versions }.into()
                 });
             }
         }
     }
 
-    /// A node says what it lacks.
-    pub(super) fn on_want(&mut self, from: &Arc<Contact>, want: &KadWant) {
-        for id in &want.ids {
+    /// A node says what it lacks of those that were named.
+    pub(super) fn on_want(&mut self, from: &Arc<Contact>, named: &[RecordId], want: &KadWant) {
+        let named = |id: &&RecordId| named.binary_search(id).is_ok();
+        for id in want.ids.iter().filter(named) {
             if let Some(record) = self.store.get(id).map(Arc::clone) {
                 self.stage(Arc::clone(from), record);
             }

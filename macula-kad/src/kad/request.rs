@@ -23,8 +23,8 @@ pub(crate) enum Purpose {
     Check,
     /// To have records of this node or of others kept.
     Store(Arc<[RecordId]>),
-    /// To name records that ought to be kept.
-    Digest,
+    /// To name these records, ascending, which ought to be kept.
+    Digest(Arc<[RecordId]>),
     /// To be told of a key, or no more.
     Watch(Key, RecordKind),
 }
@@ -147,7 +147,7 @@ impl Kad {
             }
             Purpose::Store(ids) => self.store_failed(pending.to.node, &ids),
             Purpose::Watch(key, kind) => self.watch_failed(&pending.to.node, (key, kind)),
-            Purpose::Check | Purpose::Digest => {}
+            Purpose::Check | Purpose::Digest(_) => {}
         }
     }
 
