@@ -6,7 +6,7 @@ use macula_kad::forward::{BackFate, DropCause, Fate, Onward};
 use macula_kad::{Topology, Wayfinder};
 use macula_testkit::node_id;
 use macula_wire::message::{Trace, Traced, TracedHop};
-use macula_wire::{ErrorCode, RequestId};
+use macula_wire::{ErrorCode, NodeId, RequestId};
 
 use super::world::{at, marks};
 
@@ -120,7 +120,9 @@ fn a_path_is_that_of_the_trail() {
     for change in accepted {
         assert!(matches!(fate(change), Fate::Pass(_)));
     }
-    let refused: [&dyn Fn(&mut Trace); 6] = [
+    let refused: [&dyn Fn(&mut Trace); 8] = [
+        &|trace| trace.path[0].node = of_one_mark(0),
+        &|trace| trace.path[2].node = of_one_mark(2),
         &|trace| trace.path[0].node = node_id(9),
         &|trace| trace.path[1].node = node_id(9),
         &|trace| trace.path[2].node = node_id(9),
@@ -135,6 +137,13 @@ fn a_path_is_that_of_the_trail() {
     for change in refused {
         assert_eq!(fate(change), expected);
     }
+}
+
+/// Another node with the mark of this one.
+fn of_one_mark(node: usize) -> NodeId {
+    let mut bytes = *node_id(node).as_bytes();
+    bytes[31] ^= 1;
+    NodeId::from_bytes(bytes)
 }
 
 /// What node 2 makes of an answer to a trace of node 5, as changed.
@@ -169,7 +178,15 @@ fn an_answer_that_cannot_be_true_is_dropped() {
         };
         assert_eq!((to, message.back), (node_id(1), marks(&[0])));
     }
-    let refused: [&dyn Fn(&mut Traced); 11] = [
+    let refused: [&dyn Fn(&mut Traced); 13] = [
+        &|traced| {
+            traced.path[1].node = node_id(2);
+            traced.back[1] = node_id(2).mark();
+        },
+        &|traced| {
+            traced.target = node_id(1);
+            traced.code = ErrorCode::HOP_LIMIT;
+        },
         &|traced| traced.path.clear(),
         &|traced| traced.path.truncate(3),
         &|traced| traced.path.truncate(4),
