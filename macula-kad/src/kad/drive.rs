@@ -60,6 +60,13 @@ impl Kad {
             self.look_again(Some(node));
         }
     }
+
+    /// The wall clock was set: what has expired by it is over, and the rest expires at another time.
+    fn on_wall_clock(&mut self, wall_ms: u64) {
+        self.wall = (self.now, wall_ms);
+        self.on_expire();
+        self.look_again(None);
+    }
 }
 
 impl Machine for Kad {
@@ -74,7 +81,7 @@ impl Machine for Kad {
             Input::Member(contact) => self.on_member(contact),
             Input::MemberGone(node) => self.on_member_gone(&node),
             Input::Unreachable(node) => self.on_unreachable(&node),
-            Input::WallClock(wall_ms) => self.wall = (self.now, wall_ms),
+            Input::WallClock(wall_ms) => self.on_wall_clock(wall_ms),
         }
         self.flush();
     }
