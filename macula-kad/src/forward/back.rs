@@ -1,4 +1,4 @@
-//! FORWARD_ERROR and TRACED: what they are made of, and which of them can be true.
+//! FORWARD_ERROR and TRACED: what they are made of (RTE-19, RTE-21), and which of them can be true (RTE-25).
 
 use macula_wire::message::{ForwardError, Trace, Traced, TracedHop, Way};
 use macula_wire::{ErrorCode, NodeId, NodeMark};
