@@ -43,6 +43,8 @@ pub(crate) struct Members {
     /// Those of the snapshot that are gone or have other addresses.
     hidden: BTreeSet<Place>,
     sorted: Vec<Placed>,
+    /// Whether membership has ever told of anybody.
+    told: bool,
 }
 
 fn find(sorted: &[Placed], place: Place) -> Result<usize, usize> {
@@ -54,12 +56,14 @@ impl Members {
     pub(crate) fn begin(&mut self, base: Arc<MemberSnapshot>) {
         *self = Self {
             base,
+            told: true,
             ..Self::default()
         };
     }
 
     /// Takes in a member, or its new addresses. Whether it was not known.
     pub(crate) fn insert(&mut self, contact: Arc<Contact>) -> bool {
+        self.told = true;
         let placed = Placed::new(contact);
         let was_known = self.get_at(placed.place).is_some();
         if find(&self.base.sorted, placed.place).is_ok() {
@@ -107,6 +111,11 @@ impl Members {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether who is not among them is gone; without membership nobody is.
+    pub(crate) const fn are_told(&self) -> bool {
+        self.told
     }
 
     /// How many there are.

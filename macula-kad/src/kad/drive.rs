@@ -52,7 +52,7 @@ impl Kad {
 
     /// A member is dead or has left.
     fn on_member_gone(&mut self, node: &NodeId) {
-        self.table.remove(node);
+        self.table.remove(node, &self.config);
         self.watchers.forget(node);
         self.on_unreachable(node);
         if self.members.remove(node) {

@@ -47,13 +47,13 @@ impl Kad {
             codes.push(code);
         }
         let request = store.request;
-        self.send(from, KadAnswer { request, codes });
+        self.answer(from, KadAnswer { request, codes });
     }
 
     pub(super) fn on_digest(&mut self, from: Arc<Contact>, digest: &KadDigest) {
         let ids = self.store.lacking(&digest.versions);
         let request = digest.request;
-        self.send(from, KadWant { request, ids });
+        self.answer(from, KadWant { request, ids });
     }
 
     fn plan_expiry(&mut self) {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use macula_wire::Body;
 use macula_wire::limit::MAX_RECORDS;
 use macula_wire::message::{Contact, KadAnswer, KadFind, KadFound, KadWant, SignedRoutingRecord};
+use macula_wire::{Body, NodeId};
 
 use super::Kad;
 use super::request::Purpose;
@@ -60,8 +60,13 @@ impl Kad {
         }
     }
 
-    fn on_find(&mut self, from: Arc<Contact>, find: &KadFind) {
+    /// Answers a request.
+    pub(super) fn answer(&mut self, to: Arc<Contact>, body: impl Into<Body>) {
         self.stats.answered = self.stats.answered.saturating_add(1);
+        self.send(to, body);
+    }
+
+    fn on_find(&mut self, from: Arc<Contact>, find: &KadFind) {
         let asker = Place::of_node(&from.node);
         let nearest = self.closest_but(&find.key, self.config.k, asker);
         let (records, more) = self.found_here(find);
@@ -71,7 +76,7 @@ impl Kad {
             records,
             more,
         };
-        self.send(from, found);
+        self.answer(from, found);
     }
 
     /// The records that are asked for, as many as fit a message, and whether there are more.
@@ -87,7 +92,8 @@ impl Kad {
     }
 
     fn on_answer(&mut self, from: &Arc<Contact>, answer: &KadAnswer) {
-        let Some(pending) = self.answered(&from.node, answer.request) else {
+        let fits = |purpose: &Purpose| matches!(purpose, Purpose::Store(_) | Purpose::Watch(..));
+        let Some(pending) = self.answered(&from.node, answer.request, fits) else {
             return;
         };
         self.hear(Arc::clone(from));
@@ -99,7 +105,8 @@ impl Kad {
     }
 
     fn on_wanted(&mut self, from: &Arc<Contact>, want: &KadWant) {
-        let Some(pending) = self.answered(&from.node, want.request) else {
+        let fits = |purpose: &Purpose| matches!(purpose, Purpose::Digest(_));
+        let Some(pending) = self.answered(&from.node, want.request, fits) else {
             return;
         };
         self.hear(Arc::clone(from));
@@ -108,21 +115,25 @@ impl Kad {
         }
     }
 
-    /// The contacts of an answer but for this node, which hears of them by it.
-    fn heard_of(&mut self, contacts: &[Arc<Contact>]) -> Vec<Placed> {
-        let own = self.table.place();
-        let placed = contacts
-            .iter()
-            .map(|contact| Placed::new(Arc::clone(contact)));
-        let placed: Vec<Placed> = placed.filter(|placed| placed.place != own).collect();
-        for one in &placed {
-            self.table.hear_of(one, &self.config);
+    /// The contacts of an answer of `from`: neither itself nor this node, and each once.
+    fn heard_of(&mut self, from: &NodeId, contacts: &[Arc<Contact>]) -> Vec<Placed> {
+        let not = [self.table.place(), Place::of_node(from)];
+        let mut fitting: Vec<Placed> = Vec::with_capacity(contacts.len());
+        for placed in contacts.iter().map(Arc::clone).map(Placed::new) {
+            let place = placed.place;
+            if not.contains(&place) || fitting.iter().any(|other| other.place == place) {
+                self.stats.refused_contacts = self.stats.refused_contacts.saturating_add(1);
+            } else {
+                self.table.hear_of(&placed, &self.config);
+                fitting.push(placed);
+            }
         }
-        placed
+        fitting
     }
 
     fn on_found(&mut self, from: &Arc<Contact>, found: &KadFound, forged: &[usize]) {
-        let Some(pending) = self.answered(&from.node, found.request) else {
+        let fits = |purpose: &Purpose| matches!(purpose, Purpose::Lookup { .. } | Purpose::Check);
+        let Some(pending) = self.answered(&from.node, found.request, fits) else {
             return;
         };
         let heard = if from.addresses.is_empty() {
@@ -131,7 +142,7 @@ impl Kad {
             from
         };
         self.hear(Arc::clone(heard));
-        let contacts = self.heard_of(&found.contacts);
+        let contacts = self.heard_of(&from.node, &found.contacts);
         match pending.purpose {
             Purpose::Lookup {
                 query,

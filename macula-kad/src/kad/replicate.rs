@@ -32,7 +32,10 @@ impl Kad {
             }
             let (closest, reach) = self.keepers(&key);
             self.reaches.insert(key, reach);
-            if !self.has_duty(place, &closest) {
+            // Who came now has nothing to name yet.
+            let has =
+                |contact: &&Arc<Contact>| !moves.came.contains(&Place::of_node(&contact.node));
+            if !self.has_duty(place, closest.iter().filter(has)) {
                 continue;
             }
             let versions: Vec<RecordVersion> = self.store.versions(key).collect();
@@ -60,7 +63,7 @@ impl Kad {
         for key in keys {
             let (closest, reach) = self.keepers(&key);
             self.reaches.insert(key, reach);
-            if self.has_duty(Place::of(&key), &closest) {
+            if self.has_duty(Place::of(&key), closest.iter()) {
                 let versions: Vec<RecordVersion> = self.store.versions(key).collect();
                 for contact in &closest {
                     offer(&mut offers, contact, &versions);
@@ -87,10 +90,10 @@ impl Kad {
     }
 
     /// Whether it is this node that sees to what is under a key: it is one of the closest.
-    fn has_duty(&self, place: Place, closest: &[Arc<Contact>]) -> bool {
+    fn has_duty<'a>(&self, place: Place, closest: impl Iterator<Item = &'a Arc<Contact>>) -> bool {
         let own = place.to(self.table.place());
         let is_closer = |contact: &&Arc<Contact>| place.to(Place::of_node(&contact.node)) < own;
-        closest.iter().take_while(is_closer).count() < KEEPERS
+        closest.take_while(is_closer).count() < KEEPERS
     }
 
     fn name(&mut self, offers: Offers) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use macula_wire::message::{Contact, KadFind, RecordKind};
+use macula_wire::message::{Contact, KadFind, RecordKind, RecordVersion};
 use macula_wire::{Body, Instant, Key, NodeId, RecordId, RequestId};
 
 use super::{Kad, QueryId};
@@ -22,7 +22,7 @@ pub(crate) enum Purpose {
     /// To see whether a contact is there.
     Check,
     /// To have records of this node or of others kept.
-    Store(Arc<[RecordId]>),
+    Store(Arc<[RecordVersion]>),
     /// To name these records, ascending, which ought to be kept.
     Digest(Arc<[RecordId]>),
     /// To be told of a key, or no more.
@@ -82,10 +82,15 @@ impl Kad {
         usual.map_or_else(|| max.div_f64(2.0), |usual| usual.clamp(min, max))
     }
 
-    /// Takes a request that `from` has answered out of those under way.
-    pub(super) fn answered(&mut self, from: &NodeId, request: RequestId) -> Option<Pending> {
+    /// Takes a request that `from` has answered out of those under way, if it is one that is answered so.
+    pub(super) fn answered(
+        &mut self,
+        from: &NodeId,
+        request: RequestId,
+        fits: impl FnOnce(&Purpose) -> bool,
+    ) -> Option<Pending> {
         let asked = self.pending.get(&request);
-        if asked.is_none_or(|pending| pending.to.node != *from) {
+        if asked.is_none_or(|pending| pending.to.node != *from || !fits(&pending.purpose)) {
             self.stats.unasked = self.stats.unasked.saturating_add(1);
             return None;
         }
@@ -136,7 +141,7 @@ impl Kad {
         self.timers.cancel(Timer::Late(request));
         self.timers.cancel(Timer::GiveUp(request));
         self.stats.failed = self.stats.failed.saturating_add(1);
-        self.table.fail(&pending.to.node);
+        self.table.fail(&pending.to.node, &self.config);
         match pending.purpose {
             Purpose::Lookup {
                 query,

@@ -1,8 +1,12 @@
 //! Routing: the laws, each rule by hand-fed messages, and simulated networks.
 
+mod answers;
 mod bench;
+mod bounds;
+mod draft;
 mod laws;
 mod lookups;
+mod owners;
 mod publish;
 mod refusals;
 mod replicas;
@@ -10,3 +14,4 @@ mod table;
 mod versions;
 mod watched;
 mod watching;
+mod withdrawals;

@@ -5,23 +5,23 @@ use std::sync::Arc;
 
 use macula_kad::{Config, Goal, Input, LookupOptions, Outcome, QueryError, StepEnd};
 use macula_testkit::node_id;
-use macula_wire::message::{Contact, KadFind, KadFound, KadWant, RecordKind};
-use macula_wire::{Body, ErrorCode, Key, RequestId};
+use macula_wire::message::{Contact, KadFind, KadFound, RecordKind};
+use macula_wire::{Body, RequestId};
 
 use super::bench::{
-    Bench, answer, by_distance, contact, draft, found, key_value, millis, number_of, provider,
-    value, willing,
+    Bench, by_distance, contact, draft, found, key_value, millis, number_of, provider, value,
+    willing,
 };
 
-fn closest() -> Goal {
+pub(super) fn closest() -> Goal {
     Goal::Closest(key_value("a"))
 }
 
-fn look(bench: &mut Bench, goal: Goal) {
+pub(super) fn look(bench: &mut Bench, goal: Goal) {
     look_over(bench, goal, 1);
 }
 
-fn look_over(bench: &mut Bench, goal: Goal, paths: usize) {
+pub(super) fn look_over(bench: &mut Bench, goal: Goal, paths: usize) {
     let mut options = LookupOptions::default();
     options.paths = paths;
     bench.with_kad(|kad, now| kad.lookup(now, goal, options).unwrap());
@@ -36,17 +36,17 @@ fn knowing(body: &Body) -> Option<Body> {
     Some(found(find.request, order.take(20).map(contact).collect()).into())
 }
 
-fn numbers(contacts: &[Arc<Contact>]) -> Vec<usize> {
+pub(super) fn numbers(contacts: &[Arc<Contact>]) -> Vec<usize> {
     let nodes = contacts.iter().map(|contact| number_of(&contact.node));
     nodes.collect()
 }
 
 /// Who was asked in a lookup.
-fn asked(bench: &Bench) -> Vec<usize> {
+pub(super) fn asked(bench: &Bench) -> Vec<usize> {
     bench.receivers(|body| matches!(body, Body::KadFind(_)))
 }
 
-fn outcome(bench: &mut Bench) -> Outcome {
+pub(super) fn outcome(bench: &mut Bench) -> Outcome {
     assert_eq!(bench.found.len(), 1);
     bench.found.pop().unwrap()
 }
@@ -171,77 +171,6 @@ fn what_is_kept_here_is_found_here() {
     look(&mut bench, Goal::Records { key, kind, all });
     assert_eq!(outcome(&mut bench).records.len(), 1);
     assert!(asked(&bench).is_empty());
-}
-
-#[test]
-fn an_answer_counts_from_the_one_that_was_asked_and_once() {
-    let mut bench = Bench::among(Config::default(), [1, 2]);
-    look(&mut bench, closest());
-    let (one, other) = (bench.asked(1).unwrap(), bench.asked(2).unwrap());
-    let unasked = |bench: &Bench| bench.stats().unasked;
-    bench.hear(2, found(one, Vec::new()));
-    assert_eq!(unasked(&bench), 1, "the request of another");
-    bench.hear(3, found(one, Vec::new()));
-    assert_eq!(unasked(&bench), 2, "from whom nobody asked");
-    bench.hear(1, found(RequestId::new(900), Vec::new()));
-    assert_eq!(unasked(&bench), 3, "to what nobody asked");
-    let (request, ids) = (RequestId::new(901), Vec::new());
-    bench.hear(1, KadWant { request, ids });
-    bench.hear(1, answer(request, vec![ErrorCode::OK]));
-    assert_eq!(unasked(&bench), 5);
-    assert!(bench.found.is_empty());
-    // The twin.
-    bench.hear(1, found(one, Vec::new()));
-    assert_eq!(unasked(&bench), 5);
-    bench.hear(1, found(one, Vec::new()));
-    assert_eq!(unasked(&bench), 6, "twice");
-    assert!(bench.found.is_empty());
-    bench.hear(2, found(other, Vec::new()));
-    assert_eq!(numbers(&outcome(&mut bench).closest).len(), 2);
-}
-
-#[test]
-fn what_comes_from_oneself_is_ignored() {
-    let mut bench = Bench::among(Config::default(), [1]);
-    look(&mut bench, closest());
-    let before = bench.stats();
-    let request = bench.asked(1).unwrap();
-    bench.hear(0, found(request, vec![contact(2)]));
-    let (key, kind) = (key_value("a"), None);
-    bench.sent.clear();
-    bench.hear(0, KadFind { request, key, kind });
-    bench.contact(0);
-    assert_eq!((before, bench.sent.len()), (bench.stats(), 0));
-    assert_eq!(bench.kad.table_len(), 0);
-}
-
-#[test]
-fn contacts_that_cannot_be_right_are_left_out() {
-    let mut bench = Bench::among(Config::default(), [1]);
-    look(&mut bench, closest());
-    let request = bench.asked(1).unwrap();
-    bench.forget();
-    // The receiver, the sender, and one of them twice.
-    let named = vec![contact(0), contact(1), contact(2), contact(2)];
-    bench.hear(1, found(request, named));
-    assert_eq!(asked(&bench), [2]);
-}
-
-#[test]
-fn an_answer_names_neither_the_sender_nor_the_asker() {
-    let mut bench = Bench::among(Config::default(), 1..60);
-    let request = RequestId::new(5);
-    let asker = 7;
-    let key: Key = macula_kad::position(&node_id(asker));
-    let kind = None;
-    bench.hear(asker, KadFind { request, key, kind });
-    let told = bench.sent_to(asker);
-    let [Body::KadFound(told)] = told[..] else {
-        panic!("{told:?}");
-    };
-    let order = by_distance(&key, (1..60).filter(|number| *number != asker));
-    assert_eq!(numbers(&told.contacts), order[..20]);
-    assert!(!told.more && told.records.is_empty());
 }
 
 #[test]

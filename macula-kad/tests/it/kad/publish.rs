@@ -351,3 +351,13 @@ fn whoever_knows_few_tells_all_of_them() {
     assert_eq!(bench.told_of(id), [1, 2]);
     assert!(bench.kad.keeps(&id));
 }
+
+#[test]
+fn what_was_published_alone_is_told_to_the_first_contact() {
+    let mut bench = Bench::with(config());
+    let id = bench.with_kad(|kad, now| kad.publish(now, value("a")).unwrap());
+    assert_eq!(bench.told_of(id), []);
+    bench.contact(1);
+    bench.pass_willing(millis(1_000));
+    assert_eq!(bench.told_of(id), [1]);
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use macula_kad::{Config, Goal, LookupOptions, Stats};
+use macula_kad::{Config, Goal, LookupOptions, PublishError, Refusal, Stats};
 use macula_wire::message::{KadFound, KadStore, RecordKind, SignedRoutingRecord};
 use macula_wire::{ErrorCode, RequestId};
 
@@ -25,7 +25,9 @@ fn good() -> Draft {
 }
 
 /// What is wrong with a record, the code that says so, and which counter counts it.
-fn wrongs() -> Vec<(&'static str, Draft, ErrorCode, fn(&Stats) -> u64)> {
+type Wrong = (&'static str, Draft, ErrorCode, fn(&Stats) -> u64);
+
+fn wrongs() -> Vec<Wrong> {
     let forged: fn(&Stats) -> u64 = |stats| stats.refused_forged;
     let expired: fn(&Stats) -> u64 = |stats| stats.refused_expired;
     let size: fn(&Stats) -> u64 = |stats| stats.refused_size;
@@ -316,4 +318,23 @@ fn the_key_and_the_id_of_a_record_are_computed_and_not_believed() {
         (1, 0)
     );
     assert!(bench.kad.keeps(&kept.id()));
+}
+
+#[test]
+fn a_record_that_is_too_large_is_neither_found_nor_told_nor_published() {
+    let mut config = Config::default();
+    config.max_record_len = 1_000;
+    let mut bench = Bench::among(config, [1]);
+    let (key, kind, all) = (key_value("a"), RecordKind::Value, true);
+    let goal = Goal::Records { key, kind, all };
+    bench.with_kad(|kad, now| kad.lookup(now, goal, LookupOptions::default()).unwrap());
+    let request = bench.asked(1).unwrap();
+    let records = vec![draft(5, value_of("a", &[0; 1_000])).sign()];
+    let told = found(request, Vec::new());
+    bench.hear(1, KadFound { records, ..told });
+    assert_eq!(bench.found[0].records, []);
+    assert_eq!(bench.stats().refused_size, 1);
+    let content = value_of("a", &[0; 1_000]);
+    let published = bench.with_kad(|kad, now| kad.publish(now, content));
+    assert_eq!(published, Err(PublishError::Refused(Refusal::TooLarge)));
 }

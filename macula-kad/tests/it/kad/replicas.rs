@@ -186,3 +186,30 @@ fn digests_have_a_bounded_length() {
     }
     assert_eq!(key_value("a"), draft(1, value("a")).key());
 }
+
+#[test]
+fn two_newcomers_at_once_do_not_take_the_duty_from_those_who_have_the_record() {
+    let name = name_where(RecordKind::Value, "v", |key| {
+        by_distance(key, 0..MEMBERS)[0] == 0
+    });
+    let kept = draft(50, value(&name)).for_ms(10 * HOUR_MS);
+    let mut bench = Bench::among(config(), 1..MEMBERS);
+    let (request, records) = (RequestId::new(1), vec![kept.clone().sign()]);
+    bench.hear(1, KadStore { request, records });
+    bench.forget();
+    let closer: Vec<usize> = by_distance(&kept.key(), (MEMBERS..2_000).chain([0]));
+    assert_ne!(closer[..2].iter().filter(|number| **number != 0).count(), 0);
+    let two: Vec<usize> = closer
+        .iter()
+        .copied()
+        .take_while(|number| *number != 0)
+        .take(2)
+        .collect();
+    assert_eq!(two.len(), 2);
+    for number in &two {
+        bench.member(*number);
+    }
+    bench.pass(millis(100));
+    let named = bench.receivers(|body| matches!(body, Body::KadDigest(_)));
+    assert!(two.iter().all(|number| named.contains(number)), "{named:?}");
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use macula_kad::{Config, Distance, Input, position};
+use macula_kad::{Config, Distance, Goal, Input, LookupOptions, position};
 use macula_testkit::node_id;
 use macula_wire::Body;
 use macula_wire::RequestId;
@@ -116,8 +116,8 @@ fn while_nobody_waits_a_contact_may_fail_some_times() {
     for failures in 1..=5 {
         assert_eq!(bench.kad.table_len(), 1, "{failures}");
         // It is heard, so it is asked again, and does not answer.
-        let goal = macula_kad::Goal::Node(node_id(1));
-        let options = macula_kad::LookupOptions::default();
+        let goal = Goal::Node(node_id(1));
+        let options = LookupOptions::default();
         bench.with_kad(|kad, now| kad.lookup(now, goal, options).unwrap());
         bench.with_kad(|kad, now| kad.lookup(now, goal, options).unwrap());
         fail(&mut bench, 1);
@@ -244,4 +244,66 @@ fn contacts_that_others_tell_of_are_asked_before_they_have_a_place() {
     assert!(bench.kad.table_len() > 1);
     let asked = bench.receivers(|body| matches!(body, Body::KadFind(_)));
     assert!(asked.iter().all(|number| (1..12).contains(number)));
+}
+
+#[test]
+fn whoever_failed_once_is_asked_before_nobody_is() {
+    let mut bench = Bench::with(Config::default());
+    bench.contact(1);
+    let goal = Goal::Closest(key_value("a"));
+    let look = |bench: &mut Bench| {
+        bench.with_kad(|kad, now| kad.lookup(now, goal, LookupOptions::default()).unwrap());
+    };
+    look(&mut bench);
+    bench.pass(millis(10_000));
+    bench.forget();
+    look(&mut bench);
+    assert_eq!(
+        bench.receivers(|body| matches!(body, Body::KadFind(_))),
+        [1]
+    );
+}
+
+#[test]
+fn the_bound_of_a_network_holds_when_those_that_wait_enter() {
+    let mut config = Config::default();
+    config.k = 3;
+    let own = position(&node_id(0));
+    let first = |number: &usize| {
+        let other = position(&node_id(*number));
+        Distance::between(&own, &other).shared_bits() == 0 && other.as_bytes()[0] >> 3 & 15 == 3
+    };
+    let nodes: Vec<usize> = (1..5_000).filter(first).take(6).collect();
+    let mut bench = Bench::with(config);
+    nodes[..3].iter().for_each(|number| bench.contact(*number));
+    for number in &nodes[3..] {
+        bench.input(Input::Contact(at(*number, "8.8.8.8:1")));
+    }
+    nodes[..3].iter().for_each(|number| bench.gone(*number));
+    assert_eq!(bench.kad.table_len(), 2);
+}
+
+#[test]
+fn a_network_whose_contacts_are_dead_has_room_again() {
+    let mut bench = Bench::new();
+    let own = position(&node_id(0));
+    let first = |number: &usize| {
+        let other = position(&node_id(*number));
+        Distance::between(&own, &other).shared_bits() == 0
+    };
+    let nodes: Vec<usize> = (1..5_000).filter(first).take(3).collect();
+    for number in &nodes[..2] {
+        bench.input(Input::Contact(at(*number, "8.8.8.8:1")));
+    }
+    let goal = Goal::Closest(key_value("a"));
+    bench.with_kad(|kad, now| kad.lookup(now, goal, LookupOptions::default()).unwrap());
+    bench.pass(millis(3_600_000));
+    bench.input(Input::Contact(at(nodes[2], "8.8.8.8:1")));
+    bench.pass(millis(10_000));
+    let known = bench.kad.closest_known(&own, 20);
+    assert!(
+        known
+            .iter()
+            .any(|contact| contact.node == node_id(nodes[2]))
+    );
 }

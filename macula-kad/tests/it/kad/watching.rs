@@ -7,8 +7,8 @@ use macula_wire::message::{KadStore, KadWatch, RecordKind, SignedRoutingRecord};
 use macula_wire::{Body, ErrorCode, Key, RequestId};
 
 use super::bench::{
-    Bench, Draft, HOUR_MS, answer, by_distance, change, draft, interest, key_provider, millis,
-    name_where, provider, statement, value, willing,
+    Bench, Draft, HOUR_MS, answer, by_distance, change, draft, key_provider, millis, name_where,
+    provider, statement, willing,
 };
 
 const K: usize = 4;
@@ -85,7 +85,7 @@ fn a_statement_of_several_parts_is_one() {
     let (mut bench, at, holders) = watching();
     let mut first = statement(at, 7, vec![of(5).sign()]);
     first.more = true;
-    bench.hear(holders[0], first.clone());
+    bench.hear(holders[0], first);
     assert!(bench.watching.is_empty());
     let mut last = statement(at, 7, vec![of(6).sign()]);
     last.full = false;
@@ -143,6 +143,7 @@ fn a_withdrawn_provider_is_gone() {
 #[test]
 fn a_gap_makes_everything_be_asked_for_anew() {
     let (mut bench, at, holders) = told(&[of(5).sign()]);
+    bench.pass_willing(millis(1_000));
     bench.forget();
     bench.hear(holders[0], change(at, 3, &of(6).sign()));
     let again = watch_to(&bench, holders[0]).unwrap();
@@ -248,53 +249,6 @@ fn a_node_that_is_one_of_the_closest_needs_nobody_to_tell() {
     assert_eq!(bench.changed.len(), 2);
     bench.hear(1, store(kept.clone().version(1).withdrawn()));
     assert_eq!(bench.changed.pop(), Some((kept.id(), false)));
-}
-
-#[test]
-fn what_an_owner_offers_is_hidden_while_it_is_gone_and_values_are_not() {
-    let kinds = [
-        (RecordKind::Provider, false),
-        (RecordKind::Interest, false),
-        (RecordKind::Value, true),
-    ];
-    for (kind, outlives) in kinds {
-        let name = name_where(kind, "p", |key| {
-            !by_distance(key, 0..MEMBERS + 10)[..K + 1].contains(&0)
-        });
-        let content = match kind {
-            RecordKind::Provider => provider(&name),
-            RecordKind::Interest => interest(&name),
-            _ => value(&name),
-        };
-        let record = draft(5, content.clone()).for_ms(3 * HOUR_MS);
-        let at = (record.key(), kind);
-        let mut bench = Bench::among(config(), 1..MEMBERS);
-        bench.with_kad(|kad, now| kad.watch(now, at.0, at.1).unwrap());
-        bench.answer_all(|_, body| willing(body));
-        let holders = by_distance(&at.0, 1..MEMBERS);
-        let holder = holders.iter().find(|number| **number != 5).unwrap();
-        bench.hear(*holder, statement(at, 1, vec![record.clone().sign()]));
-        assert_eq!(bench.changed, [(record.id(), true)], "{kind}");
-        bench.forget();
-        bench.gone(5);
-        let expected: &[_] = if outlives {
-            &[]
-        } else {
-            &[(record.id(), false)]
-        };
-        assert_eq!(bench.changed, expected, "{kind}");
-        // What it says of itself while it is gone does not show it.
-        bench.hear(*holder, change(at, 2, &record.clone().version(1).sign()));
-        assert_eq!(bench.changed, expected, "{kind}");
-        bench.forget();
-        bench.member(5);
-        let expected: &[_] = if outlives {
-            &[]
-        } else {
-            &[(record.id(), true)]
-        };
-        assert_eq!(bench.changed, expected, "{kind}");
-    }
 }
 
 #[test]
