@@ -81,12 +81,20 @@ impl Kad {
         self.after(Timer::Replicate, every.saturating_sub(early));
     }
 
-    /// The others that ought to keep what is under a key, if this node does, and how far the farthest of them is.
+    /// The others that ought to keep what is under a key, and how far the farthest that ought to is.
     fn keepers(&self, key: &Key) -> (Vec<Arc<Contact>>, Distance) {
-        let others = self.config.k.saturating_sub(1);
-        let nearest = self.closest_but(key, others, self.table.place());
-        let reach = nearest.reach();
-        (nearest.into_contacts(), reach)
+        let own = Place::of(key).to(self.table.place());
+        let nearest = self.closest_but(key, self.config.k, self.table.place());
+        let mut reach = nearest.reach();
+        let mut found = nearest.into_found();
+        if found.len() >= self.config.k && own < reach {
+            // This node is one of them, and the farthest of the others is not.
+            found.pop();
+            let last = found.last().map_or(own, |(distance, _)| *distance);
+            reach = last.max(own);
+        }
+        let others = found.into_iter().map(|(_, contact)| contact);
+        (others.collect(), reach)
     }
 
     /// Whether it is this node that sees to what is under a key: it is one of the closest.
