@@ -407,8 +407,7 @@ impl Kad {
             }
         }
         if lives {
-            let left = inner.expires_ms.saturating_sub(wall);
-            let end = self.now + Duration::from_millis(left);
+            let end = self.when(inner.expires_ms);
             self.timers.arm(Timer::Seen, end);
         }
         if holds != was_shown {

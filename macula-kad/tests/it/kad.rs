@@ -6,6 +6,7 @@ mod bounds;
 mod draft;
 mod laws;
 mod lookups;
+mod model;
 mod owners;
 mod publish;
 mod refusals;

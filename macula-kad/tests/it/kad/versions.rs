@@ -6,7 +6,7 @@ use macula_kad::Config;
 use macula_wire::message::{
     KadDigest, KadFind, KadStore, RecordKind, RecordVersion, SignedRoutingRecord,
 };
-use macula_wire::{Body, ErrorCode, RequestId};
+use macula_wire::{Body, ErrorCode, Machine, RequestId};
 
 use super::bench::{Bench, Draft, HOUR_MS, WALL_MS, draft, key_value, millis, value, value_of};
 use macula_kad::Input;
@@ -136,6 +136,17 @@ fn a_record_is_dropped_when_its_time_is_over_and_not_before() {
     bench.pass(millis(1_000));
     assert_eq!(told(&mut bench).len(), 0);
     assert_eq!(bench.kad.kept(), (0, 0));
+}
+
+#[test]
+fn time_between_milliseconds_counts() {
+    let mut bench = Bench::new();
+    bench.now = bench.now + std::time::Duration::from_micros(600);
+    store(&mut bench, &draft(5, value("a")).for_ms(5_000));
+    bench.now = bench.now + std::time::Duration::from_micros(4_999_600);
+    bench.with_kad(|kad, now| kad.handle_timeout(now));
+    store(&mut bench, &draft(6, value("a")).for_ms(6_000));
+    assert_eq!(told(&mut bench).len(), 1);
 }
 
 #[test]
