@@ -235,7 +235,7 @@ fn trace(seed: u64) -> u64 {
         );
         let watcher = NodeIndex::new(29 - node);
         net.with(watcher, |kad, now| {
-            kad.watch(now, key, RecordKind::Value).unwrap()
+            kad.watch(now, key, RecordKind::Value).unwrap();
         });
     }
     net.run_for(seconds(30)).unwrap();
