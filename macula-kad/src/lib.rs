@@ -26,6 +26,7 @@ pub use forward::{Topology, Wayfinder};
 pub use kad::{
     ContactView, Goal, Input, Kad, LookupOptions, Outcome, Output, QueryId, RecordChange, Stats,
 };
+pub use limit::RecordLimit;
 pub use lookup::{Step, StepEnd};
 pub use members::MemberSnapshot;
 pub use store::Refusal;

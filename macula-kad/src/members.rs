@@ -126,13 +126,9 @@ impl Members {
 
     /// Offers the members nearest to the target of `nearest`.
     pub(crate) fn offer(&self, nearest: &mut Nearest) {
-        let mut own = nearest.begin_again();
-        offer_sorted(&self.sorted, &mut own, &|_| true);
         let visible = |placed: &Placed| !self.hidden.contains(&placed.place);
-        let mut base = nearest.begin_again();
-        offer_sorted(&self.base.sorted, &mut base, &visible);
-        nearest.merge(own);
-        nearest.merge(base);
+        offer_sorted(&self.base.sorted, nearest, &visible);
+        offer_sorted(&self.sorted, nearest, &|_| true);
     }
 }
 
