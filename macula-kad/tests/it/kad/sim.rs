@@ -201,7 +201,7 @@ fn liars_neither_hide_who_is_close_nor_have_forged_records_believed() {
             net.run_for(Duration::from_millis(50)).unwrap();
         }
         net.run_for(seconds(12)).unwrap();
-        assert!(net.host().lies > 1_000, "seed {seed}");
+        assert!(net.host().lies > 400, "seed {seed}: {}", net.host().lies);
         for (asker, outcome) in &net.host().outcomes {
             match outcome.goal {
                 Goal::Closest(key) => {
