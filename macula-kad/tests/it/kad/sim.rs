@@ -89,7 +89,7 @@ fn missing(net: &Mesh, published: &Published, k: usize) -> usize {
 #[test]
 fn copies_follow_the_members_after_joins_and_deaths() {
     const K: usize = 8;
-    for seed in seeds(3) {
+    for seed in seeds(2) {
         let mut config = Config::default();
         config.k = K;
         let mut net = joined(network(Coding::Typed), seed, 80, config);
@@ -135,7 +135,7 @@ fn copies_follow_the_members_after_joins_and_deaths() {
 #[test]
 fn many_that_come_at_once_get_their_copies() {
     const K: usize = 6;
-    for seed in seeds(3) {
+    for seed in seeds(2) {
         let mut config = Config::default();
         config.k = K;
         let mut net = joined(network(Coding::Typed), seed, 40, config);
@@ -187,7 +187,12 @@ fn liars_neither_hide_who_is_close_nor_have_forged_records_believed() {
         random.shuffle(&mut others);
         let liars = others.iter().take(40).copied().map(NodeIndex::new);
         net.host_mut().liars = liars.collect();
-        let askers: Vec<NodeIndex> = others[40..].iter().copied().map(NodeIndex::new).collect();
+        let askers: Vec<NodeIndex> = others[40..]
+            .iter()
+            .step_by(2)
+            .copied()
+            .map(NodeIndex::new)
+            .collect();
         for asker in &askers {
             look(&mut net, *asker, Goal::Closest(random_key(&mut random)), 4);
             let kind = RecordKind::Provider;
@@ -196,7 +201,7 @@ fn liars_neither_hide_who_is_close_nor_have_forged_records_believed() {
             net.run_for(Duration::from_millis(50)).unwrap();
         }
         net.run_for(seconds(12)).unwrap();
-        assert!(net.host().lies > 1_000, "seed {seed}");
+        assert!(net.host().lies > 400, "seed {seed}: {}", net.host().lies);
         for (asker, outcome) in &net.host().outcomes {
             match outcome.goal {
                 Goal::Closest(key) => {
