@@ -11,6 +11,7 @@ mod receive;
 mod replicate;
 mod request;
 mod run;
+mod seen;
 mod stage;
 mod view;
 mod watch;

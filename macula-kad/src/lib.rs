@@ -1,4 +1,7 @@
 //! Routing in a realm: Kademlia, signed records, and reaching nodes by others, without I/O.
+//!
+//! What follows is the `README.md` of the crate.
+#![doc = include_str!("../README.md")]
 
 mod bucket;
 mod check;

@@ -80,6 +80,18 @@ struct Usage {
     bytes: usize,
 }
 
+impl Usage {
+    const fn add(&mut self, bytes: usize) {
+        self.records = self.records.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    const fn take(&mut self, bytes: usize) {
+        self.records = self.records.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
 /// Records by id, by key and by the time at which they expire.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -89,10 +101,11 @@ pub(crate) struct Store {
     keys: BTreeSet<(Key, RecordKind, RecordId)>,
     expiry: BTreeSet<(u64, RecordId)>,
     owners: BTreeMap<NodeId, Usage>,
-    bytes: usize,
-    /// The sequences of withdrawn records, until they would have expired: an earlier one does not come back.
-    withdrawn: BTreeMap<RecordId, (u64, u64)>,
-    withdrawn_expiry: BTreeSet<(u64, RecordId)>,
+    /// What all owners take up together.
+    all: Usage,
+    /// The withdrawn among the records by owner, those that expire first first. They are kept, told and handed on like
+    /// others, so that an earlier version does not come back; but they take nobody's room.
+    withdrawn: BTreeSet<(NodeId, u64, RecordId)>,
 }
 
 /// How much is kept.
@@ -126,9 +139,8 @@ impl Store {
             keys: BTreeSet::new(),
             expiry: BTreeSet::new(),
             owners: BTreeMap::new(),
-            bytes: 0,
-            withdrawn: BTreeMap::new(),
-            withdrawn_expiry: BTreeSet::new(),
+            all: Usage::default(),
+            withdrawn: BTreeSet::new(),
         }
     }
 
@@ -161,56 +173,45 @@ impl Store {
         let inner = &record.record;
         let bytes = self.judge(inner, wall_ms)?;
         let id = record_id(&inner.owner, &inner.content);
-        if self
-            .sequence(&id)
-            .is_some_and(|known| known >= inner.sequence)
-        {
+        let before = self.records.get(&id);
+        if before.is_some_and(|kept| kept.record.record.sequence >= inner.sequence) {
             return Ok(Put::Known);
         }
         if inner.withdrawn {
-            self.withdraw(id, inner.sequence, inner.expires_ms);
-            return Ok(Put::New);
+            self.make_room_for_withdrawal(inner.owner);
+        } else {
+            let freed = before.filter(|kept| !kept.record.record.withdrawn);
+            self.check_room(&inner.owner, freed.map(|kept| kept.bytes), bytes)?;
         }
-        let before = self.records.get(&id);
-        self.check_room(&inner.owner, before.map(|kept| kept.bytes), bytes)?;
         self.remove(&id);
-        self.forget_withdrawn(&id);
         let key = key_of(&self.realm, &inner.owner, &inner.content);
         self.keys.insert((key, inner.content.kind(), id));
         self.expiry.insert((inner.expires_ms, id));
-        let usage = self.owners.entry(inner.owner).or_default();
-        usage.records = usage.records.saturating_add(1);
-        usage.bytes = usage.bytes.saturating_add(bytes);
-        self.bytes = self.bytes.saturating_add(bytes);
+        if inner.withdrawn {
+            self.withdrawn.insert((inner.owner, inner.expires_ms, id));
+        } else {
+            self.owners.entry(inner.owner).or_default().add(bytes);
+            self.all.add(bytes);
+        }
         let record = Arc::clone(record);
         self.records.insert(id, Kept { record, key, bytes });
         Ok(Put::New)
     }
 
-    /// The latest sequence that is known of a record, be it withdrawn.
-    fn sequence(&self, id: &RecordId) -> Option<u64> {
-        let kept = self.records.get(id).map(|kept| kept.record.record.sequence);
-        let withdrawn = self.withdrawn.get(id).map(|(sequence, _)| *sequence);
-        kept.max(withdrawn)
-    }
-
-    /// A record is withdrawn. As many of those are remembered as there may be records; beyond that, those that expire
-    /// first are forgotten.
-    fn withdraw(&mut self, id: RecordId, sequence: u64, expires_ms: u64) {
-        self.remove(&id);
-        self.forget_withdrawn(&id);
-        if self.withdrawn.len() >= self.limits.all.records
-            && let Some((_, first)) = self.withdrawn_expiry.first().copied()
-        {
-            self.forget_withdrawn(&first);
-        }
-        self.withdrawn.insert(id, (sequence, expires_ms));
-        self.withdrawn_expiry.insert((expires_ms, id));
-    }
-
-    fn forget_withdrawn(&mut self, id: &RecordId) {
-        if let Some((_, expires)) = self.withdrawn.remove(id) {
-            self.withdrawn_expiry.remove(&(expires, *id));
+    /// An owner may have four times as many withdrawals remembered as records; beyond that, or when there are as many in
+    /// all as there may be records, its own that expires first is forgotten.
+    fn make_room_for_withdrawal(&mut self, owner: NodeId) {
+        let (first, last) = (
+            (owner, 0, RecordId::from_bytes([0; 16])),
+            (owner, u64::MAX, RecordId::from_bytes([255; 16])),
+        );
+        let of_owner = self.withdrawn.range(first..=last);
+        let limit = self.limits.owner.records.saturating_mul(4);
+        let is_full =
+            of_owner.clone().count() >= limit || self.withdrawn.len() >= self.limits.all.records;
+        let oldest = of_owner.map(|(.., id)| *id).next();
+        if let Some(oldest) = oldest.filter(|_| is_full) {
+            self.remove(&oldest);
         }
     }
 
@@ -230,7 +231,7 @@ impl Store {
         if over(usage.records, usage.bytes, self.limits.owner) {
             return Err(Refusal::OverQuota);
         }
-        if over(self.records.len(), self.bytes, self.limits.all) {
+        if over(self.all.records, self.all.bytes, self.limits.all) {
             return Err(Refusal::Full);
         }
         Ok(())
@@ -241,10 +242,14 @@ impl Store {
         let record = &kept.record.record;
         self.keys.remove(&(kept.key, record.content.kind(), *id));
         self.expiry.remove(&(record.expires_ms, *id));
-        self.bytes = self.bytes.saturating_sub(kept.bytes);
+        if record.withdrawn {
+            self.withdrawn
+                .remove(&(record.owner, record.expires_ms, *id));
+            return Some(kept);
+        }
+        self.all.take(kept.bytes);
         if let Some(usage) = self.owners.get_mut(&record.owner) {
-            usage.records = usage.records.saturating_sub(1);
-            usage.bytes = usage.bytes.saturating_sub(kept.bytes);
+            usage.take(kept.bytes);
             if usage.records == 0 {
                 self.owners.remove(&record.owner);
             }
@@ -254,26 +259,16 @@ impl Store {
 
     /// Drops the next record whose time is over at `wall_ms`.
     pub(crate) fn expire(&mut self, wall_ms: u64) -> Option<Kept> {
-        while let Some((expires, id)) = self.withdrawn_expiry.first().copied()
-            && expires <= wall_ms
-        {
-            self.forget_withdrawn(&id);
-        }
         let (expires, id) = self.expiry.first().copied()?;
         (expires <= wall_ms).then(|| self.remove(&id)).flatten()
     }
 
     /// When the next record expires, in milliseconds since 1970.
     pub(crate) fn next_expiry(&self) -> Option<u64> {
-        let first = [self.expiry.first(), self.withdrawn_expiry.first()];
-        first
-            .into_iter()
-            .flatten()
-            .map(|(expires, _)| *expires)
-            .min()
+        self.expiry.first().map(|(expires, _)| *expires)
     }
 
-    /// The records of a kind under a key, by their ids.
+    /// The records of a kind under a key, those that are withdrawn last.
     pub(crate) fn under(
         &self,
         key: Key,
@@ -285,7 +280,9 @@ impl Store {
         );
         let ids = self.keys.range((key, kind, first)..=(key, kind, last));
         let kept = ids.filter_map(|(_, _, id)| self.records.get(id));
-        kept.map(|kept| &kept.record)
+        let records = kept.map(|kept| &kept.record);
+        let live = records.clone().filter(|record| !record.record.withdrawn);
+        live.chain(records.filter(|record| record.record.withdrawn))
     }
 
     /// The keys under which there are records.
@@ -312,16 +309,21 @@ impl Store {
         self.records.get(id).map(|kept| &kept.record)
     }
 
-    /// How many there are, and how many bytes they take.
-    pub(crate) fn len(&self) -> (usize, usize) {
-        (self.records.len(), self.bytes)
+    /// How many there are that are not withdrawn, and how many bytes they take.
+    pub(crate) const fn len(&self) -> (usize, usize) {
+        (self.all.records, self.all.bytes)
+    }
+
+    /// Whether there is nothing at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
     }
 
     /// Which of these are not here, or in an earlier version only.
     pub(crate) fn lacking(&self, versions: &[RecordVersion]) -> Vec<RecordId> {
         let has = |version: &RecordVersion| {
-            let known = self.sequence(&version.id);
-            known.is_some_and(|known| known >= version.sequence)
+            let known = self.get(&version.id);
+            known.is_some_and(|known| known.record.sequence >= version.sequence)
         };
         let lacking = versions.iter().filter(|version| !has(version));
         lacking.map(|version| version.id).collect()

@@ -32,6 +32,8 @@ pub(crate) enum Timer {
     Watchers,
     /// A watch of this node is to be renewed.
     Watch(Key, RecordKind),
+    /// Whoever waits for all that is under a watched key has waited long enough.
+    Ready(Key, RecordKind),
     /// The time of some records that are watched is over.
     Seen,
 }

@@ -25,6 +25,7 @@ impl Kad {
                 Timer::Expire => self.on_expire(),
                 Timer::Watchers => self.on_watchers(),
                 Timer::Watch(key, kind) => self.tend_watch((key, kind)),
+                Timer::Ready(key, kind) => self.on_ready((key, kind)),
                 Timer::Seen => self.look_again(None),
             }
         }

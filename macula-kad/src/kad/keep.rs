@@ -87,6 +87,7 @@ impl Kad {
         key: Key,
         kind: RecordKind,
     ) -> impl Iterator<Item = &Arc<SignedRoutingRecord>> {
-        self.store.under(key, kind)
+        let records = self.store.under(key, kind);
+        records.filter(|record| !record.record.withdrawn)
     }
 }

@@ -36,7 +36,7 @@ impl Kad {
 
     /// Whether there is anything that depends on who is closest.
     pub(super) fn has_records(&self) -> bool {
-        self.kept().0 > 0 || !self.owns.is_empty() || !self.watchings.is_empty()
+        !self.store.is_empty() || !self.owns.is_empty() || !self.watchings.is_empty()
     }
 
     /// A node went that may have been among the closest to some records.

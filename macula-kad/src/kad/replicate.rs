@@ -131,7 +131,8 @@ impl Kad {
     /// Whether a record of this id is kept here.
     #[must_use]
     pub fn keeps(&self, id: &RecordId) -> bool {
-        self.store.get(id).is_some()
+        let kept = self.store.get(id);
+        kept.is_some_and(|record| !record.record.withdrawn)
     }
 }
 

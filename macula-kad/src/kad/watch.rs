@@ -4,57 +4,49 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use macula_wire::message::{
-    Contact, KadAnswer, KadChanges, KadWatch, RecordKind, SignedRoutingRecord,
-};
+use macula_wire::message::{Contact, KadAnswer, KadWatch, RecordKind};
 use macula_wire::{ErrorCode, Instant, Key, NodeId, RecordId};
 
 use super::moves::Moves;
 use super::publish::millis;
 use super::query::Asker;
 use super::request::Purpose;
+use super::seen::AllSeen;
 use super::{Kad, LookupOptions, Output};
-use crate::distance::{Distance, Place, key_of, record_id};
+use crate::WatchError;
+use crate::distance::{Distance, Place};
 use crate::timer::Timer;
-use crate::{Refusal, WatchError};
 
-/// After how long another node is asked in the place of one that failed.
-const RETRY: Duration = Duration::from_secs(1);
+/// How long a node that failed to tell of a key is not asked again, at first; doubles five times.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// How long whoever waits for all that is there waits at most.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long more of what is to be asked again is waited for.
 const SOON: Duration = Duration::from_millis(50);
 
 /// A node by which a key is watched.
 #[derive(Debug)]
-struct Holder {
-    contact: Arc<Contact>,
+pub(super) struct Holder {
+    pub(super) contact: Arc<Contact>,
     /// The version up to which it told; 0 for none.
-    version: u64,
+    pub(super) version: u64,
     /// When it was asked last.
-    asked: Instant,
+    pub(super) asked: Instant,
     /// A full statement is under way; what it named so far.
-    stating: Option<BTreeSet<RecordId>>,
+    pub(super) stating: Option<BTreeSet<RecordId>>,
     /// Whether it has made a full statement.
-    stated: bool,
-}
-
-/// A record that is known by a watch.
-#[derive(Debug)]
-struct Seen {
-    record: Arc<SignedRoutingRecord>,
-    /// Who has it; this node itself is not named.
-    holders: BTreeSet<NodeId>,
-    /// Whether this node keeps it.
-    here: bool,
-    /// Whether the caller was told that it holds.
-    shown: bool,
+    pub(super) stated: bool,
 }
 
 /// A key that this node watches.
 #[derive(Debug, Default)]
 pub(crate) struct Watching {
-    holders: BTreeMap<NodeId, Holder>,
-    seen: BTreeMap<RecordId, Seen>,
+    pub(super) holders: BTreeMap<NodeId, Holder>,
+    /// Who failed to tell: how often, and until when it is not asked again.
+    failed: BTreeMap<NodeId, (u32, Instant)>,
+    pub(super) seen: AllSeen,
     /// How far the farthest of the closest to the key is.
     reach: Option<Distance>,
     /// Whether the caller was told that all is known.
@@ -81,6 +73,7 @@ impl Kad {
             return Err(WatchError::TooMany { limit });
         }
         self.watchings.insert((key, kind), Watching::default());
+        self.after(Timer::Ready(key, kind), PATIENCE);
         let here: Vec<_> = self.store.under(key, kind).map(Arc::clone).collect();
         for record in here {
             self.see((key, kind), &record, None);
@@ -94,6 +87,7 @@ impl Kad {
     pub fn unwatch(&mut self, now: Instant, key: Key, kind: RecordKind) -> bool {
         self.advance(now);
         self.timers.cancel(Timer::Watch(key, kind));
+        self.timers.cancel(Timer::Ready(key, kind));
         let Some(watching) = self.watchings.remove(&(key, kind)) else {
             return false;
         };
@@ -151,7 +145,14 @@ impl Kad {
         } else {
             self.config.watch_at
         };
-        let wanted = closest.get(..count.min(closest.len())).unwrap_or_default();
+        watching
+            .failed
+            .retain(|node, _| closest.iter().any(|contact| contact.node == *node));
+        let may_tell = |contact: &&Arc<Contact>| {
+            let failed = watching.failed.get(&contact.node);
+            failed.is_none_or(|(_, until)| *until <= now)
+        };
+        let wanted: Vec<&Arc<Contact>> = closest.iter().filter(may_tell).take(count).collect();
         let is_wanted = |node: &NodeId| wanted.iter().any(|contact| contact.node == *node);
         let gone: Vec<NodeId> = watching
             .holders
@@ -186,7 +187,7 @@ impl Kad {
         self.know_if_told(at);
     }
 
-    fn ask_to_tell(
+    pub(super) fn ask_to_tell(
         &mut self,
         to: Arc<Contact>,
         at: (Key, RecordKind),
@@ -214,11 +215,7 @@ impl Kad {
         };
         watching.holders.remove(node);
         // What others have not named yet may hold none the less, and expires if not.
-        for seen in watching.seen.values_mut() {
-            if seen.holders.len() > 1 {
-                seen.holders.remove(node);
-            }
-        }
+        watching.seen.leave(node);
     }
 
     pub(super) fn watch_answered(
@@ -232,210 +229,41 @@ impl Kad {
         }
     }
 
-    /// A node does not tell of a key: another is asked soon, or this one again.
+    /// A node does not tell of a key: another is asked at once, and this one again after a while.
     pub(super) fn watch_failed(&mut self, from: &NodeId, at: (Key, RecordKind)) {
+        let now = self.now;
         let Some(watching) = self.watchings.get_mut(&at) else {
             return;
         };
         if watching.holders.remove(from).is_some() {
-            self.timers.arm(Timer::Watch(at.0, at.1), self.now + RETRY);
+            let (times, until) = watching.failed.entry(*from).or_insert((0, now));
+            *until = now + PAUSE.saturating_mul(1 << (*times).min(5));
+            *times = times.saturating_add(1);
+            self.find_holders(at, false);
             self.know_if_told(at);
         }
     }
 
-    pub(super) fn on_changes(&mut self, from: &NodeId, changes: &KadChanges, forged: &[usize]) {
-        let at = (changes.key, changes.kind);
-        let Some(holder) = self
-            .watchings
-            .get_mut(&at)
-            .and_then(|watching| watching.holders.get_mut(from))
-        else {
-            self.stats.unasked = self.stats.unasked.saturating_add(1);
-            return;
-        };
-        let expected = holder.version.saturating_add(1);
-        if changes.full {
-            holder.stating = Some(BTreeSet::new());
-            holder.version = changes.version;
-        } else if holder.stating.is_some() && changes.version == holder.version {
-            // A further part.
-        } else if changes.version == expected {
-            holder.version = changes.version;
-        } else {
-            // Something is missing: everything is asked for anew, but no more often than once in a while.
-            let is_asked = std::mem::take(&mut holder.version) == 0;
-            holder.stating = None;
-            if is_asked || self.now.saturating_since(holder.asked) < RETRY {
-                self.timers.arm(Timer::Watch(at.0, at.1), self.now + RETRY);
-                return;
+    /// Whoever waits for all that is there has waited long enough: some holder says yes and then nothing.
+    pub(super) fn on_ready(&mut self, at: (Key, RecordKind)) {
+        if let Some(watching) = self.watchings.get_mut(&at) {
+            for holder in watching.holders.values_mut() {
+                holder.stated = true;
             }
-            holder.asked = self.now;
-            let contact = Arc::clone(&holder.contact);
-            let lease = self.config.watch_lease;
-            self.ask_to_tell(contact, at, 0, lease);
-            return;
+            self.know_if_told(at);
         }
-        for (index, record) in changes.records.iter().enumerate() {
-            let fits = !forged.contains(&index);
-            match if fits {
-                self.fits(record, at)
-            } else {
-                Err(Refusal::Forged)
-            } {
-                Ok(id) => {
-                    let holder = self
-                        .watchings
-                        .get_mut(&at)
-                        .and_then(|watching| watching.holders.get_mut(from));
-                    if let Some(named) = holder.and_then(|holder| holder.stating.as_mut()) {
-                        named.insert(id);
-                    }
-                    self.see(at, record, Some(from));
-                }
-                Err(refusal) => self.stats.refused(refusal),
-            }
-        }
-        if !changes.more {
-            self.end_statement(from, at);
-        }
-    }
-
-    /// Whether a record is one that was asked for.
-    pub(super) fn fits(
-        &self,
-        record: &SignedRoutingRecord,
-        at: (Key, RecordKind),
-    ) -> Result<RecordId, Refusal> {
-        let inner = &record.record;
-        let key = key_of(&self.realm, &inner.owner, &inner.content);
-        if (key, inner.content.kind()) != at {
-            return Err(Refusal::Misplaced);
-        }
-        self.store.judge(inner, self.wall_ms())?;
-        Ok(record_id(&inner.owner, &inner.content))
-    }
-
-    /// A full statement is over: what it did not name is not there.
-    fn end_statement(&mut self, from: &NodeId, at: (Key, RecordKind)) {
-        let Some(watching) = self.watchings.get_mut(&at) else {
-            return;
-        };
-        let Some(holder) = watching.holders.get_mut(from) else {
-            return;
-        };
-        let Some(named) = holder.stating.take() else {
-            return;
-        };
-        holder.stated = true;
-        let mut gone = Vec::new();
-        for (id, seen) in &mut watching.seen {
-            if !named.contains(id) && seen.holders.remove(from) && seen.holders.is_empty() {
-                gone.push(*id);
-            }
-        }
-        for id in gone {
-            self.refresh_seen(at, id);
-        }
-        self.know_if_told(at);
     }
 
     /// Everything is known when all that were asked have told it. Those that cannot are not waited for.
-    fn know_if_told(&mut self, at: (Key, RecordKind)) {
+    pub(super) fn know_if_told(&mut self, at: (Key, RecordKind)) {
         if let Some(watching) = self.watchings.get_mut(&at)
             && !watching.ready
             && watching.holders.values().all(|holder| holder.stated)
         {
             watching.ready = true;
             let (key, kind) = at;
+            self.timers.cancel(Timer::Ready(key, kind));
             self.outputs.push_back(Output::Watching { key, kind });
-        }
-    }
-
-    /// A record under a watched key was told by `from`, or is kept here.
-    pub(super) fn see(
-        &mut self,
-        at: (Key, RecordKind),
-        record: &Arc<SignedRoutingRecord>,
-        from: Option<&NodeId>,
-    ) {
-        let Some(watching) = self.watchings.get_mut(&at) else {
-            return;
-        };
-        let inner = &record.record;
-        let id = record_id(&inner.owner, &inner.content);
-        let seen = watching.seen.entry(id).or_insert_with(|| Seen {
-            record: Arc::clone(record),
-            holders: BTreeSet::new(),
-            here: false,
-            shown: false,
-        });
-        let is_later = inner.sequence > seen.record.record.sequence;
-        if is_later {
-            let said = seen.record.record.content != inner.content;
-            seen.record = Arc::clone(record);
-            seen.holders.clear();
-            seen.here = false;
-            // What it says is new: it is shown again. What is withdrawn says nothing.
-            seen.shown &= !said || inner.withdrawn;
-        }
-        if seen.record.record.sequence == inner.sequence {
-            match from {
-                Some(from) => {
-                    seen.holders.insert(*from);
-                }
-                None => seen.here = true,
-            }
-        }
-        self.refresh_seen(at, id);
-    }
-
-    /// Tells the caller whether a record holds, if that has changed.
-    fn refresh_seen(&mut self, at: (Key, RecordKind), id: RecordId) {
-        let wall = self.wall_ms();
-        let Some(seen) = self
-            .watchings
-            .get(&at)
-            .and_then(|watching| watching.seen.get(&id))
-        else {
-            return;
-        };
-        let record = Arc::clone(&seen.record);
-        let inner = &record.record;
-        let is_known = seen.here || !seen.holders.is_empty();
-        let lives = is_known && !inner.withdrawn && inner.expires_ms > wall;
-        let holds = lives && self.counts(inner);
-        let was_shown = seen.shown;
-        if let Some(watching) = self.watchings.get_mut(&at) {
-            if !lives {
-                watching.seen.remove(&id);
-            } else if let Some(seen) = watching.seen.get_mut(&id) {
-                seen.shown = holds;
-            }
-        }
-        if lives {
-            let end = self.when(inner.expires_ms);
-            self.timers.arm(Timer::Seen, end);
-        }
-        if holds != was_shown {
-            let (key, present) = (at.0, holds);
-            self.outputs.push_back(Output::Changed {
-                key,
-                record,
-                present,
-            });
-        }
-    }
-
-    /// A member came or went, or time passed: some of what was seen may hold now, or no more.
-    pub(super) fn look_again(&mut self, of: Option<&NodeId>) {
-        let fits = |seen: &Seen| of.is_none_or(|owner| seen.record.record.owner == *owner);
-        let mut all = Vec::new();
-        for (at, watching) in &self.watchings {
-            let some = watching.seen.iter().filter(|(_, seen)| fits(seen));
-            all.extend(some.map(|(id, _)| (*at, *id)));
-        }
-        for (at, id) in all {
-            self.refresh_seen(at, id);
         }
     }
 
@@ -454,12 +282,12 @@ impl Kad {
 
     /// A node by which keys are watched can be asked again, and may have told something in vain.
     pub(super) fn retry_watches(&mut self, node: &NodeId) {
-        let told_by = |watching: &Watching| watching.holders.contains_key(node);
-        let keys = self
-            .watchings
-            .iter()
-            .filter(|(_, watching)| told_by(watching));
-        let keys: Vec<_> = keys.map(|(at, _)| *at).collect();
+        let mut keys = Vec::new();
+        for (at, watching) in &mut self.watchings {
+            if watching.failed.remove(node).is_some() || watching.holders.contains_key(node) {
+                keys.push(*at);
+            }
+        }
         for at in keys {
             self.timers.arm(Timer::Watch(at.0, at.1), self.now + SOON);
         }

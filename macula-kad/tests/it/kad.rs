@@ -3,7 +3,9 @@
 mod answers;
 mod bench;
 mod bounds;
+
 mod draft;
+mod faults;
 mod laws;
 mod lookups;
 mod model;

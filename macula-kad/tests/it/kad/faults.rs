@@ -1,4 +1,4 @@
-//! What does not hold yet.
+//! Peers that are behind, that fail, and that tell without end.
 
 use macula_kad::Config;
 use macula_wire::message::{KadChanges, KadFind, KadStore, RecordKind};
