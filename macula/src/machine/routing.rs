@@ -29,13 +29,9 @@ impl NodeMachine {
             Output::Send { to, body } => self.send_routing(now, &to, body),
             Output::Changed {
                 record, present, ..
-            } => {
-                if record.record.owner != self.own {
-                    self.on_changed(now, &record, present);
-                }
-            }
+            } if record.record.owner != self.own => self.on_changed(now, &record, present),
             Output::Watching { key, kind } => self.on_watching(key, kind),
-            // Lookups of this node's own are not asked for yet.
+            // What this node announced it knows, and lookups of its own it does not ask for yet.
             _ => {}
         }
     }
