@@ -48,6 +48,11 @@ impl Nearest {
         self.target
     }
 
+    /// Whether nobody was found.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     /// Whether as many were found as were asked for.
     pub(crate) fn is_full(&self) -> bool {
         self.found.len() >= self.count
@@ -72,24 +77,6 @@ impl Nearest {
         }
     }
 
-    /// An empty one for the same target and count.
-    pub(crate) fn begin_again(&self) -> Self {
-        Self {
-            found: Vec::new(),
-            ..*self
-        }
-    }
-
-    /// Takes in what another one of the same target found.
-    pub(crate) fn merge(&mut self, other: Self) {
-        for (distance, contact) in other.found {
-            if let Err(place) = self.found.binary_search_by_key(&distance, |(one, _)| *one) {
-                self.found.insert(place, (distance, contact));
-            }
-        }
-        self.found.truncate(self.count);
-    }
-
     /// How far the farthest is; beyond all if there are fewer than were asked for.
     pub(crate) fn reach(&self) -> Distance {
         let last = self.found.last().filter(|_| self.is_full());
@@ -106,20 +93,20 @@ impl Nearest {
     }
 }
 
-/// Offers those of `sorted`, which ascends by position, that may be among the nearest.
+/// Offers those of `sorted`, which ascends by place, that may be among the nearest.
 ///
 /// All that share a bit more with the target are nearer than all that do not, so the half of the key space in which the
-/// target lies is searched first, then the other one, and so on within the halves.
+/// target lies is searched first, then the other one, and so on within the halves, until nobody left can be near enough.
 pub(crate) fn offer_sorted(
     sorted: &[Placed],
     nearest: &mut Nearest,
     fits: &impl Fn(&Placed) -> bool,
 ) {
     const FEW: usize = 8;
-    // The last one is searched first.
-    let mut rest: Vec<(&[Placed], usize)> = vec![(sorted, 0)];
-    while let Some((part, depth)) = rest.pop() {
-        if nearest.is_full() {
+    // The last one is searched first. With each part: the first bit that is not decided, and how near it is at best.
+    let mut rest: Vec<(&[Placed], usize, Distance)> = vec![(sorted, 0, Distance::default())];
+    while let Some((part, depth, at_best)) = rest.pop() {
+        if nearest.is_full() && nearest.reach() <= at_best {
             return;
         }
         if part.len() <= FEW || depth >= 256 {
@@ -134,8 +121,9 @@ pub(crate) fn offer_sorted(
             true => (ones, zeros),
             false => (zeros, ones),
         };
-        rest.push((far, depth.saturating_add(1)));
-        rest.push((near, depth.saturating_add(1)));
+        let next = depth.saturating_add(1);
+        rest.push((far, next, at_best.with_bit(depth)));
+        rest.push((near, next, at_best));
     }
 }
 

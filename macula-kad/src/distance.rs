@@ -54,6 +54,18 @@ impl Distance {
         Place::of(one).to(Place::of(other))
     }
 
+    /// The same with bit `index` set, counted from the most significant; those beyond 255 do not exist.
+    pub(crate) const fn with_bit(self, index: usize) -> Self {
+        const TOP: u128 = 1 << 127;
+        if index < 128 {
+            Self(self.0 | TOP >> index, self.1)
+        } else if index < 256 {
+            Self(self.0, self.1 | TOP >> index.saturating_sub(128))
+        } else {
+            self
+        }
+    }
+
     /// How many leading bits the two keys share; 256 if they are equal.
     #[must_use]
     pub const fn shared_bits(self) -> u32 {

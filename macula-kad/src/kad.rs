@@ -175,8 +175,11 @@ impl Kad {
     /// The same without this node and one more.
     fn closest_but(&self, key: &Key, count: usize, but: Place) -> Nearest {
         let mut nearest = Nearest::new(key, count, [self.table.place(), but]);
-        self.table.offer(&mut nearest);
         self.members.offer(&mut nearest);
+        // Whom membership does not know may have left.
+        if !nearest.is_full() {
+            self.table.offer(&mut nearest);
+        }
         nearest
     }
 

@@ -14,6 +14,12 @@ use macula_wire::{Instant, Key, NodeId};
 use crate::closest::Placed;
 use crate::distance::{Distance, Place};
 
+/// By how many more requests at a time an answer is made up for that is late.
+const RISE: usize = 4;
+/// How many of the closest have to answer on each path, however many paths there are: with fewer, the liars that name
+/// each other end a path too soon.
+const PATH_LEAST: usize = 5;
+
 /// A request of a lookup, as told afterwards.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -79,7 +85,7 @@ impl Lookup {
     /// Begins with the nodes known closest to the target, dealt out to `paths` paths in turn.
     pub(crate) fn new(plan: Plan, paths: usize, start: Vec<(Distance, Arc<Contact>)>) -> Self {
         let count = paths.max(1);
-        let need = plan.need.div_ceil(count).max(1);
+        let need = plan.need.div_ceil(count).max(PATH_LEAST).min(plan.need);
         let mut paths: Vec<Path> = (0..count).map(|_| Path::new(need)).collect();
         for (index, (distance, contact)) in start.into_iter().enumerate() {
             let turn = index.checked_rem(count).unwrap_or(0);
@@ -159,7 +165,7 @@ impl Lookup {
             && path.settle(now, asked, State::Late).is_some()
         {
             self.late = self.late.saturating_add(1);
-            self.alpha = self.alpha.saturating_add(2).min(self.plan.alpha_max);
+            self.alpha = self.alpha.saturating_add(RISE).min(self.plan.alpha_max);
         }
     }
 

@@ -9,7 +9,7 @@ use macula_wire::{Instant, Key, NodeId, Random};
 use crate::bucket::{Bucket, Entry, Heard};
 use crate::closest::{Nearest, Placed};
 use crate::config::Config;
-use crate::distance::{Place, position, set_bit};
+use crate::distance::{Distance, Place, position, set_bit};
 use crate::rtt::Rtt;
 
 /// How many requests in a row a contact may leave unanswered while nobody waits for its place.
@@ -111,21 +111,21 @@ impl Table {
     }
 
     /// A contact has not answered. Whether it lost its place.
-    pub(crate) fn fail(&mut self, node: &NodeId) -> bool {
+    pub(crate) fn fail(&mut self, node: &NodeId, config: &Config) -> bool {
         let place = Place::of_node(node);
         let index = self.index(place);
         let bucket = self.buckets.get_mut(index);
-        let lost = bucket.is_some_and(|bucket| bucket.fail(place, PATIENCE));
+        let lost = bucket.is_some_and(|bucket| bucket.fail(place, PATIENCE, config));
         self.recount();
         lost
     }
 
     /// A node is gone for good. Whether it had a place.
-    pub(crate) fn remove(&mut self, node: &NodeId) -> bool {
+    pub(crate) fn remove(&mut self, node: &NodeId, config: &Config) -> bool {
         let place = Place::of_node(node);
         let index = self.index(place);
         let bucket = self.buckets.get_mut(index);
-        let had = bucket.is_some_and(|bucket| bucket.remove(place));
+        let had = bucket.is_some_and(|bucket| bucket.remove(place, config));
         self.recount();
         had
     }
@@ -151,33 +151,33 @@ impl Table {
         entries.find(|entry| entry.placed.place == place)
     }
 
-    /// Offers the contacts nearest to the target of `nearest`, those that have just failed last.
+    /// Offers the contacts nearest to the target of `nearest`, but for those that have just failed; those are offered if
+    /// nobody else is there.
     ///
-    /// A bucket that shares more bits with the target is nearer as a whole: first that in which the target lies, then all
+    /// A bucket that shares more bits with the target is nearer as a whole: first that in which the target lies and all
     /// beyond it, then those before it one by one.
     pub(crate) fn offer(&self, nearest: &mut Nearest) {
+        self.offer_some(nearest, |entry| entry.failures == 0);
+        if nearest.is_empty() {
+            self.offer_some(nearest, |_| true);
+        }
+    }
+
+    fn offer_some(&self, nearest: &mut Nearest, some: impl Fn(&Entry) -> bool) {
         let home = self.index(nearest.target());
-        let mut offer = |bucket: &Bucket| {
-            for entry in bucket.entries() {
-                if entry.failures == 0 {
+        let beyond = self.buckets.len().max(home);
+        let order = (home..beyond).chain((0..home).rev());
+        for index in order {
+            // Whoever is in a bucket before that of the target differs from it in the bit of the bucket, at least.
+            let at_best = Distance::default().with_bit(index);
+            if index < home && nearest.is_full() && nearest.reach() <= at_best {
+                return;
+            }
+            let bucket = self.buckets.get(index);
+            for entry in bucket.map_or(&[][..], Bucket::entries) {
+                if some(entry) {
                     nearest.offer(&entry.placed);
                 }
-            }
-            nearest.is_full()
-        };
-        if self.buckets.get(home).is_some_and(&mut offer) {
-            return;
-        }
-        let beyond = self.buckets.iter().skip(home.saturating_add(1));
-        // Not lazily: only all of them together are nearer than the next one before.
-        let full = beyond.fold(false, |_, bucket| offer(bucket));
-        if full {
-            return;
-        }
-        let before = self.buckets.iter().take(home).rev();
-        for bucket in before {
-            if offer(bucket) {
-                return;
             }
         }
     }

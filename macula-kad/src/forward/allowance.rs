@@ -90,8 +90,10 @@ mod tests {
     /// How many of 10,000 may be sent, to as many origins and because of as many peers as stated.
     fn sent(allowance: &mut Allowance, millis: u64, origins: usize, peers: usize) -> usize {
         let now = Instant::from_millis(millis);
-        let each = 0..10_000;
-        each.filter(|i| allowance.take(now, node_id(i % origins), node_id(i % peers)))
+        let numbers = (0..origins).cycle().zip((0..peers).cycle());
+        numbers
+            .take(10_000)
+            .filter(|(origin, peer)| allowance.take(now, node_id(*origin), node_id(*peer)))
             .count()
     }
 
