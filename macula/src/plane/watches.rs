@@ -307,8 +307,8 @@ mod tests {
         Name::Topic(Topic::new(text).unwrap())
     }
 
-    fn at(seconds: u64) -> Instant {
-        Instant::from_millis(seconds * 1_000)
+    const fn at(seconds: u64) -> Instant {
+        Instant::from_millis(seconds.saturating_mul(1_000))
     }
 
     #[test]
