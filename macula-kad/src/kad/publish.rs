@@ -166,8 +166,7 @@ impl Kad {
             return;
         };
         if own.record.record.withdrawn {
-            self.forget_withdrawn();
-            return;
+            return self.forget_withdrawn();
         }
         let (content, lease) = (own.record.record.content.clone(), own.lease);
         let expires = wall.saturating_add(millis(lease));
@@ -361,8 +360,8 @@ impl Kad {
             && (expires <= wall || self.withdrawn.len() > self.config.max_own_records)
         {
             self.withdrawn.pop_first();
-            self.owns.remove(&id);
             self.timers.cancel(Timer::Renew(id));
+            self.owns.remove(&id);
         }
     }
 }

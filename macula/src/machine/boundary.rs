@@ -17,7 +17,6 @@ use super::MemberEvent;
 /// What happened outside of the machine.
 #[derive(Debug)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "most inputs are messages")]
 pub enum NodeInput {
     /// The link to a member is up.
     LinkUp {
@@ -59,9 +58,9 @@ pub enum NodeInput {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "whoever carries outputs out has to know each way"
+    reason = "whoever carries outputs out has to know each lane"
 )]
-pub enum Way {
+pub enum Lane {
     /// In a datagram where it fits one, otherwise as [`Control`](Self::Control).
     Datagram,
     /// On the control stream, whose end is that of the link.
@@ -70,7 +69,7 @@ pub enum Way {
     Lookup,
 }
 
-impl From<Class> for Way {
+impl From<Class> for Lane {
     fn from(class: Class) -> Self {
         match class {
             Class::Datagram => Self::Datagram,
@@ -108,7 +107,7 @@ pub enum NodeOutput {
         /// To whom.
         to: NodeId,
         /// How.
-        way: Way,
+        lane: Lane,
         /// What.
         body: Body,
     },

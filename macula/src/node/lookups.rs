@@ -71,6 +71,10 @@ impl LinkRunner {
         if !is_of_routing(&body) {
             return Err(Offence::Misplaced(body.kind().name()));
         }
+        if !attached.lookup.admits(self.plane.clock.now(), &body) {
+            add(&self.plane.counters.records_unchecked, 1);
+            return Ok(());
+        }
         let verifier = FrugalVerifier {
             verified: &self.plane.verified,
             counters: &self.plane.counters,

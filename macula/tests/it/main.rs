@@ -34,6 +34,7 @@ mod command_members;
 mod command_node;
 mod events;
 mod forger;
+mod lookups;
 mod members;
 mod mesh;
 mod refusals;
