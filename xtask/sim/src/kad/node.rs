@@ -129,7 +129,7 @@ impl Host for Nodes {
         match output {
             Output::Send { to, body } => self.send(context, to.node, body),
             Output::Found(outcome) => self.outcomes.push((context.node(), outcome)),
-            _ => {}
+            Output::Changed { .. } | Output::Watching { .. } | _ => {}
         }
     }
 

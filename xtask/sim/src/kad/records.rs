@@ -185,7 +185,7 @@ fn found(run: &mut Run<'_>, records: &[Published]) -> Result<f64, Fault> {
         .filter(|(_, outcome)| !outcome.records.is_empty())
         .filter_map(|(_, outcome)| match outcome.goal {
             Goal::Records { key, .. } => Some(key),
-            _ => None,
+            Goal::Closest(_) | Goal::Node(_) | _ => None,
         })
         .collect();
     let count = records
