@@ -21,6 +21,9 @@ use super::table::{Table, grouped};
 
 /// Put, get and look up records by hand, and see a node's own part of the realm's routing.
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  macula dht put config.rate 12 --node mesh/node\n  macula dht get config.rate --node mesh/node"
+)]
 pub(crate) enum Command {
     /// Print the values under a name: one of each owner at most.
     #[command(
