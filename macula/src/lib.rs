@@ -66,9 +66,10 @@ pub use directory::{
 pub use error::Error;
 pub use event::{Delivery, Event, Gap, GapCause};
 pub use graph::{Graph, GraphEdge, GraphNode};
-pub use machine::{MemberEvent, NodeInput, NodeMachine, NodeOutput, is_of_overlay};
-pub use node::{MemberInfo, Node, PeerInfo};
+pub use machine::{MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, is_of_overlay};
+pub use node::{MemberInfo, Node, PeerInfo, TraceHop, TraceInfo};
 pub use plane::counters::Counts;
+pub use plane::forward::{ForwardingConfig, ForwardingCounts};
 pub use publisher::{PublishOptions, Publisher};
 pub use queue::{Overflow, SubscribeOptions};
 pub use served::Served;

@@ -7,10 +7,12 @@ mod boundary;
 mod member;
 mod membership;
 mod messaging;
+mod neighbourhood;
 mod pool;
 
 pub use boundary::{NodeInput, NodeOutput, is_of_overlay};
 pub use member::MemberEvent;
+pub use neighbourhood::Neighbourhood;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use macula_wire::message::{Body, SwimGossip, Tag, Update};
 use macula_wire::{Epoch, Instant, Machine, NodeId};
 
 use self::member::Audience;
+use self::neighbourhood::Telling;
 use self::pool::Pool;
 use crate::MembershipCounts;
 
@@ -38,6 +41,7 @@ pub struct NodeMachine {
     links: BTreeMap<NodeId, Epoch>,
     pool: Pool,
     audience: Audience,
+    telling: Telling,
     /// How often a peer brought more accusations than it may.
     accusations_refused: u64,
     outputs: VecDeque<NodeOutput>,
@@ -60,6 +64,7 @@ impl NodeMachine {
             links: BTreeMap::new(),
             pool: Pool::new(Self::LINK_POOL),
             audience: Audience::default(),
+            telling: Telling::default(),
             accusations_refused: 0,
             outputs: VecDeque::new(),
         }
@@ -205,6 +210,7 @@ impl NodeMachine {
         while let Some(output) = self.rpc.poll_output() {
             self.route_rpc(output);
         }
+        self.tell_neighbourhood(now);
     }
 
     /// When the first of the machines wants its time-out.
@@ -213,6 +219,7 @@ impl NodeMachine {
             self.swim.poll_timeout(),
             self.overlay.poll_timeout(),
             self.pool.due(),
+            self.telling.due(),
             self.pubsub.poll_timeout(),
             self.rpc.poll_timeout(),
         ];
@@ -249,6 +256,7 @@ impl Machine for NodeMachine {
                 }
                 body if is_of_overlay(&body) => {
                     self.pool.used(&from);
+                    self.telling.touch();
                     let message = overlay::Input::Message { from, body };
                     self.overlay.handle_input(now, message);
                 }

@@ -7,10 +7,13 @@ pub(crate) mod dial;
 pub(crate) mod face;
 pub(crate) mod link;
 mod news;
+mod reach;
+mod replace;
 pub(crate) mod session;
 mod socket;
 pub(crate) mod start;
 mod stop;
+mod trace;
 mod view;
 
 use std::net::SocketAddr;
@@ -29,11 +32,13 @@ use self::cache::MemberCache;
 use self::control::Control;
 use self::dial::Dialler;
 pub(crate) use self::view::peer_info;
+pub use self::trace::{TraceHop, TraceInfo};
 pub use self::view::{MemberInfo, PeerInfo};
 use crate::call::{CallFailure, CallOptions, Handler, Invocation, Reply};
 use crate::machine::MemberEvent;
 use crate::plane::Plane;
 use crate::plane::dispatch::Registration;
+use crate::plane::forward::Forwarding;
 use crate::publisher::{PublishOptions, Publisher};
 use crate::queue::{Queue, SubscribeOptions};
 use crate::subscription::Subscription;
@@ -51,6 +56,7 @@ struct Running {
     control: Control,
     endpoint: Endpoint,
     dialler: Dialler,
+    forwarding: Arc<Forwarding>,
     members: broadcast::Sender<MemberEvent>,
     cache: Option<Arc<MemberCache>>,
     next_key: AtomicU64,
@@ -78,6 +84,7 @@ impl Node {
         control: Control,
         endpoint: Endpoint,
         dialler: Dialler,
+        forwarding: Arc<Forwarding>,
         members: broadcast::Sender<MemberEvent>,
         cache: Option<Arc<MemberCache>>,
     ) -> Self {
@@ -86,6 +93,7 @@ impl Node {
             control,
             endpoint,
             dialler,
+            forwarding,
             members,
             cache,
             next_key: AtomicU64::new(1),

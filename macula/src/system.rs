@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use macula_wire::{ErrorCode, Procedure};
+use macula_wire::ErrorCode;
 use serde::Serialize;
 
 use crate::call::{CallFailure, Handler, Invocation, Reply};
@@ -22,6 +22,7 @@ pub const PROCEDURES: &[(&str, &str)] = &[
     ("$sys.node", "this node: id, realm, address, version"),
     ("$sys.peers", "the links of this node"),
     ("$sys.stats", "the counters of this node"),
+    ("$sys.trace", "the way to the node that the arguments name"),
 ];
 
 /// The topics that a member publishes on to its own clients, for `--help` and documents. Nobody else gets them.
@@ -55,17 +56,18 @@ pub(crate) fn handler(node: WeakNode) -> Handler {
             let node = node.ok_or_else(|| {
                 CallFailure::code(ErrorCode::SHUTTING_DOWN, "the node has stopped")
             })?;
-            answer(&node, &invocation.procedure).await
+            answer(&node, &invocation).await
         }
     })
 }
 
 fn answer(
     node: &Node,
-    procedure: &Procedure,
+    invocation: &Invocation,
 ) -> impl Future<Output = Result<Reply, CallFailure>> + Send + use<> {
     let node = node.clone();
-    let procedure = procedure.clone();
+    let procedure = invocation.procedure.clone();
+    let payload = invocation.payload.clone();
     async move {
         match procedure.as_str() {
             "$sys.graph" => json(&node.graph().await.map_err(failure)?),
@@ -73,6 +75,10 @@ fn answer(
             "$sys.node" => json(&node.info()),
             "$sys.peers" => json(&node.peers()),
             "$sys.stats" => json(&node.stats().await.map_err(failure)?),
+            "$sys.trace" => {
+                let name = String::from_utf8_lossy(&payload);
+                json(&node.trace_named(name.trim()).await.map_err(failure)?)
+            }
             _ => Err(CallFailure::code(
                 ErrorCode::NO_SUCH_PROCEDURE,
                 "no such question: see `macula status --help`",

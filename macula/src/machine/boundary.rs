@@ -11,7 +11,7 @@ use macula_swim::Class;
 use macula_wire::message::Body;
 use macula_wire::{Epoch, ErrorCode, NodeId};
 
-use super::MemberEvent;
+use super::{MemberEvent, Neighbourhood};
 
 /// What happened outside of the machine.
 #[derive(Debug)]
@@ -69,6 +69,8 @@ pub enum NodeOutput {
     Providers(Arc<ProviderTable>),
     /// The neighbours in the overlay are these from here on.
     Neighbours(BTreeSet<NodeId>),
+    /// What is forwarded goes by this neighbourhood from here on. Comes at most 20 times a second.
+    Neighbourhood(Arc<Neighbourhood>),
     /// Something happened to a member.
     Member(MemberEvent),
     /// Close the link to a member, unless a later run of it is at the other end by now.

@@ -46,6 +46,7 @@ impl NodeMachine {
                     self.member(event);
                 }
                 self.make_known(now, &record);
+                self.telling.touch();
             }
             Output::Misbehaved { peer, offence } => {
                 if offence == Offence::TooManyAccusations {
@@ -90,6 +91,7 @@ impl NodeMachine {
     }
 
     fn tell_neighbours(&mut self) {
+        self.telling.touch();
         let neighbours = self.overlay.neighbours().collect();
         self.outputs.push_back(NodeOutput::Neighbours(neighbours));
     }
@@ -164,6 +166,7 @@ impl NodeMachine {
             return self.disconnect((peer, epoch), ErrorCode::SHUTTING_DOWN, HAS_LEFT);
         }
         self.links.insert(peer, epoch);
+        self.telling.touch();
         self.introduce(now, peer);
         self.swim
             .handle_input(now, macula_swim::Input::LinkUp { peer });
@@ -191,6 +194,7 @@ impl NodeMachine {
         if self.links.remove(&peer).is_none() {
             return;
         }
+        self.telling.touch();
         self.pool.gone(&peer);
         self.swim
             .handle_input(now, macula_swim::Input::LinkDown { peer });
@@ -212,6 +216,7 @@ impl NodeMachine {
     }
 
     pub(super) fn member(&mut self, event: MemberEvent) {
+        self.telling.touch();
         self.outputs.push_back(NodeOutput::Member(event));
     }
 

@@ -9,11 +9,13 @@ use macula_wire::message::{Body, Message, Priority, Role, StreamKind};
 use macula_wire::{ErrorCode, NodeId};
 
 use super::control::Control;
+use super::dial::Dialler;
 use super::session::Session;
 use crate::machine::{NodeInput, is_of_overlay};
 use crate::plane::Plane;
 use crate::plane::counters::add;
 use crate::plane::dispatch;
+use crate::plane::forward::Forwarding;
 use crate::plane::ingress::Ingress;
 use crate::plane::links::{Admission, Attached};
 use crate::plane::verified::FrugalVerifier;
@@ -23,6 +25,8 @@ use crate::plane::verified::FrugalVerifier;
 pub(crate) struct LinkRunner {
     pub(crate) plane: Arc<Plane>,
     pub(crate) control: Control,
+    pub(crate) dialler: Dialler,
+    pub(crate) forwarding: Arc<Forwarding>,
     pub(crate) swim: macula_swim::Config,
 }
 
@@ -65,14 +69,18 @@ impl LinkRunner {
             Admission::Admitted { replaced: None } => {}
             Admission::Admitted {
                 replaced: Some(old),
-            } => old.link.close(ErrorCode::OK, "replaced by another link"),
+            } => super::replace::retire(&self.plane, old, attached),
         }
         self.plane.changed();
+        self.forwarding.links_changed();
         tracing::info!(peer = %peer.short(), path = %attached.link.path(), "link up");
         let now = self.plane.clock.now();
         let epoch = attached.link.epoch();
         let up = NodeInput::LinkUp { peer, epoch };
         self.control.input(now, up).await;
+        if attached.link.is_forwarded() {
+            self.dialler.seek_direct(Arc::clone(attached));
+        }
         true
     }
 
@@ -83,6 +91,7 @@ impl LinkRunner {
         let id = attached.link.id();
         if self.plane.links.remove_member(&turn, &peer, id) {
             self.plane.changed();
+            self.forwarding.links_changed();
             let now = self.plane.clock.now();
             self.control.input(now, NodeInput::LinkDown(peer)).await;
         }
@@ -124,9 +133,12 @@ impl LinkRunner {
         &self,
         attached: &Attached,
         limit: &mut AccusationLimit,
-        mut body: Body,
+        body: Body,
     ) -> bool {
         let from = attached.link.peer().node;
+        let Some(mut body) = self.forwarding.take(attached, body) else {
+            return true;
+        };
         match &mut body {
             // A member that drains says so by leaving the membership; reports are for people.
             Body::Drain(_) | Body::Ack(_) => return true,

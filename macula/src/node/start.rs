@@ -24,6 +24,7 @@ use super::news::MemberNews;
 use crate::Error;
 use crate::credentials::RealmCredentials;
 use crate::machine::{NodeInput, NodeMachine};
+use crate::plane::forward::{Forwarding, ForwardingConfig};
 use crate::plane::prove::Prover;
 use crate::plane::{Owner, Plane};
 
@@ -47,6 +48,7 @@ pub(crate) struct Plan {
     pub(crate) transport: macula_transport::Config,
     pub(crate) swim: macula_swim::Config,
     pub(crate) pubsub: macula_pubsub::Config,
+    pub(crate) forwarding: ForwardingConfig,
     pub(crate) max_payload_len: usize,
     pub(crate) http: bool,
     pub(crate) socket: Option<PathBuf>,
@@ -86,11 +88,23 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         inputs,
         plane: Arc::clone(&plane),
     };
-    let dialler = Dialler::new(Arc::clone(&plane), endpoint.clone(), dialled);
+    let forwarding = Forwarding::new(
+        Arc::clone(&plane),
+        endpoint.clone(),
+        plan.forwarding.clone(),
+    );
+    let forwarding = Arc::new(forwarding);
+    let dialler = Dialler::new(
+        control.clone(),
+        endpoint.clone(),
+        Arc::clone(&forwarding),
+        dialled,
+    );
     let news = MemberNews::new(&plane)?;
     let outputs = Outputs {
         plane: Arc::clone(&plane),
         dialler: dialler.clone(),
+        forwarding: Arc::clone(&forwarding),
         members: members.clone(),
         news: news.clone(),
     };
@@ -99,8 +113,11 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     let runner = LinkRunner {
         plane: Arc::clone(&plane),
         control: control.clone(),
+        dialler: dialler.clone(),
+        forwarding: Arc::clone(&forwarding),
         swim: plan.swim.clone(),
     };
+    forwarding.start();
     if let Some(local) = local {
         plane
             .tasks
@@ -125,7 +142,9 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         let keeping = Arc::clone(cache).keep(Arc::clone(&plane), control.clone());
         plane.tasks.spawn("member cache", keeping);
     }
-    let node = Node::running(plane, control, endpoint, dialler, members, cache);
+    let node = Node::running(
+        plane, control, endpoint, dialler, forwarding, members, cache,
+    );
     let system = crate::system::handler(node.downgrade());
     let fresh = node.plane().system.set(system).is_ok();
     debug_assert!(fresh, "a plane has one node");

@@ -66,6 +66,8 @@ pub struct PeerInfo {
     pub neighbour: bool,
     /// The way to it.
     pub path: String,
+    /// How many links packets from there took, 1 without forwarding; `None` before the first one came.
+    pub hops: Option<u8>,
     /// Which side dialled: `this` or `peer`.
     pub dialled_by: &'static str,
     /// Since when the link is up, in milliseconds since 1970.
@@ -174,7 +176,15 @@ impl Node {
     /// [`SHUTTING_DOWN`](ErrorCode::SHUTTING_DOWN) if the node has stopped.
     pub async fn stats(&self) -> Result<NodeStats, Error> {
         let cache = self.0.cache.as_deref();
-        crate::stats::collect(&self.0.plane, &self.0.control, &self.0.endpoint, cache).await
+        let running = &self.0;
+        crate::stats::collect(
+            &running.plane,
+            &running.control,
+            &running.endpoint,
+            &running.forwarding,
+            cache,
+        )
+        .await
     }
 
     /// This node in a few words.
@@ -317,6 +327,11 @@ pub(crate) fn peer_info(plane: &Plane, attached: &Attached) -> PeerInfo {
             (false, None) => "member",
         },
         path: link.path().to_string(),
+        hops: if link.is_forwarded() {
+            attached.passage.hops()
+        } else {
+            Some(1)
+        },
         rtt_us: as_micros(stats.rtt),
         mtu: u64::from(stats.mtu),
         sent_bytes: stats.bytes_sent,

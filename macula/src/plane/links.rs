@@ -1,6 +1,7 @@
 //! The links that are up, for everybody who sends.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use macula_pubsub::SessionId;
@@ -10,6 +11,7 @@ use macula_wire::{Instant, NodeId};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::egress::Egress;
+use super::forward::Passage;
 
 /// A link and the state of sending by it.
 #[derive(Debug)]
@@ -17,6 +19,10 @@ pub(crate) struct Attached {
     pub(crate) link: Link,
     /// When it was attached.
     pub(crate) since: Instant,
+    /// What is carried by the link for others.
+    pub(crate) passage: Passage,
+    /// The calls that run on the link, either way.
+    calls: AtomicUsize,
     egress: [Egress; 4],
 }
 
@@ -25,6 +31,8 @@ impl Attached {
         Self {
             link,
             since,
+            passage: Passage::default(),
+            calls: AtomicUsize::new(0),
             egress: [
                 Egress::new(Priority::Realtime),
                 Egress::new(Priority::High),
@@ -48,12 +56,33 @@ impl Attached {
         self.egress.iter()
     }
 
+    /// Counts a call that runs on the link, until what is returned is dropped.
+    pub(crate) fn busy(&self) -> Busy<'_> {
+        self.calls.fetch_add(1, Ordering::AcqRel);
+        Busy(self)
+    }
+
+    /// How many calls run on the link.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Acquire)
+    }
+
     /// The number of the client's session, if the peer is a client.
     pub(crate) fn session(&self) -> Option<SessionId> {
         match self.link.role() {
             Role::Client => Some(SessionId::new(self.link.id().get())),
             Role::Member => None,
         }
+    }
+}
+
+/// A call that runs on a link.
+#[derive(Debug)]
+pub(crate) struct Busy<'a>(&'a Attached);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -128,9 +157,9 @@ impl Links {
 
     /// Decides between a new link to a member and the one that may be there.
     ///
-    /// A newer run of the peer wins. Within one run, two nodes that dialled each other at the same time have to drop
-    /// the same link: the one dialled by the smaller id stays. A second link from the same dialler replaces the
-    /// first, which it has given up.
+    /// A newer run of the peer wins. Within one run, a direct link is better than a forwarded one. Of two of a kind, two
+    /// nodes that dialled each other at the same time have to drop the same link: the one dialled by the smaller id stays.
+    /// A second link from the same dialler replaces the first, which it has given up.
     pub(crate) fn admit_member(
         &self,
         _: &Turn<'_>,
@@ -149,9 +178,12 @@ impl Links {
                 Side::Acceptor
             };
             let same_side = attached.link.side() == old.link.side();
-            if epoch < before
-                || (epoch == before && !same_side && attached.link.side() != preferred)
-            {
+            let is_worse = match (old.link.is_forwarded(), attached.link.is_forwarded()) {
+                (false, true) => true,
+                (true, false) => false,
+                _ => !same_side && attached.link.side() != preferred,
+            };
+            if epoch < before || (epoch == before && is_worse) {
                 return Admission::Surplus;
             }
         }

@@ -35,7 +35,9 @@ fn counters(registry: &mut Registry, snapshot: &Snapshot) {
     ];
     let membership = snapshot.stats.membership.iter();
     let counts = snapshot.stats.counts.iter();
-    for (name, value) in counts.chain(membership).chain(totals) {
+    let forwarding = snapshot.stats.forwarding.iter();
+    let all = counts.chain(membership).chain(forwarding).chain(totals);
+    for (name, value) in all {
         registry.register(name, help(name), ConstCounter::new(value));
     }
 }
@@ -55,6 +57,7 @@ fn gauges(registry: &mut Registry, snapshot: &Snapshot) {
         ("tasks", stats.tasks),
         ("health", stats.membership.health),
         ("neighbours", stats.membership.neighbours),
+        ("forward_routes", stats.forwarding.routes),
         ("cache_records", stats.cache.records),
         ("cache_read", stats.cache.read),
         ("cache_set_aside", stats.cache.set_aside),

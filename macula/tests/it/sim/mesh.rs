@@ -138,7 +138,10 @@ impl Host for Realm {
                     context.fail(format!("{peer:?} is blamed: {offence}"));
                 }
             }
-            NodeOutput::Table(_) | NodeOutput::Providers(_) | NodeOutput::Neighbours(_) => {}
+            NodeOutput::Table(_)
+            | NodeOutput::Providers(_)
+            | NodeOutput::Neighbours(_)
+            | NodeOutput::Neighbourhood(_) => {}
             other => context.fail(format!("unexpected {other:?}")),
         }
     }
