@@ -5,12 +5,12 @@ use std::sync::Arc;
 use macula_transport::{Endpoint, EndpointStats};
 use serde::Serialize;
 
-use crate::{Error, ForwardingCounts};
 use crate::node::cache::MemberCache;
 use crate::node::control::Control;
 use crate::plane::Plane;
 use crate::plane::counters::Counts;
 use crate::plane::forward::Forwarding;
+use crate::{Error, ForwardingCounts};
 
 /// What a node counts. Names and meanings are those of `/metrics`.
 #[derive(Clone, Debug, Default, Serialize)]

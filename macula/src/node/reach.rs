@@ -109,7 +109,9 @@ impl Dialler {
             return Ok(());
         }
         if self.forwarding.is_alone() {
-            return Err(no_path("there is no link to a member that could carry packets"));
+            return Err(no_path(
+                "there is no link to a member that could carry packets",
+            ));
         }
         if by == By::Membership && self.is_gone(node).await {
             return Err(no_path("it is not taking part"));

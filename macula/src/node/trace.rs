@@ -156,7 +156,10 @@ fn resolve(machine: &NodeMachine, text: &str) -> Result<NodeId, Error> {
         let begins = !text.is_empty() && member.node().to_string().starts_with(text);
         begins || name_of(member.record()) == Some(text)
     };
-    let found: Vec<NodeId> = members.filter(fits).map(macula_swim::Member::node).collect();
+    let found: Vec<NodeId> = members
+        .filter(fits)
+        .map(macula_swim::Member::node)
+        .collect();
     match found.as_slice() {
         [node] => Ok(*node),
         [] => Err(invalid(format!(

@@ -58,6 +58,8 @@ pub struct MemberInfo {
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct PeerInfo {
+    /// The number of the link, unique in the process.
+    pub link: u64,
     /// The peer's id, 64 hexadecimal digits.
     pub node: String,
     /// `member`, `client` or `local`.
@@ -312,6 +314,7 @@ pub(crate) fn peer_info(plane: &Plane, attached: &Attached) -> PeerInfo {
     let node = link.peer().node;
     let stats: LinkStats = link.stats();
     PeerInfo {
+        link: link.id().get(),
         node: node.to_string(),
         neighbour: attached.session().is_none() && plane.neighbours.load().contains(&node),
         dialled_by: match link.side() {

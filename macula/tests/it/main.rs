@@ -34,5 +34,6 @@ mod events;
 mod forger;
 mod members;
 mod mesh;
+mod reach;
 mod refusals;
 mod sim;

@@ -46,7 +46,9 @@ impl Passage {
     pub(super) fn may_pass(&self, now: Instant, bytes: usize, config: &ForwardingConfig) -> bool {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let mut state = lock(&self.state);
-        state.bytes.take(now, bytes, config.max_rate, config.max_burst)
+        state
+            .bytes
+            .take(now, bytes, config.max_rate, config.max_burst)
     }
 
     /// Whether the peer may bring a packet of `origin`.
@@ -169,9 +171,8 @@ mod tests {
     fn made_up_origins_are_stopped_and_those_known_are_not() {
         let config = ForwardingConfig::default();
         let passage = Passage::default();
-        let claim = |millis, index, known| {
-            passage.may_claim(at(millis), node_id(index), known, &config)
-        };
+        let claim =
+            |millis, index, known| passage.may_claim(at(millis), node_id(index), known, &config);
         let taken = (0..10_000).filter(|index| claim(0, *index, Known::Claimed));
         assert_eq!(taken.count(), 64);
         assert!(claim(0, 9_999, Known::Linked));
@@ -180,7 +181,11 @@ mod tests {
         assert!(claim(1_000, 64, Known::Claimed), "16 in each second");
         for second in 2..100 {
             for index in 0..100 {
-                claim(second * 1_000, 1_000 * second as usize + index, Known::Claimed);
+                claim(
+                    second * 1_000,
+                    1_000 * second as usize + index,
+                    Known::Claimed,
+                );
             }
         }
         assert!(lock(&passage.state).claimed.len() <= MAX_ORIGINS);
