@@ -38,7 +38,6 @@ use crate::call::{CallFailure, CallOptions, Handler, Invocation, Reply};
 use crate::machine::MemberEvent;
 use crate::plane::Plane;
 use crate::plane::dispatch::Registration;
-use crate::plane::forward::Forwarding;
 use crate::publisher::{PublishOptions, Publisher};
 use crate::queue::{Queue, SubscribeOptions};
 use crate::subscription::Subscription;
@@ -56,7 +55,6 @@ struct Running {
     control: Control,
     endpoint: Endpoint,
     dialler: Dialler,
-    forwarding: Arc<Forwarding>,
     members: broadcast::Sender<MemberEvent>,
     cache: Option<Arc<MemberCache>>,
     next_key: AtomicU64,
@@ -84,7 +82,6 @@ impl Node {
         control: Control,
         endpoint: Endpoint,
         dialler: Dialler,
-        forwarding: Arc<Forwarding>,
         members: broadcast::Sender<MemberEvent>,
         cache: Option<Arc<MemberCache>>,
     ) -> Self {
@@ -93,7 +90,6 @@ impl Node {
             control,
             endpoint,
             dialler,
-            forwarding,
             members,
             cache,
             next_key: AtomicU64::new(1),

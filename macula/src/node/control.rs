@@ -16,7 +16,6 @@ use crate::Error;
 use crate::machine::{MemberEvent, NodeInput, NodeMachine, NodeOutput};
 use crate::plane::Plane;
 use crate::plane::counters::add;
-use crate::plane::forward::Forwarding;
 
 /// How many commands may wait for the machine.
 pub(crate) const MAX_CALLS: usize = 1_024;
@@ -93,7 +92,6 @@ fn stopped() -> Error {
 pub(crate) struct Outputs {
     pub(crate) plane: Arc<Plane>,
     pub(crate) dialler: Dialler,
-    pub(crate) forwarding: Arc<Forwarding>,
     pub(crate) members: broadcast::Sender<MemberEvent>,
     pub(crate) news: MemberNews,
 }
@@ -114,7 +112,8 @@ impl Sink<NodeOutput> for Outputs {
                 self.plane.neighbours.store(Arc::new(neighbours));
             }
             NodeOutput::Neighbourhood(neighbourhood) => {
-                self.forwarding.replace_neighbourhood(neighbourhood);
+                let forwarding = &self.dialler.forwarding;
+                forwarding.replace_neighbourhood(neighbourhood);
             }
             NodeOutput::Member(event) => self.member(event),
             NodeOutput::Disconnect {

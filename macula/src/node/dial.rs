@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use super::control::Control;
 use super::reach::{By, Outcome};
 use crate::plane::Plane;
-use crate::plane::forward::Forwarding;
+use crate::plane::forward::{Forwarding, ForwardingConfig};
 
 /// The shortest pause between two rounds of dialling.
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
@@ -50,14 +50,16 @@ impl Dialler {
     pub(crate) fn new(
         control: Control,
         endpoint: Endpoint,
-        forwarding: Arc<Forwarding>,
+        forwarding: ForwardingConfig,
         dialled: mpsc::Sender<Dialled>,
     ) -> Self {
+        let plane = Arc::clone(&control.plane);
+        let forwarding = Forwarding::new(Arc::clone(&plane), endpoint.clone(), forwarding);
         Self {
-            plane: Arc::clone(&control.plane),
+            plane,
             control,
             endpoint,
-            forwarding,
+            forwarding: Arc::new(forwarding),
             dialled,
             wanted: Arc::default(),
             seeds: Arc::default(),

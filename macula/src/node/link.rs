@@ -15,7 +15,6 @@ use crate::machine::{NodeInput, is_of_overlay};
 use crate::plane::Plane;
 use crate::plane::counters::add;
 use crate::plane::dispatch;
-use crate::plane::forward::Forwarding;
 use crate::plane::ingress::Ingress;
 use crate::plane::links::{Admission, Attached};
 use crate::plane::verified::FrugalVerifier;
@@ -26,7 +25,6 @@ pub(crate) struct LinkRunner {
     pub(crate) plane: Arc<Plane>,
     pub(crate) control: Control,
     pub(crate) dialler: Dialler,
-    pub(crate) forwarding: Arc<Forwarding>,
     pub(crate) swim: macula_swim::Config,
 }
 
@@ -72,7 +70,7 @@ impl LinkRunner {
             } => super::replace::retire(&self.plane, old, attached),
         }
         self.plane.changed();
-        self.forwarding.links_changed();
+        self.dialler.forwarding.links_changed();
         tracing::info!(peer = %peer.short(), path = %attached.link.path(), "link up");
         let now = self.plane.clock.now();
         let epoch = attached.link.epoch();
@@ -91,7 +89,7 @@ impl LinkRunner {
         let id = attached.link.id();
         if self.plane.links.remove_member(&turn, &peer, id) {
             self.plane.changed();
-            self.forwarding.links_changed();
+            self.dialler.forwarding.links_changed();
             let now = self.plane.clock.now();
             self.control.input(now, NodeInput::LinkDown(peer)).await;
         }
@@ -136,7 +134,7 @@ impl LinkRunner {
         body: Body,
     ) -> bool {
         let from = attached.link.peer().node;
-        let Some(mut body) = self.forwarding.take(attached, body) else {
+        let Some(mut body) = self.dialler.forwarding.take(attached, body) else {
             return true;
         };
         match &mut body {

@@ -24,7 +24,7 @@ use super::news::MemberNews;
 use crate::Error;
 use crate::credentials::RealmCredentials;
 use crate::machine::{NodeInput, NodeMachine};
-use crate::plane::forward::{Forwarding, ForwardingConfig};
+use crate::plane::forward::ForwardingConfig;
 use crate::plane::prove::Prover;
 use crate::plane::{Owner, Plane};
 
@@ -88,23 +88,12 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         inputs,
         plane: Arc::clone(&plane),
     };
-    let forwarding = Forwarding::new(
-        Arc::clone(&plane),
-        endpoint.clone(),
-        plan.forwarding.clone(),
-    );
-    let forwarding = Arc::new(forwarding);
-    let dialler = Dialler::new(
-        control.clone(),
-        endpoint.clone(),
-        Arc::clone(&forwarding),
-        dialled,
-    );
+    let forwarding = plan.forwarding.clone();
+    let dialler = Dialler::new(control.clone(), endpoint.clone(), forwarding, dialled);
     let news = MemberNews::new(&plane)?;
     let outputs = Outputs {
         plane: Arc::clone(&plane),
         dialler: dialler.clone(),
-        forwarding: Arc::clone(&forwarding),
         members: members.clone(),
         news: news.clone(),
     };
@@ -114,25 +103,19 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         plane: Arc::clone(&plane),
         control: control.clone(),
         dialler: dialler.clone(),
-        forwarding: Arc::clone(&forwarding),
         swim: plan.swim.clone(),
     };
-    forwarding.start();
+    dialler.forwarding.start();
     if let Some(local) = local {
-        plane
-            .tasks
-            .spawn("local links", run_local_links(runner.clone(), local));
+        let local = run_local_links(runner.clone(), local);
+        plane.tasks.spawn("local links", local);
     }
-    plane
-        .tasks
-        .spawn("links", run_links(runner, incoming, dialled_queue));
-    plane
-        .tasks
-        .spawn("drops", tell_drops(Arc::clone(&plane), news));
-    plane.tasks.spawn(
-        "round trips",
-        tell_round_trips(Arc::clone(&plane), control.clone()),
-    );
+    let links = run_links(runner, incoming, dialled_queue);
+    plane.tasks.spawn("links", links);
+    let drops = tell_drops(Arc::clone(&plane), news);
+    plane.tasks.spawn("drops", drops);
+    let round_trips = tell_round_trips(Arc::clone(&plane), control.clone());
+    plane.tasks.spawn("round trips", round_trips);
     let remembered = cache.as_ref().map_or(&[][..], |cache| cache.found());
     let ways = Ways::new(&plan.join, remembered, plane.random());
     if !ways.is_empty() {
@@ -142,9 +125,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         let keeping = Arc::clone(cache).keep(Arc::clone(&plane), control.clone());
         plane.tasks.spawn("member cache", keeping);
     }
-    let node = Node::running(
-        plane, control, endpoint, dialler, forwarding, members, cache,
-    );
+    let node = Node::running(plane, control, endpoint, dialler, members, cache);
     let system = crate::system::handler(node.downgrade());
     let fresh = node.plane().system.set(system).is_ok();
     debug_assert!(fresh, "a plane has one node");

@@ -76,7 +76,7 @@ impl Node {
             let rtt = direct.link.stats().rtt;
             (ErrorCode::OK, vec![first, (node, Some(micros(rtt)))])
         } else {
-            match self.0.forwarding.trace(node).await {
+            match self.0.dialler.forwarding.trace(node).await {
                 Ok(Some(traced)) => {
                     let step = |step: &TracedHop| (step.node, rtt_us(step));
                     (traced.code, traced.path.iter().map(step).collect())

@@ -183,7 +183,7 @@ impl Node {
             &running.plane,
             &running.control,
             &running.endpoint,
-            &running.forwarding,
+            &running.dialler.forwarding,
             cache,
         )
         .await

@@ -30,6 +30,8 @@ mod command_files;
 mod command_members;
 #[cfg(feature = "command")]
 mod command_node;
+#[cfg(feature = "command")]
+mod command_trace;
 mod events;
 mod forger;
 mod members;

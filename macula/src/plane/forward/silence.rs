@@ -154,11 +154,11 @@ mod tests {
         assert_eq!(silence.silent().count(), 1);
         let mut again = look(&mut silence, 600, 8, 1);
         assert!(again.has_changed && silence.silent().next().is_none());
-        for millis in (700..=1_200).step_by(100) {
+        for millis in (700..=1_100).step_by(100) {
             again = look(&mut silence, millis, 8, 1);
         }
         assert!(again.has_changed && silence.is_silent(&node_id(1)));
-        let gone = silence.look(Instant::from_millis(1_300), &[]);
+        let gone = silence.look(Instant::from_millis(1_200), &[]);
         assert!(gone.has_changed && silence.peers.is_empty());
     }
 }

@@ -100,7 +100,21 @@ async fn a_node_answers_its_clients_about_itself() {
         );
         assert_eq!(ask(client, "$sys.stats").await["links_clients"], 2);
         for (question, _) in PROCEDURES {
-            ask(client, question).await;
+            if *question != "$sys.trace" {
+                ask(client, question).await;
+            }
+        }
+        let options = CallOptions::default();
+        let trace = within(client.call("$sys.trace", "7".repeat(64), options)).await;
+        let trace: Value = serde_json::from_slice(&trace.unwrap().payload).unwrap();
+        assert_eq!(
+            (&trace["node"], &trace["code"]),
+            (&id.as_str().into(), &"UNREACHABLE".into())
+        );
+        for wrong in ["", "7777", &id] {
+            let options = CallOptions::default();
+            let error = within(client.call("$sys.trace", wrong.to_owned(), options)).await;
+            assert_eq!(error.unwrap_err().code(), ErrorCode::INVALID_ARGUMENT);
         }
         let error = within(client.call("$sys.nothing", "", CallOptions::default())).await;
         assert_eq!(error.unwrap_err().code(), ErrorCode::NO_SUCH_PROCEDURE);

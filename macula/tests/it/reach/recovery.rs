@@ -63,7 +63,6 @@ async fn calls_go_on_by_another_member_when_the_one_that_carries_them_dies() {
         call().await;
         longest = longest.max(begun.elapsed());
     }
-    println!("calls stood still for {longest:?}");
     assert!(longest < LIMIT, "calls stood still for {longest:?}");
     assert_eq!(runs.load(Ordering::Relaxed), calls, "each ran once");
     let after = [peer(&one, &other).unwrap(), peer(&other, &one).unwrap()];
