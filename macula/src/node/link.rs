@@ -67,7 +67,7 @@ impl LinkRunner {
             Admission::Admitted { replaced: None } => {}
             Admission::Admitted {
                 replaced: Some(old),
-            } => super::replace::retire(&self.plane, old, attached),
+            } => super::replace::retire(&self.plane, old, Arc::clone(attached)),
         }
         self.plane.changed();
         self.dialler.forwarding.links_changed();

@@ -8,6 +8,10 @@ use macula_wire::ErrorCode;
 use crate::plane::Plane;
 use crate::plane::links::Attached;
 
+/// How long events that are on their way to a link, on either side, may take to get there.
+const HANDED_OVER: Duration = Duration::from_millis(20);
+/// How long events of a forwarded link may take to arrive before those of the direct one follow.
+const ARRIVED_WITHIN: Duration = Duration::from_secs(2);
 /// How long a forwarded link is kept at least, so that the peer has moved to the direct one as well.
 const KEPT: Duration = Duration::from_secs(2);
 /// How long it is kept at most, for calls that run on it.
@@ -17,24 +21,28 @@ const LOOK_PERIOD: Duration = Duration::from_millis(100);
 
 /// Closes `old`, in place of which `new` was admitted.
 ///
-/// A forwarded link that made room for a direct one is still good. So the calls that run on it end there, and nothing new
-/// begins; any other link was given up by its dialler.
-pub(super) fn retire(plane: &Arc<Plane>, old: Arc<Attached>, new: &Attached) {
-    let same_run = old.link.epoch() == new.link.epoch();
-    if !same_run || !old.link.is_forwarded() || new.link.is_forwarded() {
+/// A forwarded link that made room for a direct one is still good. So its events arrive before those of the other, which
+/// are held until then, and the calls that run on it end there. Any other link was given up by its dialler.
+pub(super) fn retire(plane: &Arc<Plane>, old: Arc<Attached>, new: Arc<Attached>) {
+    if !new.improves(&old) {
         return old.link.close(ErrorCode::OK, "replaced by another link");
     }
     plane.tasks.spawn("retire", async move {
-        let idle = async {
+        let moved = async {
+            tokio::time::sleep(HANDED_OVER).await;
+            drop(tokio::time::timeout(ARRIVED_WITHIN, old.link.finish_events()).await);
+            tokio::time::sleep(HANDED_OVER).await;
+            new.release();
             tokio::time::sleep(KEPT).await;
             while old.calls() > 0 {
                 tokio::time::sleep(LOOK_PERIOD).await;
             }
         };
         tokio::select! {
-            _ = tokio::time::timeout(MAX_KEPT, idle) => {}
+            _ = tokio::time::timeout(MAX_KEPT, moved) => {}
             _ = old.link.closed() => {}
         }
+        new.release();
         old.link.close(ErrorCode::OK, "replaced by a direct link");
     });
 }

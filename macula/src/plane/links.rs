@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use macula_pubsub::SessionId;
 use macula_transport::{Link, LinkId, Side};
 use macula_wire::message::{Priority, Role};
 use macula_wire::{Instant, NodeId};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::egress::Egress;
 use super::forward::Passage;
+
+/// How long a publisher waits for the events of a link that another one replaced.
+const HELD: Duration = Duration::from_millis(250);
 
 /// A link and the state of sending by it.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub(crate) struct Attached {
     pub(crate) passage: Passage,
     /// The calls that run on the link, either way.
     calls: AtomicUsize,
+    /// Whether events wait until those on the link that this one replaced have arrived.
+    held: watch::Sender<bool>,
     egress: [Egress; 4],
 }
 
@@ -33,6 +39,7 @@ impl Attached {
             since,
             passage: Passage::default(),
             calls: AtomicUsize::new(0),
+            held: watch::Sender::new(false),
             egress: [
                 Egress::new(Priority::Realtime),
                 Egress::new(Priority::High),
@@ -54,6 +61,26 @@ impl Attached {
 
     pub(crate) fn each_egress(&self) -> impl Iterator<Item = &Egress> {
         self.egress.iter()
+    }
+
+    /// Whether it takes the place of a link to the same run of the peer that is still good, because it is a better one.
+    pub(crate) fn improves(&self, old: &Self) -> bool {
+        let same_run = old.link.epoch() == self.link.epoch();
+        same_run && old.link.is_forwarded() && !self.link.is_forwarded()
+    }
+
+    /// Lets events go, which waited for those of another link.
+    pub(crate) fn release(&self) {
+        self.held.send_replace(false);
+    }
+
+    /// Waits until events may go, at most 250 ms.
+    pub(crate) async fn released(&self) {
+        if *self.held.borrow() {
+            let mut held = self.held.subscribe();
+            let released = held.wait_for(|held| !held);
+            drop(tokio::time::timeout(HELD, released).await);
+        }
     }
 
     /// Counts a call that runs on the link, until what is returned is dropped.
@@ -186,6 +213,9 @@ impl Links {
             if epoch < before || (epoch == before && is_worse) {
                 return Admission::Surplus;
             }
+        }
+        if present.as_ref().is_some_and(|old| attached.improves(old)) {
+            attached.held.send_replace(true);
         }
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
         members.insert(peer, Arc::clone(attached));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{listen, who};
-use crate::mesh::{Realm, event, loopback, subscribe, within};
+use crate::mesh::{Realm, event, loopback, subscribe, until, within};
 
 /// A node that runs in a directory, and a client of it.
 struct Place {
@@ -86,6 +86,7 @@ async fn a_node_answers_its_clients_about_itself() {
     let place = Place::new().await;
     let id = place.node.node_id().to_string();
     let remote = place.realm.client(&place.node).await;
+    until(async || place.node.stats().await.unwrap().links_clients == 2).await;
     for client in [&place.client, &remote] {
         assert_eq!(ask(client, "$sys.node").await["node"], id.as_str());
         let members = ask(client, "$sys.members").await;

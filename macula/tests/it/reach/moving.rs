@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use macula::{CallOptions, RegisterOptions, Reply};
+use macula::{CallOptions, Node, RegisterOptions, Reply};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
 use super::{Dead, eager, hidden, is_linked_by, linked_by, peer};
-use crate::mesh::{Realm, loopback, offered, until, within};
+use crate::mesh::{Realm, event, loopback, offered, subscribe, until, within};
 
 /// An address that leads to a node once it is opened, for one that dials it.
 struct Gate {
@@ -56,6 +56,21 @@ impl Gate {
     }
 }
 
+/// Publishes until a while after `is_open`. How many events there were.
+async fn publish(node: Node, is_open: Arc<AtomicBool>) -> u64 {
+    let mut published = 0;
+    let mut left = 2_000;
+    while left > 0 {
+        if is_open.load(Ordering::Relaxed) {
+            left -= 1;
+        }
+        node.publish("move.out", vec![7; 100]).await.unwrap();
+        published += 1;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    published
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_link_moves_to_the_direct_path_that_appears_and_calls_end_where_they_began() {
     let (realm, dead) = (Realm::new(), Dead::new());
@@ -89,6 +104,13 @@ async fn a_link_moves_to_the_direct_path_that_appears_and_calls_end_where_they_b
     };
     within(begun.notified()).await;
     let before = peer(&one, &other).unwrap();
+    let mut events = subscribe(&one, "move.*").await;
+    within(other.wait_for_subscribers("move.out"))
+        .await
+        .unwrap();
+    let publishing = tokio::spawn(publish(other.clone(), Arc::clone(&gate.is_open)));
+    let first = event(&mut events).await;
+    assert_eq!(first.sequence().get(), 0);
     gate.is_open.store(true, Ordering::Relaxed);
     linked_by(&one, &other, "quic ").await;
     let after = peer(&one, &other).unwrap();
@@ -96,6 +118,14 @@ async fn a_link_moves_to_the_direct_path_that_appears_and_calls_end_where_they_b
         before.link != after.link && after.hops == Some(1),
         "{after:?}"
     );
+    // Events come in order and without a gap, those by either link.
+    let published = within(publishing).await.unwrap();
+    for number in 1..published {
+        let event = event(&mut events).await;
+        assert_eq!(event.sequence().get(), number);
+    }
+    let counts = one.stats().await.unwrap().counts;
+    assert_eq!((counts.missing, counts.dropped_duplicate), (0, 0));
     // The call still runs on the link that was there when it began, and that stays as long as it does.
     let connections = async || one.stats().await.unwrap().endpoint.connections;
     until(async || connections().await == 3).await;
