@@ -10,18 +10,19 @@ mod query;
 mod receive;
 mod replicate;
 mod request;
+mod run;
 mod stage;
 mod watch;
 mod watched;
 
-pub use event::{Goal, Input, LookupOptions, Outcome, Output, QueryId, Stats};
+pub use event::{Goal, Input, LookupOptions, Outcome, Output, QueryId, RecordChange, Stats};
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
 use macula_wire::message::Contact;
-use macula_wire::{Body, Instant, Key, NodeId, Random, RealmName, RequestId, Signer};
+use macula_wire::{Body, Instant, Key, NodeId, Random, RealmName, RecordId, RequestId, Signer};
 
 use crate::closest::Nearest;
 use crate::config::Config;
@@ -54,6 +55,8 @@ pub struct Kad {
     now: Instant,
     table: Table,
     members: Members,
+    /// Where the records of the present run of a node begin.
+    runs: BTreeMap<NodeId, u64>,
     /// How long answers take, whoever they come from.
     rtt: Rtt,
     queries: BTreeMap<QueryId, Query>,
@@ -67,6 +70,8 @@ pub struct Kad {
     wall: (Instant, u64),
     pen: Pen,
     owns: Owns,
+    /// Those of them that were withdrawn, by the time at which they expire.
+    withdrawn: BTreeSet<(u64, RecordId)>,
     staged: Staged,
     store: Store,
     moves: Moves,
@@ -98,6 +103,7 @@ impl Kad {
             random,
             now,
             members: Members::default(),
+            runs: BTreeMap::new(),
             rtt: Rtt::default(),
             queries: BTreeMap::new(),
             next_query: 0,
@@ -109,6 +115,7 @@ impl Kad {
             wall: (now, wall_ms),
             pen: Pen::new(realm.clone(), signer),
             owns: Owns::default(),
+            withdrawn: BTreeSet::new(),
             staged: Staged::default(),
             store: Store::new(realm.clone(), &config),
             moves: Moves::default(),
@@ -121,6 +128,12 @@ impl Kad {
         kad.plan_refresh();
         kad.plan_replication();
         kad
+    }
+
+    /// Numbers the records of this node from `sequence` on, where its clock is behind that: those of an earlier run have
+    /// lower numbers then.
+    pub fn number_from(&mut self, sequence: u64) {
+        self.pen.number_from(sequence);
     }
 
     /// Begins with the members of a snapshot that many nodes of a simulation share, in place of all members told so far.

@@ -43,6 +43,8 @@ pub(crate) struct Members {
     /// Those of the snapshot that are gone or have other addresses.
     hidden: BTreeSet<Place>,
     sorted: Vec<Placed>,
+    /// Whether there ever was one: whoever is missing is no member then.
+    told: bool,
 }
 
 fn find(sorted: &[Placed], place: Place) -> Result<usize, usize> {
@@ -54,12 +56,14 @@ impl Members {
     pub(crate) fn begin(&mut self, base: Arc<MemberSnapshot>) {
         *self = Self {
             base,
+            told: true,
             ..Self::default()
         };
     }
 
     /// Takes in a member, or its new addresses. Whether it was not known.
     pub(crate) fn insert(&mut self, contact: Arc<Contact>) -> bool {
+        self.told = true;
         let placed = Placed::new(contact);
         let was_known = self.get_at(placed.place).is_some();
         if find(&self.base.sorted, placed.place).is_ok() {
@@ -103,6 +107,11 @@ impl Members {
     /// A member and its addresses.
     pub(crate) fn get(&self, node: &NodeId) -> Option<&Arc<Contact>> {
         self.get_at(Place::of_node(node))
+    }
+
+    /// Whether membership tells who is there at all.
+    pub(crate) const fn are_told(&self) -> bool {
+        self.told
     }
 
     pub(crate) fn is_empty(&self) -> bool {

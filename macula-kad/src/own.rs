@@ -27,6 +27,11 @@ impl Pen {
         }
     }
 
+    /// The next record has this sequence at least.
+    pub(crate) fn number_from(&mut self, sequence: u64) {
+        self.last = self.last.max(sequence.saturating_sub(1));
+    }
+
     /// A record that holds for `lease` from `wall_ms` on.
     pub(crate) fn sign(
         &mut self,

@@ -6,17 +6,12 @@ use std::time::Duration;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
-    /// How long what this node announces holds without renewal; it is renewed at half of that. From 1 s to 49 days;
-    /// default 60 s. Shorter forgets a silent member sooner, longer costs fewer messages.
-    pub lease: Duration,
-    /// The longest lease that is granted to others; a longer one counts as this. Default 10 min.
-    pub max_lease: Duration,
-    /// The most members whose interest is kept; a further one's is refused as an offence. Default 1,024.
-    pub max_members: usize,
+    /// The most patterns of all other members together, each counted for each member that wants it. One beyond is
+    /// refused and [counted](crate::PubSub::interests_refused). Default 1,000,000, about 300 MiB.
+    pub max_interests: usize,
     /// The most distinct patterns of one member, this one included. A subscription beyond is refused with
-    /// [`TooManyPatterns`](crate::SubscribeError::TooManyPatterns). A message of another member that leads beyond is
-    /// refused whole, as an offence, so that its interest ends with its link or its lease: set it alike on all members.
-    /// Default 65,536, about 20 MiB.
+    /// [`TooManyPatterns`](crate::SubscribeError::TooManyPatterns); a pattern of another member beyond is refused and
+    /// [counted](crate::PubSub::interests_refused), so set it alike on all members. Default 65,536, about 20 MiB.
     pub max_patterns: usize,
     /// The most topics that are declared for publishing; beyond, declaring is refused. Default 65,536.
     pub max_publications: usize,
@@ -24,7 +19,7 @@ pub struct Config {
     pub max_session_subscriptions: usize,
     /// The most subscriptions on this node; beyond, subscribing is refused. Default 262,144.
     pub max_subscriptions: usize,
-    /// The shortest time between two tables, and between two announcements of changes. The first change after a quiet
+    /// The shortest time between two tables, and between two turns of announcing. The first change after a quiet
     /// time takes effect at once, what follows within this time together at its end. Default 1 ms; at least 1 us.
     pub settle: Duration,
 }
@@ -32,9 +27,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            lease: Duration::from_secs(60),
-            max_lease: Duration::from_secs(600),
-            max_members: 1_024,
+            max_interests: 1_000_000,
             max_patterns: 65_536,
             max_publications: 65_536,
             max_session_subscriptions: 10_000,

@@ -1,13 +1,20 @@
-//! Who wants what: the subscribers of this node, and the other members as far as they said.
+//! Who wants what: the subscribers of this node, and the other members as far as that is known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use macula_wire::announce::{Announcer, Changes, Heard, HeardLimits, Offence};
-use macula_wire::message::Interest;
-use macula_wire::{Instant, NodeId, Pattern, Random};
+use macula_wire::{NodeId, Pattern};
 
 use crate::trie::Trie;
-use crate::{Config, Destination};
+use crate::{Config, Destination, WatchKey};
+
+/// What has changed about a pattern of this node.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Change {
+    /// It is wanted now.
+    Announce(Pattern),
+    /// Nobody here wants it any more.
+    Withdraw(Pattern),
+}
 
 /// The interest of everybody, as the tree that tables are made of, and what is still to be said of our own.
 ///
@@ -18,22 +25,37 @@ use crate::{Config, Destination};
 pub(crate) struct Interests {
     /// How many subscriptions of a destination on this node have a pattern.
     wanted: BTreeMap<(Pattern, Destination), u32>,
-    announcer: Announcer<Pattern, ()>,
-    heard: Heard<Pattern, ()>,
+    /// The distinct patterns of this node that concern others.
+    own: BTreeSet<Pattern>,
+    /// Those of them that were announced.
+    announced: BTreeSet<Pattern>,
+    /// Patterns in which the two may differ.
+    touched: BTreeSet<Pattern>,
+    /// What other members want.
+    heard: BTreeMap<NodeId, BTreeSet<Pattern>>,
+    /// Under which key whom to look for, and how many patterns each has there.
+    keys: BTreeMap<WatchKey, BTreeMap<NodeId, usize>>,
+    /// How many patterns all other members have together.
+    count: usize,
+    max_interests: usize,
+    max_patterns: usize,
+    refused: u64,
     trie: Trie<Destination>,
 }
 
 impl Interests {
-    pub(crate) fn new(config: &Config, random: Random) -> Self {
-        let limits = HeardLimits {
-            max_members: config.max_members,
-            max_entries: config.max_patterns,
-            max_lease: config.max_lease,
-        };
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
             wanted: BTreeMap::new(),
-            announcer: Announcer::new(config.lease, random),
-            heard: Heard::new(limits),
+            own: BTreeSet::new(),
+            announced: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            heard: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            count: 0,
+            max_interests: config.max_interests,
+            max_patterns: config.max_patterns,
+            refused: 0,
             trie: Trie::default(),
         }
     }
@@ -48,8 +70,8 @@ impl Interests {
         if *count > 1 {
             return false;
         }
-        if !pattern.is_reserved() && self.announcer.get(pattern).is_none() {
-            self.announcer.set(pattern.clone(), ());
+        if !pattern.is_reserved() && self.own.insert(pattern.clone()) {
+            self.touched.insert(pattern.clone());
         }
         self.trie.insert(pattern, destination)
     }
@@ -67,99 +89,142 @@ impl Interests {
         };
         let first = (pattern.clone(), Destination::FIRST);
         let next = self.wanted.range(first..).next();
-        if next.is_none_or(|((next, _), _)| next != pattern) {
-            self.announcer.unset(pattern);
+        if next.is_none_or(|((next, _), _)| next != pattern) && self.own.remove(pattern) {
+            self.touched.insert(pattern.clone());
         }
         self.trie.remove(pattern, &destination)
     }
 
-    /// What `member` has to be told at the start.
-    pub(crate) fn member_up(
-        &mut self,
-        now: Instant,
-        member: NodeId,
-    ) -> impl Iterator<Item = Interest> + use<> {
-        self.announcer
-            .member_up(now, member)
-            .into_iter()
-            .map(Into::into)
-    }
-
-    pub(crate) fn member_down(&mut self, member: &NodeId) -> bool {
-        self.announcer.member_down(member);
-        let gone = self.heard.forget(member);
-        self.forget(*member, &gone)
-    }
-
-    pub(crate) fn hear(
-        &mut self,
-        now: Instant,
-        from: NodeId,
-        interest: Interest,
-    ) -> Result<bool, Offence> {
-        let Changes { set, unset } = self.heard.hear(now, from, interest.into())?;
-        let mut changed = self.forget(from, &unset);
-        for (pattern, ()) in set {
-            if pattern.is_reserved() {
-                continue;
-            }
-            changed |= self.trie.insert(&pattern, Destination::Member(from));
+    /// Another member wants a pattern. Beyond the limits it is refused, and counted.
+    pub(crate) fn want(&mut self, node: NodeId, pattern: Pattern) -> bool {
+        if pattern.is_reserved() {
+            return false;
         }
-        Ok(changed)
+        let known = self.heard.get(&node);
+        if known.is_some_and(|known| known.contains(&pattern)) {
+            return false;
+        }
+        let has = known.map_or(0, BTreeSet::len);
+        if has >= self.max_patterns || self.count >= self.max_interests {
+            self.refused = self.refused.saturating_add(1);
+            return false;
+        }
+        let changed = self.trie.insert(&pattern, Destination::Member(node));
+        let keyed = self.keys.entry(WatchKey::of_pattern(&pattern)).or_default();
+        let keyed = keyed.entry(node).or_insert(0);
+        *keyed = keyed.saturating_add(1);
+        self.count = self.count.saturating_add(1);
+        self.heard.entry(node).or_default().insert(pattern);
+        changed
     }
 
-    /// Forgets what nobody renewed.
-    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+    /// Another member wants a pattern no more.
+    pub(crate) fn unwant(&mut self, node: NodeId, pattern: &Pattern) -> bool {
+        let Some(known) = self.heard.get_mut(&node) else {
+            return false;
+        };
+        if !known.remove(pattern) {
+            return false;
+        }
+        if known.is_empty() {
+            self.heard.remove(&node);
+        }
+        self.count = self.count.saturating_sub(1);
+        let key = WatchKey::of_pattern(pattern);
+        if let Some(nodes) = self.keys.get_mut(&key)
+            && let Some(count) = nodes.get_mut(&node)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                nodes.remove(&node);
+            }
+            if nodes.is_empty() {
+                self.keys.remove(&key);
+            }
+        }
+        self.trie.remove(pattern, &Destination::Member(node))
+    }
+
+    /// Forgets all that a member wants.
+    pub(crate) fn forget(&mut self, node: NodeId) -> bool {
+        let patterns = self.heard.get(&node).cloned().unwrap_or_default();
         let mut changed = false;
-        while let Some((member, gone)) = self.heard.expire(now) {
-            changed |= self.forget(member, &gone);
+        for pattern in &patterns {
+            changed |= self.unwant(node, pattern);
         }
         changed
     }
 
-    /// The renewal for all members, if it is due.
-    pub(crate) fn renewal(&mut self, now: Instant) -> Option<Interest> {
-        self.announcer.renewal(now).map(Into::into)
+    /// Forgets what anybody wants under a key.
+    pub(crate) fn forget_key(&mut self, key: &WatchKey) -> bool {
+        let nodes = self.keys.get(key);
+        let nodes: Vec<NodeId> = nodes
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .copied()
+            .collect();
+        let mut changed = false;
+        for node in nodes {
+            let patterns = self.heard.get(&node).into_iter().flatten();
+            let patterns = patterns.filter(|pattern| WatchKey::of_pattern(pattern) == *key);
+            let patterns: Vec<Pattern> = patterns.cloned().collect();
+            for pattern in &patterns {
+                changed |= self.unwant(node, pattern);
+            }
+        }
+        changed
     }
 
-    /// The next part of what changed, for all members.
-    pub(crate) fn next_change(&mut self, now: Instant) -> Option<Interest> {
-        self.announcer.next_change(now).map(Into::into)
+    /// The next of what changed about the patterns of this node, in their order.
+    pub(crate) fn next_change(&mut self) -> Option<Change> {
+        while let Some(pattern) = self.touched.pop_first() {
+            match (
+                self.own.contains(&pattern),
+                self.announced.contains(&pattern),
+            ) {
+                (true, false) => {
+                    self.announced.insert(pattern.clone());
+                    return Some(Change::Announce(pattern));
+                }
+                (false, true) => {
+                    self.announced.remove(&pattern);
+                    return Some(Change::Withdraw(pattern));
+                }
+                (true, true) | (false, false) => {}
+            }
+        }
+        None
     }
 
-    /// When a lease ends or a renewal is due.
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        let renewal = self.announcer.next_renewal();
-        renewal.into_iter().chain(self.heard.next_end()).min()
-    }
-
-    /// The distinct patterns that this node announces.
+    /// The distinct patterns of this node that concern others.
     pub(crate) fn own_patterns(&self) -> usize {
-        self.announcer.len()
+        self.own.len()
     }
 
-    /// Whether this node announces `pattern`.
+    /// Whether somebody on this node wants `pattern`, and others are told.
     pub(crate) fn is_own(&self, pattern: &Pattern) -> bool {
-        self.announcer.get(pattern).is_some()
+        self.own.contains(pattern)
     }
 
     pub(crate) fn of(&self, member: &NodeId) -> impl Iterator<Item = &Pattern> {
-        self.heard.of(member).map(|(pattern, ())| pattern)
+        self.heard.get(member).into_iter().flatten()
     }
 
     pub(crate) fn members(&self) -> impl Iterator<Item = &NodeId> {
-        self.heard.members()
+        self.heard.keys()
+    }
+
+    /// How many patterns other members want, each counted for each of them.
+    pub(crate) const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// How much was refused because of the limits.
+    pub(crate) const fn refused(&self) -> u64 {
+        self.refused
     }
 
     pub(crate) fn snapshot(&self) -> Trie<Destination> {
         self.trie.clone()
-    }
-
-    fn forget(&mut self, member: NodeId, patterns: &[Pattern]) -> bool {
-        let mut changed = false;
-        for pattern in patterns {
-            changed |= self.trie.remove(pattern, &Destination::Member(member));
-        }
-        changed
     }
 }

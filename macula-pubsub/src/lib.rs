@@ -3,7 +3,8 @@
 //! Two halves meet in an immutable [`Table`]:
 //!
 //! - [`PubSub`] decides. It is a machine that holds the subscriptions of this node and the interest of the other
-//!   members, announces the one to the others, and puts out a new table when something changed.
+//!   members, says which patterns are to be announced and which keys watched, and puts out a new table when something
+//!   changed.
 //! - [`Forwarder`] forwards. It is a plain value that the tasks which read links share. For each batch it says which
 //!   events are new, which are missing, and by the table who is owed them.
 //!
@@ -15,12 +16,12 @@
 //! use macula_pubsub::{Config, Destination, Forwarder, LocalId, Output, PubSub, Source, Subscriber};
 //! use macula_realm::{DefaultRules, Principal};
 //! use macula_wire::message::Roles;
-//! use macula_wire::{Instant, Machine, NodeId, Pattern, Random, Topic};
+//! use macula_wire::{Instant, Machine, NodeId, Pattern, Topic};
 //!
 //! let own = NodeId::from_bytes([1; 32]);
 //! let who = Principal::new(own, Roles::MEMBER);
 //! let now = Instant::from_millis(1);
-//! let mut pubsub = PubSub::new(Config::default(), own, Random::new(7), now);
+//! let mut pubsub = PubSub::new(Config::default(), own, now);
 //! let subscriber = Subscriber::Local(LocalId::new(1));
 //! pubsub.subscribe(now, &DefaultRules, &who, subscriber, Pattern::new("home.*.measured")?)?;
 //!
@@ -46,8 +47,7 @@ mod watch;
 pub use config::{Config, ForwarderConfig};
 pub use error::{DeclareError, RetractError, SubscribeError, UnsubscribeError};
 pub use forwarder::{Acceptance, Forwarder, ForwarderStats, Missing, Source};
-pub use macula_wire::announce::Offence;
-pub use pubsub::{Audience, Input, Output, PubSub};
+pub use pubsub::{Input, Output, PubSub};
 pub use subscriber::{Destination, LocalId, SessionId, Subscriber};
 pub use table::Table;
 pub use watch::WatchKey;

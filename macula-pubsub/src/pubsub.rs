@@ -2,17 +2,15 @@
 
 mod boundary;
 
-pub use boundary::{Audience, Input, Output};
+pub use boundary::{Input, Output};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use macula_realm::{Action, Authority, Principal, Verdict};
-use macula_wire::announce::{Offence, Pace};
-use macula_wire::message::Interest;
-use macula_wire::{Instant, Machine, NodeId, Pattern, Random, SubscriptionId, Topic};
+use macula_wire::{Instant, Machine, NodeId, Pace, Pattern, SubscriptionId, Topic};
 
-use crate::interest::Interests;
+use crate::interest::{Change, Interests};
 use crate::{
     Config, DeclareError, RetractError, SessionId, SubscribeError, Subscriber, Table,
     UnsubscribeError, WatchKey,
@@ -31,6 +29,8 @@ pub struct PubSub {
     sessions: BTreeMap<SessionId, usize>,
     /// How many publishers declared a topic.
     publications: BTreeMap<Topic, u32>,
+    /// How often the set of declared topics changed.
+    declarations: u64,
     /// Of how many declared topics each watched key is.
     watched: BTreeMap<WatchKey, usize>,
     table: Arc<Table>,
@@ -42,8 +42,8 @@ pub struct PubSub {
 impl PubSub {
     /// A node `own` without subscriptions that knows of no other member.
     #[must_use]
-    pub fn new(config: Config, own: NodeId, random: Random, now: Instant) -> Self {
-        let interests = Interests::new(&config, random);
+    pub fn new(config: Config, own: NodeId, now: Instant) -> Self {
+        let interests = Interests::new(&config);
         let pace = Pace::new(config.settle);
         Self {
             config,
@@ -53,6 +53,7 @@ impl PubSub {
             subscriptions: BTreeMap::new(),
             sessions: BTreeMap::new(),
             publications: BTreeMap::new(),
+            declarations: 0,
             watched: BTreeMap::new(),
             table: Arc::default(),
             pace,
@@ -164,6 +165,7 @@ impl PubSub {
             return Err(DeclareError::TooManyTopics { limit });
         }
         self.publications.insert(topic.clone(), 1);
+        self.declarations = self.declarations.saturating_add(1);
         for key in [WatchKey::of_topic(topic), WatchKey::Wildcard] {
             let count = self.watched.entry(key.clone()).or_insert(0);
             *count = count.saturating_add(1);
@@ -190,6 +192,8 @@ impl PubSub {
             return Ok(());
         }
         self.publications.remove(topic);
+        self.declarations = self.declarations.saturating_add(1);
+        let mut changed = false;
         for key in [WatchKey::of_topic(topic), WatchKey::Wildcard] {
             let Some(count) = self.watched.get_mut(&key) else {
                 continue;
@@ -197,9 +201,11 @@ impl PubSub {
             *count = count.saturating_sub(1);
             if *count == 0 {
                 self.watched.remove(&key);
+                changed |= self.interests.forget_key(&key);
                 self.outputs.push_back(Output::Unwatch { key });
             }
         }
+        self.settle_if(changed);
         Ok(())
     }
 
@@ -229,14 +235,38 @@ impl PubSub {
         self.interests.own_patterns()
     }
 
-    /// What `member` wants, ascending.
+    /// The topics that are declared for publishing, ascending.
+    pub fn publications(&self) -> impl Iterator<Item = &Topic> {
+        self.publications.keys()
+    }
+
+    /// Counts the changes of the set of declared topics.
+    #[must_use]
+    pub const fn declarations(&self) -> u64 {
+        self.declarations
+    }
+
+    /// What `member` wants under the keys that are watched, ascending.
     pub fn interest_of(&self, member: &NodeId) -> impl Iterator<Item = &Pattern> {
         self.interests.of(member)
     }
 
-    /// The members that have said what they want, be it nothing, ascending.
+    /// The other members that want something under the keys that are watched, ascending.
     pub fn interested(&self) -> impl Iterator<Item = &NodeId> {
         self.interests.members()
+    }
+
+    /// How many patterns other members want, each counted for each of them.
+    #[must_use]
+    pub const fn interests(&self) -> usize {
+        self.interests.count()
+    }
+
+    /// How often a pattern of another member was refused because of [`Config::max_interests`] or
+    /// [`Config::max_patterns`]; its events do not reach that member from here.
+    #[must_use]
+    pub const fn interests_refused(&self) -> u64 {
+        self.interests.refused()
     }
 
     fn check_room(&self, subscriber: Subscriber, pattern: &Pattern) -> Result<(), SubscribeError> {
@@ -272,13 +302,8 @@ impl PubSub {
     /// Moves time on and does what has fallen due; every entry point begins here.
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        let expired = self.interests.expire(self.now);
-        self.settle_if(expired);
         if self.pace.take_due(self.now) {
             self.settle();
-        }
-        if let Some(interest) = self.interests.renewal(self.now) {
-            self.announce(Audience::AllMembers, interest);
         }
     }
 
@@ -295,42 +320,30 @@ impl PubSub {
         self.table = Arc::new(Table::of(version, self.interests.snapshot()));
         let table = Arc::clone(&self.table);
         self.outputs.push_back(Output::Table(table));
-        while let Some(interest) = self.interests.next_change(self.now) {
-            self.announce(Audience::AllMembers, interest);
+        while let Some(change) = self.interests.next_change() {
+            self.outputs.push_back(match change {
+                Change::Announce(pattern) => Output::Announce { pattern },
+                Change::Withdraw(pattern) => Output::Withdraw { pattern },
+            });
         }
     }
 
-    fn announce(&mut self, to: Audience, interest: Interest) {
-        self.outputs.push_back(Output::Announce { to, interest });
-    }
-
-    fn on_member_up(&mut self, node: NodeId) {
-        if node == self.own {
+    fn on_wanted(&mut self, node: NodeId, pattern: Pattern) {
+        if node == self.own || !self.watched.contains_key(&WatchKey::of_pattern(&pattern)) {
             return;
         }
-        for interest in self.interests.member_up(self.now, node) {
-            self.announce(Audience::Member(node), interest);
-        }
-    }
-
-    fn on_member_down(&mut self, node: NodeId) {
-        let changed = self.interests.member_down(&node);
+        let changed = self.interests.want(node, pattern);
         self.settle_if(changed);
     }
 
-    fn on_interest(&mut self, from: NodeId, interest: Interest) {
-        let heard = if from == self.own {
-            Err(Offence::OwnIdentity)
-        } else {
-            self.interests.hear(self.now, from, interest)
-        };
-        match heard {
-            Ok(changed) => self.settle_if(changed),
-            Err(offence) => self.outputs.push_back(Output::Misbehaved {
-                peer: from,
-                offence,
-            }),
-        }
+    fn on_unwanted(&mut self, node: NodeId, pattern: &Pattern) {
+        let changed = self.interests.unwant(node, pattern);
+        self.settle_if(changed);
+    }
+
+    fn on_member_down(&mut self, node: NodeId) {
+        let changed = self.interests.forget(node);
+        self.settle_if(changed);
     }
 }
 
@@ -341,9 +354,9 @@ impl Machine for PubSub {
     fn handle_input(&mut self, now: Instant, input: Input) {
         self.advance(now);
         match input {
-            Input::MemberUp { node } => self.on_member_up(node),
+            Input::Wanted { node, pattern } => self.on_wanted(node, pattern),
+            Input::Unwanted { node, pattern } => self.on_unwanted(node, &pattern),
             Input::MemberDown { node } => self.on_member_down(node),
-            Input::Interest { from, message } => self.on_interest(from, message),
         }
     }
 
@@ -356,10 +369,10 @@ impl Machine for PubSub {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        if !self.outputs.is_empty() {
-            return Some(self.now);
+        if self.outputs.is_empty() {
+            self.pace.due()
+        } else {
+            Some(self.now)
         }
-        let timers = self.interests.next_timeout();
-        timers.into_iter().chain(self.pace.due()).min()
     }
 }

@@ -37,14 +37,20 @@ impl WatchKey {
     pub fn of_topic(topic: &Topic) -> Self {
         Self::Segment(topic.segments().next().unwrap_or_default().into())
     }
+
+    /// Its name: the segment, or `*`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Segment(segment) => segment,
+            Self::Wildcard => "*",
+        }
+    }
 }
 
 impl fmt::Display for WatchKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Segment(segment) => f.write_str(segment),
-            Self::Wildcard => f.write_str("*"),
-        }
+        f.write_str(self.name())
     }
 }
 

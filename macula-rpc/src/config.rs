@@ -6,19 +6,14 @@ use std::time::Duration;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
-    /// How long what this node announces holds without renewal; it is renewed at half of that. From 1 s to 49 days;
-    /// default 60 s. Shorter forgets a silent member sooner, longer costs fewer messages.
-    pub lease: Duration,
     /// How many calls a registration takes at a time that does not say, and at most. Default 1,024.
     pub max_concurrency: u32,
-    /// The longest lease that is granted to others; a longer one counts as this. Default 10 min.
-    pub max_lease: Duration,
-    /// The most members whose offers are kept; a further one's are refused as an offence. Default 1,024.
-    pub max_members: usize,
+    /// The most offers of all other members together, each counted for each member that makes it. One beyond is refused
+    /// and [counted](crate::Rpc::offers_refused). Default 1,000,000.
+    pub max_offers: usize,
     /// The most distinct procedures of one member, this one included. A registration beyond is refused with
-    /// [`TooManyProcedures`](crate::RegisterError::TooManyProcedures). A message of another member that leads beyond is
-    /// refused whole, as an offence, so that its offers end with its link or its lease: set it alike on all members.
-    /// Default 16,384.
+    /// [`TooManyProcedures`](crate::RegisterError::TooManyProcedures); an offer of another member beyond is refused and
+    /// [counted](crate::Rpc::offers_refused), so set it alike on all members. Default 16,384.
     pub max_procedures: usize,
     /// The most registrations on this node; beyond, registering is refused. Default 65,536.
     pub max_registrations: usize,
@@ -26,7 +21,7 @@ pub struct Config {
     pub max_session_registrations: usize,
     /// The most procedures that are watched; beyond, watching is refused. Default 65,536.
     pub max_watched: usize,
-    /// The shortest time between two tables, and between two announcements of changes. The first change after a quiet
+    /// The shortest time between two tables, and between two turns of announcing. The first change after a quiet
     /// time takes effect at once, what follows within this time together at its end. Default 1 ms; at least 1 us.
     pub settle: Duration,
 }
@@ -34,10 +29,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            lease: Duration::from_secs(60),
             max_concurrency: 1_024,
-            max_lease: Duration::from_secs(600),
-            max_members: 1_024,
+            max_offers: 1_000_000,
             max_procedures: 16_384,
             max_registrations: 65_536,
             max_session_registrations: 1_000,

@@ -1,7 +1,7 @@
 //! Procedures and calls in Macula, without I/O.
 //!
 //! - [`Rpc`] is the machine of the control plane: it holds the registrations of this node and the offers of the other
-//!   members, announces the one to the others, and puts out a new [`ProviderTable`] when something changed.
+//!   members, says what is to be announced and what watched, and puts out a new [`ProviderTable`] when something changed.
 //! - [`Call`] is a machine for one outgoing call: it chooses a provider, tries the next one where that is safe, and ends
 //!   by the deadline with a result or a typed failure. The task that owns the call's stream owns it.
 //! - [`Invocations`] admits incoming calls: no call id runs twice, and no registration takes more than it said.
@@ -22,7 +22,7 @@
 //! let own = NodeId::from_bytes([1; 32]);
 //! let who = Principal::new(own, Roles::MEMBER);
 //! let now = Instant::from_millis(1);
-//! let mut rpc = Rpc::new(Config::default(), own, Random::new(7), now);
+//! let mut rpc = Rpc::new(Config::default(), own, now);
 //! let procedure = Procedure::new("temperature.latest")?;
 //! let key = RegistrationKey::new(1);
 //! let options = RegisterOptions::default();
@@ -57,8 +57,7 @@ pub use call::{Call, CallInput, CallOutput, CallRequest};
 pub use config::{CallConfig, Config, InvocationConfig};
 pub use error::{RegisterError, UnregisterError, UnwatchError, WatchError};
 pub use invocation::{Admission, InvocationStats, Invocations};
-pub use macula_wire::announce::Offence;
 pub use providers::{Candidate, ProviderTable};
 pub use registrant::{Provider, RegisterOptions, Registrant, RegistrationKey, SessionKey};
-pub use rpc::{Audience, Input, Output, Rpc};
+pub use rpc::{Input, Output, Rpc};
 pub use slots::Slots;

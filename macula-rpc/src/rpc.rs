@@ -2,17 +2,15 @@
 
 mod boundary;
 
-pub use boundary::{Audience, Input, Output};
+pub use boundary::{Input, Output};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use macula_realm::{Action, Authority, Principal, Verdict};
-use macula_wire::announce::{Offence, Pace};
-use macula_wire::message::Offer;
-use macula_wire::{Instant, Machine, NodeId, Procedure, Random, RegistrationId};
+use macula_wire::{Instant, Machine, NodeId, Pace, Procedure, RegistrationId};
 
-use crate::offers::Offers;
+use crate::offers::{Change, Offers};
 use crate::{
     Config, Provider, ProviderTable, RegisterError, RegisterOptions, Registrant, SessionKey, Slots,
     UnregisterError, UnwatchError, WatchError,
@@ -41,8 +39,8 @@ pub struct Rpc {
 impl Rpc {
     /// A node `own` without registrations that knows of no other member.
     #[must_use]
-    pub fn new(config: Config, own: NodeId, random: Random, now: Instant) -> Self {
-        let offers = Offers::new(&config, random);
+    pub fn new(config: Config, own: NodeId, now: Instant) -> Self {
+        let offers = Offers::new(&config);
         let pace = Pace::new(config.settle);
         Self {
             config,
@@ -188,6 +186,8 @@ impl Rpc {
         *count = count.saturating_sub(1);
         if *count == 0 {
             self.watched.remove(procedure);
+            let changed = self.offers.forget_procedure(procedure);
+            self.settle_if(changed);
             self.outputs.push_back(Output::Unwatch {
                 procedure: procedure.clone(),
             });
@@ -215,9 +215,27 @@ impl Rpc {
         self.registrations.len()
     }
 
-    /// What `member` offers, ascending, with the weights.
+    /// What `member` offers of what is watched, ascending, with the weights.
     pub fn offers_of(&self, member: &NodeId) -> impl Iterator<Item = (&Procedure, &u32)> {
         self.offers.of(member)
+    }
+
+    /// The other members that offer something that is watched, ascending.
+    pub fn offering(&self) -> impl Iterator<Item = &NodeId> {
+        self.offers.members()
+    }
+
+    /// How many procedures other members offer, each counted for each of them.
+    #[must_use]
+    pub const fn offers(&self) -> usize {
+        self.offers.count()
+    }
+
+    /// How often an offer of another member was refused because of [`Config::max_offers`] or
+    /// [`Config::max_procedures`]; it gets no calls from here.
+    #[must_use]
+    pub const fn offers_refused(&self) -> u64 {
+        self.offers.refused()
     }
 
     fn check_room(
@@ -265,13 +283,8 @@ impl Rpc {
     /// Moves time on and does what has fallen due; every entry point begins here.
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        let expired = self.offers.expire(self.now);
-        self.settle_if(expired);
         if self.pace.take_due(self.now) {
             self.settle();
-        }
-        if let Some(offer) = self.offers.renewal(self.now) {
-            self.announce(Audience::AllMembers, offer);
         }
     }
 
@@ -289,42 +302,30 @@ impl Rpc {
         self.table = Arc::new(ProviderTable::of(version, self.offers.snapshot(), slots));
         let table = Arc::clone(&self.table);
         self.outputs.push_back(Output::Table(table));
-        while let Some(offer) = self.offers.next_change(self.now) {
-            self.announce(Audience::AllMembers, offer);
+        while let Some(change) = self.offers.next_change() {
+            self.outputs.push_back(match change {
+                Change::Announce(procedure, weight) => Output::Announce { procedure, weight },
+                Change::Withdraw(procedure) => Output::Withdraw { procedure },
+            });
         }
     }
 
-    fn announce(&mut self, to: Audience, offer: Offer) {
-        self.outputs.push_back(Output::Announce { to, offer });
-    }
-
-    fn on_member_up(&mut self, node: NodeId) {
-        if node == self.own {
+    fn on_offered(&mut self, node: NodeId, procedure: &Procedure, weight: u32) {
+        if node == self.own || !self.watched.contains_key(procedure) {
             return;
         }
-        for offer in self.offers.member_up(self.now, node) {
-            self.announce(Audience::Member(node), offer);
-        }
-    }
-
-    fn on_member_down(&mut self, node: NodeId) {
-        let changed = self.offers.member_down(&node);
+        let changed = self.offers.offer(node, procedure, weight);
         self.settle_if(changed);
     }
 
-    fn on_offer(&mut self, from: NodeId, offer: Offer) {
-        let heard = if from == self.own {
-            Err(Offence::OwnIdentity)
-        } else {
-            self.offers.hear(self.now, from, offer)
-        };
-        match heard {
-            Ok(changed) => self.settle_if(changed),
-            Err(offence) => self.outputs.push_back(Output::Misbehaved {
-                peer: from,
-                offence,
-            }),
-        }
+    fn on_unoffered(&mut self, node: NodeId, procedure: &Procedure) {
+        let changed = self.offers.unoffer(node, procedure);
+        self.settle_if(changed);
+    }
+
+    fn on_member_down(&mut self, node: NodeId) {
+        let changed = self.offers.forget(node);
+        self.settle_if(changed);
     }
 }
 
@@ -335,9 +336,13 @@ impl Machine for Rpc {
     fn handle_input(&mut self, now: Instant, input: Input) {
         self.advance(now);
         match input {
-            Input::MemberUp { node } => self.on_member_up(node),
+            Input::Offered {
+                node,
+                procedure,
+                weight,
+            } => self.on_offered(node, &procedure, weight),
+            Input::Unoffered { node, procedure } => self.on_unoffered(node, &procedure),
             Input::MemberDown { node } => self.on_member_down(node),
-            Input::Offer { from, message } => self.on_offer(from, message),
         }
     }
 
@@ -350,10 +355,10 @@ impl Machine for Rpc {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        if !self.outputs.is_empty() {
-            return Some(self.now);
+        if self.outputs.is_empty() {
+            self.pace.due()
+        } else {
+            Some(self.now)
         }
-        let timers = self.offers.next_timeout();
-        timers.into_iter().chain(self.pace.due()).min()
     }
 }

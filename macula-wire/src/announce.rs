@@ -9,13 +9,11 @@
 
 mod announcer;
 mod heard;
-mod pace;
 #[cfg(test)]
 mod tests;
 
 pub use announcer::Announcer;
 pub use heard::{Changes, Heard, HeardLimits, Offence};
-pub use pace::Pace;
 
 use alloc::vec::Vec;
 

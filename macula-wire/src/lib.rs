@@ -21,6 +21,7 @@ pub mod limit;
 mod machine;
 pub mod message;
 pub mod name;
+mod pace;
 mod random;
 mod reader;
 mod sign;
@@ -42,6 +43,7 @@ pub use id::{
 pub use machine::Machine;
 pub use message::{Body, Kind, Message};
 pub use name::{NameError, Pattern, PatternSegment, Procedure, RealmName, Topic};
+pub use pace::Pace;
 pub use random::Random;
 pub use reader::Reader;
 pub use sign::{SIGNATURE_LEN, Signature, Signer, Verifier};

@@ -66,7 +66,10 @@ pub use directory::{
 pub use error::Error;
 pub use event::{Delivery, Event, Gap, GapCause};
 pub use graph::{Graph, GraphEdge, GraphNode};
-pub use machine::{MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, is_of_overlay};
+pub use machine::{
+    MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, Watched, Way, Wish,
+    is_of_forwarding, is_of_overlay, is_of_routing,
+};
 pub use node::{MemberInfo, Node, PeerInfo, TraceHop, TraceInfo};
 pub use plane::counters::Counts;
 pub use plane::forward::{ForwardingConfig, ForwardingCounts};
@@ -74,7 +77,8 @@ pub use publisher::{PublishOptions, Publisher};
 pub use queue::{Overflow, SubscribeOptions};
 pub use served::Served;
 pub use stats::{
-    AuthFailures, CacheCounts, EndpointCounts, MemberCounts, MembershipCounts, NodeStats, process,
+    AuthFailures, CacheCounts, EndpointCounts, MemberCounts, MembershipCounts, NodeStats,
+    RoutingCounts, process,
 };
 pub use subscription::Subscription;
 pub use time::unix_time;

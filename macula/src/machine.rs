@@ -1,49 +1,63 @@
-//! The composed node: membership, interest and offers as one machine.
+//! The composed node: membership, the overlay, routing, interest and offers as one machine.
 //!
 //! This is the only place that knows who talks to whom. It holds no protocol of its own, so a simulated network runs
 //! whole nodes by it.
 
 mod boundary;
+mod counts;
 mod member;
 mod membership;
 mod messaging;
 mod neighbourhood;
 mod pool;
+mod routing;
+mod waiting;
 
-pub use boundary::{NodeInput, NodeOutput, is_of_overlay};
+pub use boundary::{
+    NodeInput, NodeOutput, Watched, Way, Wish, is_of_forwarding, is_of_overlay, is_of_routing,
+};
 pub use member::MemberEvent;
 pub use neighbourhood::Neighbourhood;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use macula_kad::Kad;
 use macula_pubsub::PubSub;
 use macula_rpc::Rpc;
-use macula_swim::{Class, Overlay, RecordError, Swim, overlay};
-use macula_wire::message::{Body, SwimGossip, Tag, Update};
-use macula_wire::{Epoch, Instant, Machine, NodeId};
+use macula_swim::{Overlay, RecordError, Swim, overlay};
+use macula_wire::message::{Body, RecordKind, SwimGossip, Tag, Update};
+use macula_wire::{Epoch, Instant, Key, Machine, NodeId};
 
+use self::counts::Counts;
 use self::member::Audience;
 use self::neighbourhood::Telling;
 use self::pool::Pool;
-use crate::MembershipCounts;
+use self::routing::OwnNode;
+use self::waiting::Waiting;
 
 /// The machines of one node, and the rules by which the outputs of each become inputs of the others.
 #[derive(Debug)]
 pub struct NodeMachine {
     /// The latest time that any of the machines was told; an earlier one counts as this.
     now: Instant,
+    own: NodeId,
     swim: Swim,
     overlay: Overlay,
     pubsub: PubSub,
     rpc: Rpc,
+    kad: Kad,
+    /// What is watched, by where the records are kept that are about it.
+    watched: BTreeMap<(Key, RecordKind), Watched>,
+    /// Messages of routing for which there is no link yet.
+    waiting: Waiting,
+    own_node: OwnNode,
+    counts: Counts,
     /// The members that a link is up to, and the run at its other end.
     links: BTreeMap<NodeId, Epoch>,
     pool: Pool,
     audience: Audience,
     telling: Telling,
-    /// How often a peer brought more accusations than it may.
-    accusations_refused: u64,
     outputs: VecDeque<NodeOutput>,
 }
 
@@ -54,20 +68,33 @@ impl NodeMachine {
 
     /// Composes a node of its machines.
     #[must_use]
-    pub fn new(swim: Swim, overlay: Overlay, pubsub: PubSub, rpc: Rpc) -> Self {
-        Self {
+    pub fn new(swim: Swim, overlay: Overlay, pubsub: PubSub, rpc: Rpc, mut kad: Kad) -> Self {
+        let record = &swim.own_record().record;
+        let own = record.node;
+        // What an earlier run announced has lower numbers, by which others tell it apart.
+        kad.number_from(record.epoch.get());
+        // Membership tells all members: whoever is not told is none.
+        kad.begin_with(Arc::default());
+        let mut machine = Self {
             now: Instant::ZERO,
+            own,
             swim,
             overlay,
             pubsub,
             rpc,
+            kad,
+            watched: BTreeMap::new(),
+            waiting: Waiting::default(),
+            own_node: OwnNode::default(),
+            counts: Counts::default(),
             links: BTreeMap::new(),
             pool: Pool::new(Self::LINK_POOL),
             audience: Audience::default(),
             telling: Telling::default(),
-            accusations_refused: 0,
             outputs: VecDeque::new(),
-        }
+        };
+        machine.describe(Instant::ZERO);
+        machine
     }
 
     /// The same with another size of the link pool: up to it everybody has a link to everybody, above it links that
@@ -117,25 +144,10 @@ impl NodeMachine {
         &mut self.rpc
     }
 
-    /// What membership has counted.
+    /// Routing: who keeps and watches what.
     #[must_use]
-    pub fn membership(&self) -> MembershipCounts {
-        let stats = self.swim.stats();
-        MembershipCounts {
-            health: u64::from(self.swim.health()),
-            neighbours: u64::try_from(self.overlay.neighbours().count()).unwrap_or(u64::MAX),
-            probes: stats.probes,
-            probes_failed: stats.probes_failed,
-            probes_indirect: stats.probes_indirect,
-            suspicions: stats.suspicions,
-            suspicions_cleared: self.audience.cleared,
-            refutations: stats.refutations,
-            accusations_refused: self.accusations_refused,
-            stalls: stats.stalls,
-            differences: stats.differences,
-            records_refused: stats.refused_records,
-            members_refused: stats.refused_full,
-        }
+    pub const fn kad(&self) -> &Kad {
+        &self.kad
     }
 
     /// Replaces the application's marks on this node. [`settle`](Self::settle) has to follow.
@@ -150,6 +162,7 @@ impl NodeMachine {
         let own = Arc::clone(self.swim.own_record());
         if before.record.tags != own.record.tags {
             self.member(MemberEvent::Tags(own));
+            self.describe(now);
         }
         Ok(())
     }
@@ -178,7 +191,7 @@ impl NodeMachine {
             let updates = vec![Update::Record(Arc::clone(own))];
             self.outputs.push_back(NodeOutput::Send {
                 to: *peer,
-                class: Class::Reliable,
+                way: Way::Control,
                 body: SwimGossip { updates }.into(),
             });
         }
@@ -191,8 +204,8 @@ impl NodeMachine {
     }
 
     /// Moves what one machine put out to the others, until nothing moves. Membership and the overlay tell each other
-    /// who is there and who is a neighbour, which neither answers with the like; all other outputs go outwards. So this
-    /// ends.
+    /// who is there and who is a neighbour, which neither answers with the like; routing tells interest and offers of
+    /// others, and they tell it of this node only. So this ends.
     pub fn settle(&mut self, now: Instant) {
         let now = self.advance(now);
         loop {
@@ -200,16 +213,14 @@ impl NodeMachine {
                 self.route_swim(now, output);
             } else if let Some(output) = self.overlay.poll_output() {
                 self.route_overlay(now, output);
+            } else if self.route_messaging(now) {
+            } else if let Some(output) = self.kad.poll_output() {
+                self.route_kad(now, output);
             } else {
                 break;
             }
         }
-        while let Some(output) = self.pubsub.poll_output() {
-            self.route_pubsub(output);
-        }
-        while let Some(output) = self.rpc.poll_output() {
-            self.route_rpc(output);
-        }
+        self.look_for_needs(now);
         self.tell_neighbourhood(now);
     }
 
@@ -222,6 +233,7 @@ impl NodeMachine {
             self.telling.due(),
             self.pubsub.poll_timeout(),
             self.rpc.poll_timeout(),
+            self.routing_due(),
         ];
         timeouts.into_iter().flatten().min()
     }
@@ -246,14 +258,8 @@ impl Machine for NodeMachine {
             NodeInput::LinkUp { peer, epoch } => self.on_link_up(now, peer, epoch),
             NodeInput::LinkDown(peer) => self.on_link_down(now, peer),
             NodeInput::Message { from, body } => match body {
-                Body::Interest(message) => {
-                    self.pubsub
-                        .handle_input(now, macula_pubsub::Input::Interest { from, message });
-                }
-                Body::Offer(message) => {
-                    self.rpc
-                        .handle_input(now, macula_rpc::Input::Offer { from, message });
-                }
+                // The peer needs the link, whether this node does or not.
+                Body::Heartbeat(_) => self.pool.used(&from),
                 body if is_of_overlay(&body) => {
                     self.pool.used(&from);
                     self.telling.touch();
@@ -264,6 +270,12 @@ impl Machine for NodeMachine {
                     .swim
                     .handle_input(now, macula_swim::Input::Message { from, body }),
             },
+            NodeInput::Routing { from, body } => self.on_routing(now, from, body),
+            NodeInput::Unreachable(node) => self.on_unreachable(now, node),
+            NodeInput::WallClock(wall_ms) => {
+                self.kad
+                    .handle_input(now, macula_kad::Input::WallClock(wall_ms));
+            }
             NodeInput::Rtt { peer, rtt } => {
                 self.swim
                     .handle_input(now, macula_swim::Input::Rtt { peer, rtt });
@@ -283,6 +295,9 @@ impl Machine for NodeMachine {
         }
         self.pubsub.handle_timeout(now);
         self.rpc.handle_timeout(now);
+        self.kad.handle_timeout(now);
+        self.tend_waiting(now);
+        self.describe_if_due(now);
         self.settle(now);
     }
 

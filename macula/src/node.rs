@@ -6,6 +6,7 @@ pub(crate) mod dial;
 #[cfg(feature = "http3")]
 pub(crate) mod face;
 pub(crate) mod link;
+mod lookups;
 mod news;
 mod reach;
 mod replace;
@@ -15,6 +16,7 @@ pub(crate) mod start;
 mod stop;
 mod trace;
 mod view;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -128,16 +130,28 @@ impl Node {
         Ok(self.0.dialler.dial(address, None).await?)
     }
 
-    /// Declares a topic to publish on.
+    /// Declares a topic to publish on, and waits until those are known who want its events so far and there are links to
+    /// them, but two seconds at most. Publishing waits for nothing of the kind.
     ///
     /// # Errors
     ///
     /// [`INVALID_NAME`](macula_wire::ErrorCode::INVALID_NAME), [`POLICY_CONFLICT`](macula_wire::ErrorCode::POLICY_CONFLICT) if the topic was declared with another priority,
-    /// [`DENIED`](macula_wire::ErrorCode::DENIED), and [`QUOTA_EXCEEDED`](macula_wire::ErrorCode::QUOTA_EXCEEDED) beyond 65,536 topics.
-    pub fn publisher(&self, topic: &str, options: PublishOptions) -> Result<Publisher, Error> {
+    /// [`DENIED`](macula_wire::ErrorCode::DENIED), [`QUOTA_EXCEEDED`](macula_wire::ErrorCode::QUOTA_EXCEEDED) beyond 65,536 topics, and
+    /// [`SHUTTING_DOWN`](macula_wire::ErrorCode::SHUTTING_DOWN) if the node has stopped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the topic may or may not be declared, which changes nothing for others.
+    pub async fn publisher(
+        &self,
+        topic: &str,
+        options: PublishOptions,
+    ) -> Result<Publisher, Error> {
         let topic = Topic::in_realm(self.realm(), topic)?;
         self.0.plane.check_publish(&topic)?;
-        Publisher::new(Arc::clone(&self.0.plane), &topic, options)
+        let publisher = Publisher::new(Arc::clone(&self.0.plane), &topic, options)?;
+        publisher.declare().await?;
+        Ok(publisher)
     }
 
     /// Publishes one event with default options.
@@ -152,14 +166,14 @@ impl Node {
     ///
     /// Safe: dropped before it returns, the event was not published.
     pub async fn publish(&self, topic: &str, payload: impl Into<Bytes>) -> Result<(), Error> {
-        let publisher = self.publisher(topic, PublishOptions::default())?;
+        let publisher = self.publisher(topic, PublishOptions::default()).await?;
         publisher.publish(payload).await
     }
 
     /// Subscribes to a pattern: `*` is one segment, a last `**` any number.
     ///
     /// An event that is published on any reachable member a second after this has returned reaches the subscription.
-    /// In a realm of more members than `link_pool`, once there is a link to that member: 32 are dialled a second.
+    /// In a realm of more members than `link_pool` the publisher dials this node first, as soon as it hears of it.
     ///
     /// # Errors
     ///
@@ -316,9 +330,12 @@ impl Node {
 
     /// Calls a procedure by name, wherever in the realm it is served.
     ///
+    /// The first call of a procedure looks for those who serve it. From then on the node is told of them, and further
+    /// calls look for nobody, until it was not called for ten minutes.
+    ///
     /// # Errors
     ///
-    /// [`NO_SUCH_PROCEDURE`](macula_wire::ErrorCode::NO_SUCH_PROCEDURE) at once if nobody serves it, [`DEADLINE_EXCEEDED`](macula_wire::ErrorCode::DEADLINE_EXCEEDED) at the deadline,
+    /// [`NO_SUCH_PROCEDURE`](macula_wire::ErrorCode::NO_SUCH_PROCEDURE) if nobody serves it, [`DEADLINE_EXCEEDED`](macula_wire::ErrorCode::DEADLINE_EXCEEDED) at the deadline,
     /// [`CALLEE_LOST`](macula_wire::ErrorCode::CALLEE_LOST) if the provider vanished, [`PAYLOAD_TOO_LARGE`](macula_wire::ErrorCode::PAYLOAD_TOO_LARGE), [`DENIED`](macula_wire::ErrorCode::DENIED),
     /// and what the provider answers, [`APPLICATION`](macula_wire::ErrorCode::APPLICATION) for its own errors.
     ///
@@ -339,15 +356,15 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`INVALID_NAME`](macula_wire::ErrorCode::INVALID_NAME).
+    /// Those of [`publisher`](Self::publisher): it is declared by this.
     ///
     /// # Cancel safety
     ///
     /// Safe.
     pub async fn wait_for_subscribers(&self, topic: &str) -> Result<(), Error> {
         let topic = Topic::in_realm(self.realm(), topic)?;
-        self.0.plane.wait_for_subscribers(&topic).await;
-        Ok(())
+        self.0.plane.check_publish(&topic)?;
+        self.0.plane.wait_for_subscribers(&topic).await
     }
 
     pub(crate) fn plane(&self) -> &Arc<Plane> {

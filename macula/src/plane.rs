@@ -10,12 +10,14 @@ pub(crate) mod forward;
 pub(crate) mod gaps;
 pub(crate) mod ingress;
 pub(crate) mod links;
+pub(crate) mod lookup;
 pub(crate) mod outgoing;
 pub(crate) mod prove;
 pub(crate) mod rights;
 pub(crate) mod route;
 pub(crate) mod topic;
 pub(crate) mod verified;
+pub(crate) mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,6 +41,7 @@ use self::prove::Prover;
 use self::route::{Receivers, RouteCache};
 use self::topic::OwnTopic;
 use self::verified::Verified;
+use self::watches::{Name, Watches};
 use crate::Error;
 use crate::call::Handler;
 use crate::event::Origin;
@@ -46,6 +49,9 @@ use crate::queue::{EventRun, Queue};
 
 /// The most topics that one process publishes on.
 pub(crate) const MAX_OWN_TOPICS: usize = 65_536;
+
+/// How often whoever waits for subscribers says that it still does.
+const WATCH_AGAIN: Duration = Duration::from_secs(60);
 
 /// What all tasks of one node or client share.
 #[derive(Debug)]
@@ -81,6 +87,8 @@ pub(crate) struct Plane {
     pub(crate) prover: Prover,
     /// Signatures of membership that were checked before.
     pub(crate) verified: Verified,
+    /// What is watched for publishers and callers.
+    pub(crate) watches: Watches,
     /// Answers a client's questions about this node; set where there is a node.
     pub(crate) system: OnceLock<Handler>,
     topics: Mutex<OwnTopics>,
@@ -136,6 +144,7 @@ impl Plane {
             uplink,
             prover,
             verified: Verified::default(),
+            watches: Watches::default(),
             system: OnceLock::new(),
             topics: Mutex::default(),
             random: Mutex::new(random),
@@ -166,15 +175,21 @@ impl Plane {
     }
 
     /// Waits until somebody is owed `topic`.
-    pub(crate) async fn wait_for_subscribers(&self, topic: &Topic) {
+    pub(crate) async fn wait_for_subscribers(&self, topic: &Topic) -> Result<(), Error> {
         let route = RouteCache::default();
         loop {
             let changed = self.tables_changed.notified();
+            // What is waited for may take longer than something is watched that nobody uses.
+            let again = tokio::time::sleep(WATCH_AGAIN);
+            self.watch(&Name::Topic(topic.clone())).await?;
             let receivers = route.resolve(self, topic, Source::Own);
             if !receivers.queues.is_empty() || !receivers.links.is_empty() {
-                return;
+                return Ok(());
             }
-            changed.await;
+            tokio::select! {
+                () = changed => {}
+                () = again => {}
+            }
         }
     }
 

@@ -70,6 +70,11 @@ impl Publisher {
         })
     }
 
+    /// Watches for those who want its events.
+    pub(crate) async fn declare(&self) -> Result<(), Error> {
+        self.topic.declare(&self.plane).await
+    }
+
     /// The topic.
     #[must_use]
     pub fn topic(&self) -> &Topic {

@@ -24,6 +24,8 @@ pub struct NodeStats {
     pub members: MemberCounts,
     /// What membership does and finds.
     pub membership: MembershipCounts,
+    /// What routing keeps, does and finds.
+    pub routing: RoutingCounts,
     /// Links to members that are up.
     pub links_members: u64,
     /// Sessions of clients.
@@ -118,6 +120,86 @@ impl MembershipCounts {
     }
 }
 
+/// What routing keeps, does and finds. From `lookups` on they only rise.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct RoutingCounts {
+    /// Nodes that have a place in the routing table.
+    pub contacts: u64,
+    /// Records that this node keeps for the realm, its own among them.
+    pub records: u64,
+    /// Bytes that they take.
+    pub record_bytes: u64,
+    /// Names that this node watches.
+    pub watches: u64,
+    /// Watches of others that this node serves.
+    pub watches_served: u64,
+    /// Patterns of other members that are known, each counted for each of them.
+    pub interests: u64,
+    /// Procedures of other members that are known, each counted for each of them.
+    pub offers: u64,
+    /// Lookups begun.
+    pub lookups: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests whose answer was late.
+    pub requests_late: u64,
+    /// Requests that were not answered.
+    pub requests_failed: u64,
+    /// Requests of others that were answered.
+    pub requests_answered: u64,
+    /// Requests of others beyond what a peer may ask.
+    pub requests_refused: u64,
+    /// Answers that nobody had asked for.
+    pub answers_unasked: u64,
+    /// Contacts refused because a node cannot have them.
+    pub contacts_refused: u64,
+    /// Records refused because they were forged.
+    pub records_forged: u64,
+    /// Records refused for other reasons: time, size, quota, or place.
+    pub records_rejected: u64,
+    /// Records of this node that others refused to keep.
+    pub stores_refused: u64,
+    /// Watches of others refused because there were too many.
+    pub watches_refused: u64,
+    /// Patterns of other members refused because there were too many.
+    pub interests_refused: u64,
+    /// Offers of other members refused because there were too many.
+    pub offers_refused: u64,
+    /// Messages of routing dropped: no link came up, or there was no room.
+    pub dropped: u64,
+    /// Records of this node that were not published because there were too many.
+    pub unpublished: u64,
+    /// Names that were not watched because there were too many.
+    pub unwatched: u64,
+}
+
+impl RoutingCounts {
+    /// Those that only rise, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        [
+            ("lookups", self.lookups),
+            ("requests", self.requests),
+            ("requests_late", self.requests_late),
+            ("requests_failed", self.requests_failed),
+            ("requests_answered", self.requests_answered),
+            ("requests_refused", self.requests_refused),
+            ("answers_unasked", self.answers_unasked),
+            ("contacts_refused", self.contacts_refused),
+            ("records_forged", self.records_forged),
+            ("records_rejected", self.records_rejected),
+            ("stores_refused", self.stores_refused),
+            ("watches_refused", self.watches_refused),
+            ("interests_refused", self.interests_refused),
+            ("offers_refused", self.offers_refused),
+            ("dropped", self.dropped),
+            ("unpublished", self.unpublished),
+            ("unwatched", self.unwatched),
+        ]
+        .into_iter()
+    }
+}
+
 /// The members remembered between runs; all 0 where the node has no file for them.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[non_exhaustive]
@@ -180,6 +262,7 @@ pub(crate) async fn collect(
                     left: wide(counts.left),
                 },
                 membership: machine.membership(),
+                routing: machine.routing(),
                 subscriptions: wide(machine.pubsub().subscriptions()),
                 patterns: wide(machine.pubsub().patterns()),
                 registrations: wide(machine.rpc().registrations()),

@@ -54,6 +54,7 @@ impl Kad {
     fn on_member_gone(&mut self, node: &NodeId) {
         self.table.remove(node);
         self.watchers.forget(node);
+        self.runs.remove(node);
         self.on_unreachable(node);
         if self.members.remove(node) {
             self.went(node);
@@ -73,6 +74,7 @@ impl Machine for Kad {
             Input::Contact(contact) => self.on_contact(contact),
             Input::Member(contact) => self.on_member(contact),
             Input::MemberGone(node) => self.on_member_gone(&node),
+            Input::Run { node, since } => self.on_run(node, since),
             Input::Unreachable(node) => self.on_unreachable(&node),
             Input::WallClock(wall_ms) => self.wall = (self.now, wall_ms),
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use macula_wire::message::{Contact, RecordKind, SignedRoutingRecord};
-use macula_wire::{Body, Key, NodeId};
+use macula_wire::message::{Contact, RecordContent, RecordKind, SignedRoutingRecord};
+use macula_wire::{Body, Key, NodeId, RecordId};
 
 use crate::Checked;
 use crate::Refusal;
@@ -28,6 +28,14 @@ pub enum Input {
     Member(Arc<Contact>),
     /// Membership says that a node is dead or has left.
     MemberGone(NodeId),
+    /// The present run of a node began at this number of its records, so what it offered and wanted before does not count
+    /// any more: watches do not tell of it. Given before [`Member`](Self::Member), and when there is a later run.
+    Run {
+        /// Which node.
+        node: NodeId,
+        /// The lowest sequence of its records that count.
+        since: u64,
+    },
     /// A node cannot be reached at present: what it was asked has failed.
     Unreachable(NodeId),
     /// The wall clock in milliseconds since 1970, when it was set.
@@ -65,6 +73,16 @@ pub enum Output {
         /// The kind of records.
         kind: RecordKind,
     },
+}
+
+/// Something that a node does with a record of its own.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the caller constructs them")]
+pub enum RecordChange {
+    /// Publishes a record that says this.
+    Publish(RecordContent),
+    /// Takes a record back.
+    Withdraw(RecordId),
 }
 
 /// Names a lookup of one machine.

@@ -9,7 +9,7 @@ use macula_wire::{ErrorCode, Instant, NodeId, RecordId};
 
 use super::moves::Moves;
 use super::query::Asker;
-use super::{Kad, LookupOptions};
+use super::{Kad, LookupOptions, RecordChange};
 use crate::distance::{Place, key_of, record_id};
 use crate::own::{Own, Told};
 use crate::timer::Timer;
@@ -50,9 +50,38 @@ impl Kad {
         lease: Duration,
     ) -> Result<RecordId, PublishError> {
         self.advance(now);
+        let published = self.publish_one(content, lease);
+        self.flush();
+        published
+    }
+
+    /// Publishes and withdraws records of this node together, in their order, so that those for one node share messages.
+    /// How many of them were not: each for a [`PublishError`] of its own, or because it was not published.
+    pub fn change(&mut self, now: Instant, changes: impl IntoIterator<Item = RecordChange>) -> u64 {
+        self.advance(now);
+        let mut failed = 0_u64;
+        for change in changes {
+            let is_done = match change {
+                RecordChange::Publish(content) => {
+                    self.publish_one(content, self.config.lease).is_ok()
+                }
+                RecordChange::Withdraw(id) => self.withdraw_one(&id),
+            };
+            failed = failed.saturating_add(u64::from(!is_done));
+        }
+        self.flush();
+        failed
+    }
+
+    fn publish_one(
+        &mut self,
+        content: RecordContent,
+        lease: Duration,
+    ) -> Result<RecordId, PublishError> {
         let id = record_id(&self.own, &content);
         let limit = self.config.max_own_records;
-        if self.owns.len() >= limit && !self.owns.contains_key(&id) {
+        let live = self.owns.len().saturating_sub(self.withdrawn.len());
+        if live >= limit && !self.owns.contains_key(&id) {
             return Err(PublishError::TooMany { limit });
         }
         let lease = lease.min(self.config.max_lease);
@@ -67,18 +96,26 @@ impl Kad {
             reach: None,
             told: BTreeMap::new(),
         };
-        self.owns.insert(id, own);
+        if let Some(before) = self.owns.insert(id, own) {
+            let expires = before.record.record.expires_ms;
+            self.withdrawn.remove(&(expires, id));
+        }
         self.plan_renewal(id, lease);
         self.tell(id);
-        self.flush();
         Ok(id)
     }
 
     /// Takes a record of this node back. Whether it was published.
     ///
-    /// The withdrawal travels as the record did, until all that kept it know.
+    /// The withdrawal travels as the record did, until the time of the record would have been over.
     pub fn withdraw(&mut self, now: Instant, id: &RecordId) -> bool {
         self.advance(now);
+        let withdrawn = self.withdraw_one(id);
+        self.flush();
+        withdrawn
+    }
+
+    fn withdraw_one(&mut self, id: &RecordId) -> bool {
         let wall = self.wall_ms();
         let Some(own) = self
             .owns
@@ -98,9 +135,10 @@ impl Kad {
         };
         own.record = record;
         own.told.clear();
+        self.withdrawn.insert((expires, *id));
+        self.forget_withdrawn();
         self.timers.cancel(Timer::Renew(*id));
         self.tell(*id);
-        self.flush();
         true
     }
 
@@ -186,7 +224,6 @@ impl Kad {
             // Refused only for want of room, which is counted; the others keep it all the same.
             self.keep(&record).ok();
         }
-        self.forget_if_done(&id);
     }
 
     /// Whether this node is as close to a record of its own as the others that ought to keep it.
@@ -259,7 +296,6 @@ impl Kad {
                 if let Some(own) = self.owns.get_mut(id) {
                     own.told.insert(node, Told::Keeps);
                 }
-                self.forget_if_done(id);
             } else {
                 self.stats.stores_refused = self.stats.stores_refused.saturating_add(1);
                 self.tell_again(node, id);
@@ -292,6 +328,13 @@ impl Kad {
         }
     }
 
+    /// A node has forgotten what it was told.
+    pub(super) fn forget_told(&mut self, node: &NodeId) {
+        for own in self.owns.values_mut() {
+            own.told.remove(node);
+        }
+    }
+
     /// A node that failed to take records can be asked again.
     pub(super) fn retry_stores(&mut self, node: &NodeId) {
         let now = self.now;
@@ -311,16 +354,15 @@ impl Kad {
         }
     }
 
-    /// A withdrawal that everybody knows, or that is over, is forgotten.
-    fn forget_if_done(&mut self, id: &RecordId) {
+    /// Forgets withdrawals whose time is over. Until then some node may come back that kept what was withdrawn, and has to be
+    /// told. No more are remembered than there may be records; those that end first are forgotten.
+    pub(super) fn forget_withdrawn(&mut self) {
         let wall = self.wall_ms();
-        let done = self.owns.get(id).is_some_and(|own| {
-            let record = &own.record.record;
-            let known = own.told.values().all(|told| *told == Told::Keeps);
-            record.withdrawn && (known || record.expires_ms <= wall)
-        });
-        if done {
-            self.owns.remove(id);
+        while let Some((expires, id)) = self.withdrawn.first().copied()
+            && (expires <= wall || self.withdrawn.len() > self.config.max_own_records)
+        {
+            self.withdrawn.pop_first();
+            self.owns.remove(&id);
         }
     }
 }

@@ -54,6 +54,7 @@ impl Kad {
 
     /// Names to all of the closest what they ought to keep.
     pub(super) fn on_replicate(&mut self) {
+        self.forget_withdrawn();
         let mut offers = Offers::new();
         let keys: Vec<Key> = self.store.keys().collect();
         self.reaches.clear();

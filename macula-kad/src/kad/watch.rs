@@ -32,6 +32,8 @@ struct Holder {
     version: u64,
     /// A full statement is under way; what it named so far.
     stating: Option<BTreeSet<RecordId>>,
+    /// Whether it has made a full statement.
+    stated: bool,
 }
 
 /// A record that is known by a watch.
@@ -127,7 +129,7 @@ impl Kad {
     }
 
     /// These are the closest to a key but for this node. Where this node is one of them it is told by the owners, as the
-    /// others are, and needs nobody to tell it.
+    /// others are; but they may not know of it yet, so it too has others tell what there is at first.
     pub(super) fn watch_at(
         &mut self,
         at: (Key, RecordKind),
@@ -138,10 +140,14 @@ impl Kad {
         let own = place.to(self.table.place());
         let last = closest.get(self.config.k.saturating_sub(1));
         let is_closest = last.is_none_or(|last| own < place.to(Place::of_node(&last.node)));
-        let count = if is_closest { 0 } else { self.config.watch_at };
         let lease = self.config.watch_lease;
         let Some(watching) = self.watchings.get_mut(&at) else {
             return;
+        };
+        let count = if is_closest && watching.ready {
+            0
+        } else {
+            self.config.watch_at
         };
         let wanted = closest.get(..count.min(closest.len())).unwrap_or_default();
         let is_wanted = |node: &NodeId| wanted.iter().any(|contact| contact.node == *node);
@@ -163,6 +169,7 @@ impl Kad {
                 contact: Arc::clone(contact),
                 version: 0,
                 stating: None,
+                stated: false,
             });
             asks.push((Arc::clone(contact), version));
         }
@@ -172,9 +179,7 @@ impl Kad {
         for node in gone {
             self.leave_holder(at, &node);
         }
-        if is_closest {
-            self.all_is_known(at);
-        }
+        self.know_if_told(at);
     }
 
     fn ask_to_tell(
@@ -229,12 +234,8 @@ impl Kad {
             return;
         };
         if watching.holders.remove(from).is_some() {
-            let nobody = watching.holders.is_empty();
             self.timers.arm(Timer::Watch(at.0, at.1), self.now + RETRY);
-            if nobody {
-                // Nobody can tell; the caller need not wait for what does not come.
-                self.all_is_known(at);
-            }
+            self.know_if_told(at);
         }
     }
 
@@ -309,10 +310,13 @@ impl Kad {
         let Some(watching) = self.watchings.get_mut(&at) else {
             return;
         };
-        let holder = watching.holders.get_mut(from);
-        let Some(named) = holder.and_then(|holder| holder.stating.take()) else {
+        let Some(holder) = watching.holders.get_mut(from) else {
             return;
         };
+        let Some(named) = holder.stating.take() else {
+            return;
+        };
+        holder.stated = true;
         let mut gone = Vec::new();
         for (id, seen) in &mut watching.seen {
             if !named.contains(id) && seen.holders.remove(from) && seen.holders.is_empty() {
@@ -322,12 +326,14 @@ impl Kad {
         for id in gone {
             self.refresh_seen(at, id);
         }
-        self.all_is_known(at);
+        self.know_if_told(at);
     }
 
-    fn all_is_known(&mut self, at: (Key, RecordKind)) {
+    /// Everything is known when all that were asked have told it. Those that cannot are not waited for.
+    fn know_if_told(&mut self, at: (Key, RecordKind)) {
         if let Some(watching) = self.watchings.get_mut(&at)
             && !watching.ready
+            && watching.holders.values().all(|holder| holder.stated)
         {
             watching.ready = true;
             let (key, kind) = at;
@@ -387,7 +393,7 @@ impl Kad {
         let inner = &record.record;
         let is_known = seen.here || !seen.holders.is_empty();
         let lives = is_known && !inner.withdrawn && inner.expires_ms > wall;
-        let holds = lives && self.is_present(&inner.owner, inner.content.kind());
+        let holds = lives && self.counts(inner);
         let was_shown = seen.shown;
         if let Some(watching) = self.watchings.get_mut(&at) {
             if !lives {
@@ -409,15 +415,6 @@ impl Kad {
                 present,
             });
         }
-    }
-
-    /// Whether the owner of a record is there. Values outlive their owners.
-    fn is_present(&self, owner: &NodeId, kind: RecordKind) -> bool {
-        let outlives = matches!(kind, RecordKind::Value | RecordKind::Node);
-        outlives
-            || self.members.is_empty()
-            || *owner == self.own
-            || self.members.get(owner).is_some()
     }
 
     /// A member came or went, or time passed: some of what was seen may hold now, or no more.

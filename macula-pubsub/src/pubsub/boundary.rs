@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use macula_wire::NodeId;
-use macula_wire::announce::Offence;
-use macula_wire::message::Interest;
+use macula_wire::{NodeId, Pattern};
 
 use crate::{Table, WatchKey};
 
@@ -15,24 +13,25 @@ use crate::{Table, WatchKey};
     reason = "whoever feeds the machine constructs them"
 )]
 pub enum Input {
-    /// A member can be reached. Given anew for each new link to it, because what was said on the old one may be lost: it
-    /// is told everything again.
-    MemberUp {
+    /// A member wants the events of a pattern, as the watch of the pattern's key tells. What is not watched is ignored,
+    /// and so is what this node itself wants.
+    Wanted {
         /// The member.
         node: NodeId,
+        /// What it wants.
+        pattern: Pattern,
     },
-    /// A member is gone: dead, left, or without a link. What it wanted is forgotten.
+    /// A member wants them no more.
+    Unwanted {
+        /// The member.
+        node: NodeId,
+        /// What it wanted.
+        pattern: Pattern,
+    },
+    /// A member is gone: dead, or left. What it wanted is forgotten.
     MemberDown {
         /// The member.
         node: NodeId,
-    },
-    /// A member says what it wants, on a stream that keeps the order of messages. It may come before
-    /// [`MemberUp`](Self::MemberUp), because its sender may learn of this node first.
-    Interest {
-        /// The member at the other end of the link.
-        from: NodeId,
-        /// What it says.
-        message: Interest,
     },
 }
 
@@ -40,41 +39,28 @@ pub enum Input {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Output {
-    /// Send `interest` on control streams.
+    /// Let the other members know that this node wants the events of a pattern, until it is withdrawn.
     Announce {
-        /// To whom.
-        to: Audience,
-        /// What.
-        interest: Interest,
+        /// The pattern: one of its own, each once, and not reserved.
+        pattern: Pattern,
     },
-    /// A peer broke the rules: close the link, so that both sides start again.
-    Misbehaved {
-        /// Who.
-        peer: NodeId,
-        /// How.
-        offence: Offence,
+    /// Let them know that this node wants them no more.
+    Withdraw {
+        /// The pattern.
+        pattern: Pattern,
     },
     /// Forward by this table from here on.
     Table(Arc<Table>),
-    /// Nobody publishes under a topic of this key any more: stop looking for interest under it.
+    /// Nobody publishes under a topic of this key any more: stop looking for interest under it. What was known under it
+    /// is forgotten already.
     Unwatch {
         /// The key.
         key: WatchKey,
     },
-    /// Find out who announces interest under this key, now and later. In a small realm every member announces to all,
-    /// so there is nothing to do.
+    /// Find out who announces interest under this key, now and later, and tell by [`Input::Wanted`] and
+    /// [`Input::Unwanted`].
     Watch {
         /// The key.
         key: WatchKey,
     },
-}
-
-/// To whom an announcement goes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "whoever sends has to act on each")]
-pub enum Audience {
-    /// Everybody for whom [`Input::MemberUp`] was given and no [`Input::MemberDown`] since.
-    AllMembers,
-    /// One member.
-    Member(NodeId),
 }

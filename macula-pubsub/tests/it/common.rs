@@ -3,8 +3,8 @@
 use macula_pubsub::{Config, LocalId, Output, PubSub, SessionId, Subscriber};
 use macula_realm::{Action, Authority, DefaultRules, Principal, Verdict};
 use macula_testkit::node_id;
-use macula_wire::message::{Interest, Roles};
-use macula_wire::{Instant, Machine, NodeId, Pattern, Random, SubscriptionId, Topic};
+use macula_wire::message::Roles;
+use macula_wire::{Instant, Machine, NodeId, Pattern, SubscriptionId, Topic};
 
 /// The node on which the machine under test runs.
 pub(crate) fn own() -> NodeId {
@@ -37,7 +37,7 @@ pub(crate) const fn session(session: u64, subscription: u64) -> Subscriber {
 }
 
 pub(crate) fn machine(config: Config) -> PubSub {
-    PubSub::new(config, own(), Random::new(1), at(0))
+    PubSub::new(config, own(), at(0))
 }
 
 /// Everything that waits.
@@ -51,22 +51,11 @@ pub(crate) fn subscribe(pubsub: &mut PubSub, now: Instant, subscriber: Subscribe
     assert_eq!(result, Ok(()), "{text}");
 }
 
-/// A full statement of these patterns, which have to ascend.
-pub(crate) fn full(version: u64, add: &[&str]) -> Interest {
-    Interest {
-        full: true,
-        ..change(version, add, &[])
-    }
-}
-
-pub(crate) fn change(version: u64, add: &[&str], remove: &[&str]) -> Interest {
-    let patterns = |texts: &[&str]| texts.iter().map(|text| pattern(text)).collect();
-    Interest {
-        version,
-        full: false,
-        lease_ms: 60_000,
-        add: patterns(add),
-        remove: patterns(remove),
+/// Declares topics, by the default rules: what is wanted under their keys is taken in from then on.
+pub(crate) fn declare(pubsub: &mut PubSub, now: Instant, topics: &[&str]) {
+    for text in topics {
+        let result = pubsub.declare(now, &DefaultRules, &anybody(), &topic(text));
+        assert_eq!(result, Ok(()), "{text}");
     }
 }
 

@@ -4,11 +4,10 @@ use macula_pubsub::{Config, Input, PubSub, SessionId};
 use macula_realm::DefaultRules;
 use macula_testkit::laws::{self, Subject};
 use macula_testkit::node_id;
-use macula_wire::message::Interest;
-use macula_wire::{Instant, Machine, Random};
+use macula_wire::{Instant, Machine};
 use proptest::prelude::*;
 
-use crate::common::{anybody, full, local, own, pattern, session, topic};
+use crate::common::{anybody, local, own, pattern, session, topic};
 
 /// Few names, so that steps meet each other.
 const PATTERNS: [&str; 6] = ["**", "a.*", "a.**", "a.b", "b.c", "c"];
@@ -22,36 +21,23 @@ enum Step {
     DropSession(u64),
     Declare(usize),
     Retract(usize),
-    Up(usize),
     Down(usize),
-    Hear(usize, Interest),
-}
-
-fn interests() -> impl Strategy<Value = Interest> {
-    let list = || proptest::sample::subsequence(PATTERNS.to_vec(), 0..4);
-    (list(), list(), 0_u64..4, any::<bool>(), 0_u32..90_000).prop_map(
-        |(add, remove, version, is_full, lease_ms)| Interest {
-            full: is_full,
-            lease_ms,
-            remove: remove.into_iter().map(pattern).collect(),
-            ..full(version, &add)
-        },
-    )
+    Wanted(usize, usize),
+    Unwanted(usize, usize),
 }
 
 fn steps() -> impl Strategy<Value = Step> + Clone {
-    let interests = interests().boxed();
     prop_oneof![
         3 => (0_u64..4, 0_usize..6).prop_map(|(id, at)| Step::Subscribe(id, at)),
         2 => (0_u64..4).prop_map(Step::Unsubscribe),
         2 => (0_u64..2, 0_u64..3, 0_usize..6)
             .prop_map(|(id, number, at)| Step::SubscribeSession(id, number, at)),
         1 => (0_u64..2).prop_map(Step::DropSession),
-        1 => (0_usize..4).prop_map(Step::Declare),
+        2 => (0_usize..4).prop_map(Step::Declare),
         1 => (0_usize..4).prop_map(Step::Retract),
-        2 => (0_usize..4).prop_map(Step::Up),
         1 => (1_usize..4).prop_map(Step::Down),
-        4 => (0_usize..4, interests).prop_map(|(from, message)| Step::Hear(from, message)),
+        4 => (0_usize..4, 0_usize..6).prop_map(|(node, at)| Step::Wanted(node, at)),
+        2 => (0_usize..4, 0_usize..6).prop_map(|(node, at)| Step::Unwanted(node, at)),
     ]
 }
 
@@ -62,7 +48,9 @@ impl Subject for PubSubs {
     type Step = Step;
 
     fn create(&self, seed: u64, now: Instant) -> PubSub {
-        PubSub::new(Config::default(), own(), Random::new(seed), now)
+        let mut config = Config::default();
+        config.max_interests = 3 + usize::try_from(seed % 4).unwrap();
+        PubSub::new(config, own(), now)
     }
 
     fn apply(&self, machine: &mut PubSub, now: Instant, step: &Step) {
@@ -89,24 +77,24 @@ impl Subject for PubSubs {
             Step::Retract(at) => {
                 let _ = machine.retract(now, &topic(TOPICS[*at]));
             }
-            Step::Up(node) => {
-                let node = node_id(*node);
-                machine.handle_input(now, Input::MemberUp { node });
-            }
             Step::Down(node) => {
                 let node = node_id(*node);
                 machine.handle_input(now, Input::MemberDown { node });
             }
-            Step::Hear(from, message) => {
-                let (from, message) = (node_id(*from), message.clone());
-                machine.handle_input(now, Input::Interest { from, message });
+            Step::Wanted(node, at) => {
+                let (node, pattern) = (node_id(*node), pattern(PATTERNS[*at]));
+                machine.handle_input(now, Input::Wanted { node, pattern });
+            }
+            Step::Unwanted(node, at) => {
+                let (node, pattern) = (node_id(*node), pattern(PATTERNS[*at]));
+                machine.handle_input(now, Input::Unwanted { node, pattern });
             }
         }
     }
 
     fn max_outputs(&self) -> usize {
-        // A table and an announcement of what waited, the same of what a lease's end changed, a renewal, and one answer.
-        6
+        // A table and each of the patterns, twice: what waited, and what the step brought. And two keys.
+        16
     }
 
     fn observe(&self, machine: &PubSub) -> String {
@@ -122,6 +110,7 @@ impl Subject for PubSubs {
             machine.subscriptions(),
             machine.patterns(),
             machine.version(),
+            machine.interests_refused(),
         );
         format!("{counts:?} {interests:?} {matches:?}")
     }

@@ -1,38 +1,34 @@
 //! Directed tests of every rule of the machine, each refusal with an accepted twin.
 
-use std::time::Duration;
-
 use macula_pubsub::{
-    Audience, Config, DeclareError, Destination, Input, LocalId, Offence, Output, PubSub,
-    RetractError, SessionId, SubscribeError, UnsubscribeError, WatchKey,
+    Config, DeclareError, Destination, Input, LocalId, Output, PubSub, RetractError, SessionId,
+    SubscribeError, UnsubscribeError, WatchKey,
 };
 use macula_realm::{DefaultRules, Principal, Tenant, Verdict};
 use macula_testkit::node_id;
-use macula_wire::message::Interest;
 use macula_wire::{ErrorCode, Machine, NodeId};
 
 use crate::common::{
-    Always, anybody, at, change, drain, full, local, machine, own, pattern, session, subscribe,
-    topic,
+    Always, anybody, at, declare, drain, local, machine, own, pattern, session, subscribe, topic,
 };
 
-fn up(pubsub: &mut PubSub, millis: u64, node: NodeId) {
-    pubsub.handle_input(at(millis), Input::MemberUp { node });
+fn wanted(pubsub: &mut PubSub, millis: u64, node: NodeId, text: &str) {
+    let pattern = pattern(text);
+    pubsub.handle_input(at(millis), Input::Wanted { node, pattern });
 }
 
-fn hear(pubsub: &mut PubSub, millis: u64, from: NodeId, message: Interest) {
-    pubsub.handle_input(at(millis), Input::Interest { from, message });
+fn unwanted(pubsub: &mut PubSub, millis: u64, node: NodeId, text: &str) {
+    let pattern = pattern(text);
+    pubsub.handle_input(at(millis), Input::Unwanted { node, pattern });
 }
 
-/// What is announced to all, in order.
-fn announced(outputs: &[Output]) -> Vec<&Interest> {
+/// What is announced and withdrawn, in order.
+fn announced(outputs: &[Output]) -> Vec<String> {
     outputs
         .iter()
         .filter_map(|output| match output {
-            Output::Announce {
-                to: Audience::AllMembers,
-                interest,
-            } => Some(interest),
+            Output::Announce { pattern } => Some(format!("+{pattern}")),
+            Output::Withdraw { pattern } => Some(format!("-{pattern}")),
             _ => None,
         })
         .collect()
@@ -41,16 +37,6 @@ fn announced(outputs: &[Output]) -> Vec<&Interest> {
 fn tables(outputs: &[Output]) -> usize {
     let is_table = |output: &&Output| matches!(output, Output::Table(_));
     outputs.iter().filter(is_table).count()
-}
-
-fn offences(outputs: &[Output]) -> Vec<(NodeId, Offence)> {
-    outputs
-        .iter()
-        .filter_map(|output| match output {
-            Output::Misbehaved { peer, offence } => Some((*peer, *offence)),
-            _ => None,
-        })
-        .collect()
 }
 
 fn destinations(pubsub: &PubSub, text: &str) -> Vec<Destination> {
@@ -80,7 +66,11 @@ fn rights_are_asked_for_before_anything_else() {
 fn interest_in_reserved_names_stays_on_the_node() {
     let mut pubsub = machine(Config::default());
     let other = node_id(1);
-    up(&mut pubsub, 0, other);
+    for name in ["$sys.x", "sys.x"] {
+        let allow = Always(Verdict::Allow);
+        let result = pubsub.declare(at(0), &allow, &anybody(), &topic(name));
+        assert_eq!(result, Ok(()), "{name}");
+    }
     drain(&mut pubsub);
     for (id, text) in [(1, "$sys.x"), (2, "sys.x")] {
         let result = pubsub.subscribe(
@@ -93,15 +83,11 @@ fn interest_in_reserved_names_stays_on_the_node() {
         assert_eq!(result, Ok(()), "{text}");
     }
     pubsub.handle_timeout(at(100));
-    let outputs = drain(&mut pubsub);
-    let said: Vec<_> = announced(&outputs)
-        .into_iter()
-        .flat_map(|interest| interest.add.clone())
-        .collect();
-    assert_eq!(said, [pattern("sys.x")]);
+    assert_eq!(announced(&drain(&mut pubsub)), ["+sys.x"]);
     assert_eq!(destinations(&pubsub, "$sys.x"), [LOCAL]);
     // What another member wants of it is not for that member.
-    hear(&mut pubsub, 200, other, full(1, &["$sys.x", "sys.x"]));
+    wanted(&mut pubsub, 200, other, "$sys.x");
+    wanted(&mut pubsub, 200, other, "sys.x");
     assert_eq!(destinations(&pubsub, "$sys.x"), [LOCAL]);
     assert_eq!(destinations(&pubsub, "sys.x").len(), 2);
     pubsub.unsubscribe(at(300), local(1)).unwrap();
@@ -198,29 +184,39 @@ fn a_client_that_goes_takes_its_subscriptions_along() {
 #[test]
 fn a_pattern_is_announced_once_and_withdrawn_with_its_last_subscriber() {
     let mut pubsub = machine(Config::default());
-    up(&mut pubsub, 0, node_id(1));
-    drain(&mut pubsub);
     for (time, subscriber) in [(10, local(1)), (20, local(2)), (30, session(1, 1))] {
         subscribe(&mut pubsub, at(time), subscriber, "a");
     }
     subscribe(&mut pubsub, at(40), session(1, 2), "a");
-    let outputs = drain(&mut pubsub);
-    assert_eq!(announced(&outputs), [&change(1, &["a"], &[])]);
+    assert_eq!(announced(&drain(&mut pubsub)), ["+a"]);
     for (time, subscriber) in [(50, local(1)), (60, session(1, 2)), (70, session(1, 1))] {
         pubsub.unsubscribe(at(time), subscriber).unwrap();
     }
     assert!(announced(&drain(&mut pubsub)).is_empty());
     pubsub.unsubscribe(at(80), local(2)).unwrap();
-    let outputs = drain(&mut pubsub);
-    assert_eq!(announced(&outputs), [&change(2, &[], &["a"])]);
+    assert_eq!(announced(&drain(&mut pubsub)), ["-a"]);
     assert!(pubsub.table().is_empty());
+}
+
+#[test]
+fn what_comes_and_goes_within_a_turn_is_not_announced() {
+    let mut pubsub = machine(Config::default());
+    subscribe(&mut pubsub, at(10), local(1), "a");
+    assert_eq!(announced(&drain(&mut pubsub)), ["+a"]);
+    subscribe(&mut pubsub, at(10), local(2), "b");
+    pubsub.unsubscribe(at(10), local(2)).unwrap();
+    pubsub.unsubscribe(at(10), local(1)).unwrap();
+    subscribe(&mut pubsub, at(10), local(3), "a");
+    pubsub.handle_timeout(at(20));
+    assert!(announced(&drain(&mut pubsub)).is_empty());
+    // The twin is announced.
+    subscribe(&mut pubsub, at(30), local(2), "b");
+    assert_eq!(announced(&drain(&mut pubsub)), ["+b"]);
 }
 
 #[test]
 fn a_thousand_subscriptions_in_one_turn_make_two_tables() {
     let mut pubsub = machine(Config::default());
-    up(&mut pubsub, 0, node_id(1));
-    drain(&mut pubsub);
     for number in 0..3_000 {
         subscribe(&mut pubsub, at(10), local(number), &format!("a.{number}"));
     }
@@ -230,20 +226,27 @@ fn a_thousand_subscriptions_in_one_turn_make_two_tables() {
     assert_eq!(pubsub.poll_timeout(), Some(at(11)));
     pubsub.handle_timeout(at(11));
     let outputs = drain(&mut pubsub);
-    assert_eq!(tables(&outputs), 1);
-    let sizes: Vec<usize> = announced(&outputs)
-        .iter()
-        .map(|interest| interest.add.len())
-        .collect();
-    assert_eq!(sizes, [1_024, 1_024, 951]);
+    assert_eq!((tables(&outputs), announced(&outputs).len()), (1, 2_999));
     assert_eq!((pubsub.table().len(), pubsub.version()), (3_000, 2));
+}
+
+#[test]
+fn a_thousand_members_that_want_something_in_one_turn_make_two_tables() {
+    let mut pubsub = machine(Config::default());
+    declare(&mut pubsub, at(0), &["a"]);
+    drain(&mut pubsub);
+    for number in 1..=1_000 {
+        wanted(&mut pubsub, 10, node_id(number), "a");
+    }
+    pubsub.handle_timeout(at(11));
+    assert_eq!(tables(&drain(&mut pubsub)), 2);
+    assert_eq!(destinations(&pubsub, "a").len(), 1_000);
+    assert_eq!(pubsub.poll_timeout(), None);
 }
 
 #[test]
 fn the_table_is_there_before_the_announcement() {
     let mut pubsub = machine(Config::default());
-    up(&mut pubsub, 0, node_id(1));
-    drain(&mut pubsub);
     subscribe(&mut pubsub, at(5), local(1), "a");
     let outputs = drain(&mut pubsub);
     assert!(
@@ -253,121 +256,102 @@ fn the_table_is_there_before_the_announcement() {
 }
 
 #[test]
-fn whoever_comes_up_is_told_everything_each_time() {
-    let mut pubsub = machine(Config::default());
-    subscribe(&mut pubsub, at(0), local(1), "a");
-    drain(&mut pubsub);
-    for time in [1, 2] {
-        up(&mut pubsub, time, node_id(1));
-        let outputs = drain(&mut pubsub);
-        let [Output::Announce { to, interest }] = &outputs[..] else {
-            panic!("{outputs:?}");
-        };
-        assert_eq!(*to, Audience::Member(node_id(1)));
-        assert_eq!(*interest, full(0, &["a"]));
-    }
-    up(&mut pubsub, 3, own());
-    assert!(drain(&mut pubsub).is_empty());
-}
-
-#[test]
-fn what_is_announced_is_renewed_before_half_of_the_lease() {
-    let mut pubsub = machine(Config::default());
-    up(&mut pubsub, 0, node_id(1));
-    drain(&mut pubsub);
-    let mut last = at(0);
-    for _ in 0..20 {
-        let due = pubsub.poll_timeout().unwrap();
-        let pause = due.saturating_since(last);
-        assert!(pause > Duration::from_secs(26) && pause <= Duration::from_secs(30));
-        pubsub.handle_timeout(due);
-        let outputs = drain(&mut pubsub);
-        assert_eq!(announced(&outputs), [&change(0, &[], &[])]);
-        last = due;
-    }
-}
-
-#[test]
 fn the_interest_of_others_enters_the_table_and_leaves_with_them() {
     let mut pubsub = machine(Config::default());
-    let member = Destination::Member(node_id(1));
-    hear(&mut pubsub, 0, node_id(1), full(7, &["a.*", "b"]));
+    declare(&mut pubsub, at(0), &["a", "b", "c"]);
+    let (one, two) = (node_id(1), node_id(2));
+    let member = Destination::Member(one);
+    for text in ["a.*", "b"] {
+        wanted(&mut pubsub, 0, one, text);
+    }
+    wanted(&mut pubsub, 5, two, "b");
+    pubsub.handle_timeout(at(9));
     assert_eq!(destinations(&pubsub, "a.x"), [member]);
-    hear(&mut pubsub, 10, node_id(1), change(8, &["c"], &["a.*"]));
+    wanted(&mut pubsub, 10, one, "c");
+    unwanted(&mut pubsub, 20, one, "a.*");
     assert!(destinations(&pubsub, "a.x").is_empty());
     assert_eq!(destinations(&pubsub, "c"), [member]);
-    assert!(
-        pubsub
-            .interest_of(&node_id(1))
-            .eq(&[pattern("b"), pattern("c")])
-    );
-    let node = node_id(1);
-    pubsub.handle_input(at(20), Input::MemberDown { node });
-    assert!(pubsub.table().is_empty());
-    assert_eq!(pubsub.interested().count(), 0);
-    assert!(offences(&drain(&mut pubsub)).is_empty());
+    assert!(pubsub.interest_of(&one).eq(&[pattern("b"), pattern("c")]));
+    assert_eq!(pubsub.interests(), 3);
+    pubsub.handle_input(at(30), Input::MemberDown { node: one });
+    assert_eq!(destinations(&pubsub, "b"), [Destination::Member(two)]);
+    assert_eq!((pubsub.table().len(), pubsub.interests()), (1, 1));
+    assert!(pubsub.interested().eq([&two]));
+    // It may come back.
+    wanted(&mut pubsub, 40, one, "b");
+    assert_eq!(destinations(&pubsub, "b").len(), 2);
 }
 
 #[test]
-fn interest_that_nobody_renews_is_forgotten_when_its_lease_ends() {
+fn what_is_known_already_makes_no_table() {
     let mut pubsub = machine(Config::default());
-    hear(&mut pubsub, 0, node_id(1), full(0, &["a"]));
-    hear(&mut pubsub, 30_000, node_id(1), change(0, &[], &[]));
+    declare(&mut pubsub, at(0), &["a"]);
+    wanted(&mut pubsub, 0, node_id(1), "a");
     drain(&mut pubsub);
-    assert_eq!(pubsub.poll_timeout(), Some(at(90_000)));
-    pubsub.handle_timeout(at(89_999));
-    assert_eq!(pubsub.table().len(), 1);
-    pubsub.handle_timeout(at(90_000));
-    assert!(pubsub.table().is_empty());
+    wanted(&mut pubsub, 10, node_id(1), "a");
+    unwanted(&mut pubsub, 20, node_id(1), "a.b");
+    unwanted(&mut pubsub, 30, node_id(2), "a");
+    let node = node_id(3);
+    pubsub.handle_input(at(40), Input::MemberDown { node });
+    assert!(drain(&mut pubsub).is_empty());
+    unwanted(&mut pubsub, 50, node_id(1), "a");
     assert_eq!(tables(&drain(&mut pubsub)), 1);
 }
 
 #[test]
-fn broken_rules_are_reported_and_change_nothing() {
-    let disorder = Interest {
-        add: vec![pattern("c"), pattern("b")],
-        ..full(9, &[])
-    };
-    for (from, message, offence) in [
-        (node_id(2), change(1, &["b"], &[]), Offence::WithoutFull),
-        (node_id(1), change(3, &["b"], &[]), Offence::Skipped),
-        (
-            node_id(1),
-            change(2, &["b"], &["b"]),
-            Offence::Contradiction,
-        ),
-        (node_id(1), disorder, Offence::Disorder),
-        (own(), full(0, &["b"]), Offence::OwnIdentity),
-    ] {
-        let mut pubsub = machine(Config::default());
-        hear(&mut pubsub, 0, node_id(1), full(1, &["a"]));
-        drain(&mut pubsub);
-        hear(&mut pubsub, 1, from, message);
-        assert_eq!(offences(&drain(&mut pubsub)), [(from, offence)]);
-        assert_eq!(pubsub.table().len(), 1);
-        // The twin goes through.
-        hear(&mut pubsub, 2, node_id(1), change(2, &["b"], &["a"]));
-        pubsub.handle_timeout(at(10));
-        assert!(offences(&drain(&mut pubsub)).is_empty());
-        assert_eq!(destinations(&pubsub, "b").len(), 1);
+fn only_what_is_watched_is_taken_in_and_it_goes_with_the_watch() {
+    let mut pubsub = machine(Config::default());
+    let one = node_id(1);
+    wanted(&mut pubsub, 0, one, "a.b");
+    wanted(&mut pubsub, 0, one, "*.b");
+    assert_eq!(pubsub.interests(), 0);
+    declare(&mut pubsub, at(10), &["a.x", "b.x"]);
+    for text in ["a.b", "*.b", "b.**", "c"] {
+        wanted(&mut pubsub, 20, one, text);
     }
+    // What this node itself wants it knows.
+    wanted(&mut pubsub, 20, own(), "a.b");
+    pubsub.handle_timeout(at(25));
+    assert!(
+        pubsub
+            .interest_of(&one)
+            .eq(&[pattern("*.b"), pattern("a.b"), pattern("b.**")])
+    );
+    pubsub.retract(at(30), &topic("a.x")).unwrap();
+    assert!(destinations(&pubsub, "a.b").len() == 1, "by the wildcard");
+    assert!(
+        pubsub
+            .interest_of(&one)
+            .eq(&[pattern("*.b"), pattern("b.**")])
+    );
+    drain(&mut pubsub);
+    pubsub.retract(at(40), &topic("b.x")).unwrap();
+    let outputs = drain(&mut pubsub);
+    assert!(pubsub.table().is_empty() && pubsub.interested().count() == 0);
+    assert_eq!((tables(&outputs), pubsub.interests()), (1, 0));
 }
 
 #[test]
-fn a_member_beyond_the_limits_is_an_offender() {
+fn interest_beyond_the_limits_is_refused_and_counted() {
     let mut config = Config::default();
-    config.max_members = 1;
+    config.max_interests = 3;
     config.max_patterns = 2;
     let mut pubsub = machine(config);
-    hear(&mut pubsub, 0, node_id(1), full(0, &["a", "b", "c"]));
-    hear(&mut pubsub, 0, node_id(1), full(0, &["a", "b"]));
-    hear(&mut pubsub, 0, node_id(2), full(0, &[]));
-    let expected = [
-        (node_id(1), Offence::TooMany),
-        (node_id(2), Offence::TooManyMembers),
-    ];
-    assert_eq!(offences(&drain(&mut pubsub)), expected);
-    assert_eq!(pubsub.table().len(), 2);
+    declare(&mut pubsub, at(0), &["a"]);
+    for text in ["a.1", "a.2", "a.3"] {
+        wanted(&mut pubsub, 10, node_id(1), text);
+    }
+    assert_eq!((pubsub.interests(), pubsub.interests_refused()), (2, 1));
+    wanted(&mut pubsub, 20, node_id(2), "a.1");
+    wanted(&mut pubsub, 20, node_id(3), "a.1");
+    assert_eq!((pubsub.interests(), pubsub.interests_refused()), (3, 2));
+    // What is known is no more interest, and what went makes room.
+    wanted(&mut pubsub, 30, node_id(1), "a.1");
+    unwanted(&mut pubsub, 30, node_id(1), "a.2");
+    wanted(&mut pubsub, 30, node_id(3), "a.1");
+    assert_eq!((pubsub.interests(), pubsub.interests_refused()), (3, 2));
+    pubsub.handle_timeout(at(40));
+    assert_eq!(destinations(&pubsub, "a.1").len(), 3);
 }
 
 #[test]
@@ -432,21 +416,4 @@ fn a_pattern_that_matches_is_announced_under_a_key_that_is_watched() {
             );
         }
     }
-}
-
-#[test]
-fn nothing_is_renewed_while_nobody_listens() {
-    let mut pubsub = machine(Config::default());
-    for number in 1..3 {
-        up(&mut pubsub, 0, node_id(number));
-    }
-    drain(&mut pubsub);
-    for (number, is_heard) in [(1, true), (2, false)] {
-        let node = node_id(number);
-        pubsub.handle_input(at(1), Input::MemberDown { node });
-        assert_eq!(pubsub.poll_timeout().is_some(), is_heard);
-    }
-    up(&mut pubsub, 2, node_id(1));
-    drain(&mut pubsub);
-    assert!(pubsub.poll_timeout().is_some());
 }

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use macula_wire::announce::Offence;
-use macula_wire::message::Offer;
 use macula_wire::{NodeId, Procedure};
 
 use crate::ProviderTable;
@@ -15,24 +13,27 @@ use crate::ProviderTable;
     reason = "whoever feeds the machine constructs them"
 )]
 pub enum Input {
-    /// A member can be reached. Given anew for each new link to it, because what was said on the old one may be lost: it
-    /// is told everything again.
-    MemberUp {
+    /// A member offers a procedure, or with another weight, as the watch of it tells. What is not watched is ignored, and
+    /// so is what this node itself offers.
+    Offered {
         /// The member.
         node: NodeId,
+        /// What it offers.
+        procedure: Procedure,
+        /// Its share of the calls; with 0 it asks for no new ones.
+        weight: u32,
     },
-    /// A member is gone: dead, left, or without a link. What it offered is forgotten.
+    /// A member offers it no more.
+    Unoffered {
+        /// The member.
+        node: NodeId,
+        /// What it offered.
+        procedure: Procedure,
+    },
+    /// A member is gone: dead, or left. What it offered is forgotten.
     MemberDown {
         /// The member.
         node: NodeId,
-    },
-    /// A member says what it offers, on a stream that keeps the order of messages. It may come before
-    /// [`MemberUp`](Self::MemberUp), because its sender may learn of this node first.
-    Offer {
-        /// The member at the other end of the link.
-        from: NodeId,
-        /// What it says.
-        message: Offer,
     },
 }
 
@@ -40,41 +41,29 @@ pub enum Input {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Output {
-    /// Send `offer` on control streams.
+    /// Let the other members know that this node offers a procedure, until it is withdrawn.
     Announce {
-        /// To whom.
-        to: Audience,
-        /// What.
-        offer: Offer,
+        /// The procedure: one of its own.
+        procedure: Procedure,
+        /// The sum of the weights of its registrations, in place of the one announced before.
+        weight: u32,
     },
-    /// A peer broke the rules: close the link, so that both sides start again.
-    Misbehaved {
-        /// Who.
-        peer: NodeId,
-        /// How.
-        offence: Offence,
+    /// Let them know that this node offers it no more.
+    Withdraw {
+        /// The procedure.
+        procedure: Procedure,
     },
     /// Call by this table from here on.
     Table(Arc<ProviderTable>),
-    /// Nobody calls the procedure any more: stop looking for providers.
+    /// Nobody calls the procedure any more: stop looking for providers. The members that were known are forgotten
+    /// already.
     Unwatch {
         /// The procedure.
         procedure: Procedure,
     },
-    /// Find out who offers the procedure, now and later. In a small realm every member announces to all, so there is
-    /// nothing to do.
+    /// Find out who offers the procedure, now and later, and tell by [`Input::Offered`] and [`Input::Unoffered`].
     Watch {
         /// The procedure.
         procedure: Procedure,
     },
-}
-
-/// To whom an announcement goes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "whoever sends has to act on each")]
-pub enum Audience {
-    /// Everybody for whom [`Input::MemberUp`] was given and no [`Input::MemberDown`] since.
-    AllMembers,
-    /// One member.
-    Member(NodeId),
 }

@@ -3,8 +3,8 @@
 use macula_realm::{Action, Authority, DefaultRules, Principal, Verdict};
 use macula_rpc::{Config, Output, RegisterOptions, Registrant, RegistrationKey, Rpc, SessionKey};
 use macula_testkit::node_id;
-use macula_wire::message::{Offer, OfferedProcedure, Roles};
-use macula_wire::{Instant, Machine, NodeId, Procedure, Random, RegistrationId};
+use macula_wire::message::Roles;
+use macula_wire::{Instant, Machine, NodeId, Procedure, RegistrationId};
 
 /// The node on which the machine under test runs.
 pub(crate) fn own() -> NodeId {
@@ -33,7 +33,7 @@ pub(crate) const fn session(session: u64, registration: u64) -> Registrant {
 }
 
 pub(crate) fn machine(config: Config) -> Rpc {
-    Rpc::new(config, own(), Random::new(1), at(0))
+    Rpc::new(config, own(), at(0))
 }
 
 /// Everything that waits.
@@ -49,25 +49,11 @@ pub(crate) fn register(rpc: &mut Rpc, now: Instant, registrant: Registrant, text
     assert_eq!(result, Ok(()), "{text}");
 }
 
-/// A full statement of these procedures, which have to ascend, with a weight of 1 each.
-pub(crate) fn full(version: u64, add: &[&str]) -> Offer {
-    Offer {
-        full: true,
-        ..change(version, add, &[])
-    }
-}
-
-pub(crate) fn change(version: u64, add: &[&str], remove: &[&str]) -> Offer {
-    let offered = |text: &&str| OfferedProcedure {
-        procedure: procedure(text),
-        weight: 1,
-    };
-    Offer {
-        version,
-        full: false,
-        lease_ms: 60_000,
-        add: add.iter().map(offered).collect(),
-        remove: remove.iter().map(|text| procedure(text)).collect(),
+/// Watches procedures, by the default rules: offers of them are taken in from then on.
+pub(crate) fn watch(rpc: &mut Rpc, now: Instant, names: &[&str]) {
+    for text in names {
+        let result = rpc.watch(now, &DefaultRules, &anybody(), &procedure(text));
+        assert_eq!(result, Ok(()), "{text}");
     }
 }
 

@@ -10,11 +10,11 @@ use macula_rpc::{
 };
 use macula_testkit::laws::{self, Subject};
 use macula_testkit::node_id;
-use macula_wire::message::{CallResult, CancelMode, Failure, Offer};
+use macula_wire::message::{CallResult, CancelMode, Failure};
 use macula_wire::{CallId, ContentType, ErrorCode, Instant, Machine, Random};
 use proptest::prelude::*;
 
-use crate::common::{anybody, full, local, own, procedure, session};
+use crate::common::{anybody, local, own, procedure, session};
 
 /// Few names, so that steps meet each other.
 const NAMES: [&str; 4] = ["$sys.x", "a", "a.b", "b"];
@@ -27,37 +27,12 @@ enum Step {
     DropSession(u64),
     Watch(usize),
     Unwatch(usize),
-    Up(usize),
     Down(usize),
-    Hear(usize, Offer),
-}
-
-fn offers() -> impl Strategy<Value = Offer> {
-    let list = || proptest::sample::subsequence(NAMES.to_vec(), 0..4);
-    (
-        list(),
-        list(),
-        0_u64..4,
-        any::<bool>(),
-        0_u32..90_000,
-        0_u32..3,
-    )
-        .prop_map(|(add, remove, version, is_full, lease_ms, weight)| {
-            let mut offer = Offer {
-                full: is_full,
-                lease_ms,
-                remove: remove.into_iter().map(procedure).collect(),
-                ..full(version, &add)
-            };
-            for offered in &mut offer.add {
-                offered.weight = weight;
-            }
-            offer
-        })
+    Offered(usize, usize, u32),
+    Unoffered(usize, usize),
 }
 
 fn steps() -> impl Strategy<Value = Step> + Clone {
-    let offers = offers().boxed();
     prop_oneof![
         3 => (0_u64..4, 0_usize..4, 0_u32..3)
             .prop_map(|(id, at, weight)| Step::Register(id, at, weight)),
@@ -65,11 +40,12 @@ fn steps() -> impl Strategy<Value = Step> + Clone {
         2 => (0_u64..2, 0_u64..3, 0_usize..4)
             .prop_map(|(id, number, at)| Step::RegisterSession(id, number, at)),
         1 => (0_u64..2).prop_map(Step::DropSession),
-        1 => (0_usize..4).prop_map(Step::Watch),
+        2 => (0_usize..4).prop_map(Step::Watch),
         1 => (0_usize..4).prop_map(Step::Unwatch),
-        2 => (0_usize..4).prop_map(Step::Up),
         1 => (1_usize..4).prop_map(Step::Down),
-        4 => (0_usize..4, offers).prop_map(|(from, message)| Step::Hear(from, message)),
+        4 => (0_usize..4, 0_usize..4, 0_u32..3)
+            .prop_map(|(node, at, weight)| Step::Offered(node, at, weight)),
+        2 => (0_usize..4, 0_usize..4).prop_map(|(node, at)| Step::Unoffered(node, at)),
     ]
 }
 
@@ -80,7 +56,9 @@ impl Subject for Rpcs {
     type Step = Step;
 
     fn create(&self, seed: u64, now: Instant) -> Rpc {
-        Rpc::new(Config::default(), own(), Random::new(seed), now)
+        let mut config = Config::default();
+        config.max_offers = 2 + usize::try_from(seed % 4).unwrap();
+        Rpc::new(config, own(), now)
     }
 
     fn apply(&self, machine: &mut Rpc, now: Instant, step: &Step) {
@@ -111,24 +89,28 @@ impl Subject for Rpcs {
             Step::Unwatch(at) => {
                 let _ = machine.unwatch(now, &procedure(NAMES[*at]));
             }
-            Step::Up(node) => {
-                let node = node_id(*node);
-                machine.handle_input(now, Input::MemberUp { node });
-            }
             Step::Down(node) => {
                 let node = node_id(*node);
                 machine.handle_input(now, Input::MemberDown { node });
             }
-            Step::Hear(from, message) => {
-                let (from, message) = (node_id(*from), message.clone());
-                machine.handle_input(now, Input::Offer { from, message });
+            Step::Offered(node, at, weight) => {
+                let input = Input::Offered {
+                    node: node_id(*node),
+                    procedure: procedure(NAMES[*at]),
+                    weight: *weight,
+                };
+                machine.handle_input(now, input);
+            }
+            Step::Unoffered(node, at) => {
+                let (node, procedure) = (node_id(*node), procedure(NAMES[*at]));
+                machine.handle_input(now, Input::Unoffered { node, procedure });
             }
         }
     }
 
     fn max_outputs(&self) -> usize {
-        // A table and an announcement of what waited, the same of what a lease's end changed, a renewal, and one answer.
-        6
+        // A table and each of the names, twice: what waited, and what the step brought. And the end of a watch.
+        11
     }
 
     fn observe(&self, machine: &Rpc) -> String {
@@ -140,7 +122,11 @@ impl Subject for Rpcs {
             .iter()
             .map(|name| table.candidates(&procedure(name)))
             .collect();
-        let counts = (machine.registrations(), machine.version());
+        let counts = (
+            machine.registrations(),
+            machine.version(),
+            machine.offers_refused(),
+        );
         format!("{counts:?} {offers:?} {candidates:?}")
     }
 }

@@ -156,7 +156,7 @@ impl Trial {
             self.registered.retain(|(at, _), _| *at != node);
             *self.life.entry(node).or_insert(0) += 1;
             let id = self.net.id(node).unwrap();
-            self.net.host_mut().members.remove(&id);
+            self.net.host_mut().forget(&id);
             self.net.restart(node, Node::new);
         } else {
             let other = self.any_node();

@@ -1,26 +1,29 @@
 //! Directed tests of every rule of the registry, each refusal with an accepted twin.
 
-use std::time::Duration;
-
 use macula_realm::{DefaultRules, Principal, Tenant, Verdict};
 use macula_rpc::{
-    Audience, Candidate, Config, Input, Offence, Output, Provider, RegisterError, RegisterOptions,
-    Registrant, Rpc, SessionKey, UnregisterError, UnwatchError, WatchError,
+    Candidate, Config, Input, Output, Provider, RegisterError, RegisterOptions, Registrant, Rpc,
+    SessionKey, UnregisterError, UnwatchError, WatchError,
 };
 use macula_testkit::node_id;
-use macula_wire::message::Offer;
 use macula_wire::{ErrorCode, Machine, NodeId};
 
 use crate::common::{
-    Always, anybody, at, change, drain, full, local, machine, own, procedure, register, session,
+    Always, anybody, at, drain, local, machine, own, procedure, register, session, watch,
 };
 
-fn up(rpc: &mut Rpc, millis: u64, node: NodeId) {
-    rpc.handle_input(at(millis), Input::MemberUp { node });
+fn offered(rpc: &mut Rpc, millis: u64, node: NodeId, text: &str, weight: u32) {
+    let input = Input::Offered {
+        node,
+        procedure: procedure(text),
+        weight,
+    };
+    rpc.handle_input(at(millis), input);
 }
 
-fn hear(rpc: &mut Rpc, millis: u64, from: NodeId, message: Offer) {
-    rpc.handle_input(at(millis), Input::Offer { from, message });
+fn unoffered(rpc: &mut Rpc, millis: u64, node: NodeId, text: &str) {
+    let procedure = procedure(text);
+    rpc.handle_input(at(millis), Input::Unoffered { node, procedure });
 }
 
 /// Registers with a weight, and at most so many calls at a time.
@@ -46,28 +49,21 @@ fn register_with(
     )
 }
 
-/// What is announced to all, in order.
-fn announced(outputs: &[Output]) -> Vec<&Offer> {
+/// What is announced with its weight and what is withdrawn, in order.
+fn announced(outputs: &[Output]) -> Vec<String> {
     outputs
         .iter()
         .filter_map(|output| match output {
-            Output::Announce {
-                to: Audience::AllMembers,
-                offer,
-            } => Some(offer),
+            Output::Announce { procedure, weight } => Some(format!("+{procedure} {weight}")),
+            Output::Withdraw { procedure } => Some(format!("-{procedure}")),
             _ => None,
         })
         .collect()
 }
 
-fn offences(outputs: &[Output]) -> Vec<(NodeId, Offence)> {
-    outputs
-        .iter()
-        .filter_map(|output| match output {
-            Output::Misbehaved { peer, offence } => Some((*peer, *offence)),
-            _ => None,
-        })
-        .collect()
+fn tables(outputs: &[Output]) -> usize {
+    let is_table = |output: &&Output| matches!(output, Output::Table(_));
+    outputs.iter().filter(is_table).count()
 }
 
 fn providers(rpc: &Rpc, text: &str) -> Vec<Provider> {
@@ -159,35 +155,29 @@ fn a_client_that_goes_takes_its_registrations_along() {
 #[test]
 fn a_node_offers_a_procedure_once_with_the_sum_of_the_weights() {
     let mut rpc = machine(Config::default());
-    up(&mut rpc, 0, node_id(1));
-    drain(&mut rpc);
-    let offers = |rpc: &mut Rpc| -> Vec<(Vec<u32>, usize)> {
-        let weights = |offer: &&Offer| offer.add.iter().map(|one| one.weight).collect();
-        announced(&drain(rpc))
-            .iter()
-            .map(|offer| (weights(offer), offer.remove.len()))
-            .collect()
-    };
+    let said = |rpc: &mut Rpc| announced(&drain(rpc));
     register_with(&mut rpc, 10, local(1), "a", 2, 0).unwrap();
-    assert_eq!(offers(&mut rpc), [(vec![2], 0)]);
+    assert_eq!(said(&mut rpc), ["+a 2"]);
     register_with(&mut rpc, 20, session(1, 1), "a", u32::MAX, 0).unwrap();
-    assert_eq!(offers(&mut rpc), [(vec![u32::MAX], 0)]);
+    assert_eq!(said(&mut rpc), [format!("+a {}", u32::MAX)]);
     rpc.unregister(at(30), session(1, 1)).unwrap();
-    assert_eq!(offers(&mut rpc), [(vec![2], 0)]);
+    assert_eq!(said(&mut rpc), ["+a 2"]);
     // A weight of nothing changes nothing that is announced.
     register_with(&mut rpc, 40, local(2), "a", 0, 0).unwrap();
-    assert!(offers(&mut rpc).is_empty());
+    assert!(said(&mut rpc).is_empty());
     rpc.unregister(at(50), local(1)).unwrap();
-    assert_eq!(offers(&mut rpc), [(vec![0], 0)]);
+    assert_eq!(said(&mut rpc), ["+a 0"]);
     rpc.unregister(at(60), local(2)).unwrap();
-    assert_eq!(offers(&mut rpc), [(vec![], 1)]);
+    assert_eq!(said(&mut rpc), ["-a"]);
     assert!(rpc.table().is_empty());
 }
 
 #[test]
 fn the_table_tells_those_on_this_node_from_members() {
     let mut rpc = machine(Config::default());
-    hear(&mut rpc, 0, node_id(1), full(0, &["a", "b"]));
+    watch(&mut rpc, at(0), &["a", "b"]);
+    offered(&mut rpc, 0, node_id(1), "a", 1);
+    offered(&mut rpc, 5, node_id(1), "b", 1);
     register(&mut rpc, at(10), local(1), "a");
     register(&mut rpc, at(20), session(1, 1), "a");
     let here: [Provider; 2] = [local(1).into(), session(1, 1).into()];
@@ -221,139 +211,109 @@ fn a_registration_says_how_many_calls_it_takes_within_the_limit() {
 #[test]
 fn many_registrations_in_one_turn_make_two_tables() {
     let mut rpc = machine(Config::default());
-    up(&mut rpc, 0, node_id(1));
-    drain(&mut rpc);
     for number in 0..1_500 {
         register(&mut rpc, at(10), local(number), &format!("a.{number}"));
     }
     assert_eq!((rpc.table().version(), rpc.version()), (1, 2));
     rpc.handle_timeout(at(11));
     let outputs = drain(&mut rpc);
-    let is_table = |output: &&Output| matches!(output, Output::Table(_));
-    assert_eq!(outputs.iter().filter(is_table).count(), 2);
-    let sizes: Vec<usize> = announced(&outputs)
-        .iter()
-        .map(|offer| offer.add.len())
-        .collect();
-    assert_eq!(sizes, [1, 1_024, 475]);
+    assert_eq!((tables(&outputs), announced(&outputs).len()), (2, 1_500));
     assert_eq!(rpc.table().len(), 1_500);
 }
 
 #[test]
-fn whoever_comes_up_is_told_everything_each_time() {
+fn the_table_is_there_before_the_announcement() {
     let mut rpc = machine(Config::default());
     register(&mut rpc, at(0), local(1), "a");
-    drain(&mut rpc);
-    for time in [1, 2] {
-        up(&mut rpc, time, node_id(1));
-        let outputs = drain(&mut rpc);
-        let [Output::Announce { to, offer }] = &outputs[..] else {
-            panic!("{outputs:?}");
-        };
-        assert_eq!(*to, Audience::Member(node_id(1)));
-        assert_eq!(*offer, full(0, &["a"]));
-    }
-    up(&mut rpc, 3, own());
-    assert!(drain(&mut rpc).is_empty());
-}
-
-#[test]
-fn what_is_announced_is_renewed_before_half_of_the_lease() {
-    let mut rpc = machine(Config::default());
-    up(&mut rpc, 0, node_id(1));
-    drain(&mut rpc);
-    let mut last = at(0);
-    for _ in 0..20 {
-        let due = rpc.poll_timeout().unwrap();
-        let pause = due.saturating_since(last);
-        assert!(pause > Duration::from_secs(26) && pause <= Duration::from_secs(30));
-        rpc.handle_timeout(due);
-        assert_eq!(announced(&drain(&mut rpc)), [&change(0, &[], &[])]);
-        last = due;
-    }
+    let outputs = drain(&mut rpc);
+    assert!(
+        matches!(outputs[..], [Output::Table(_), Output::Announce { .. }]),
+        "{outputs:?}"
+    );
 }
 
 #[test]
 fn the_offers_of_others_enter_the_table_and_leave_with_them() {
     let mut rpc = machine(Config::default());
-    let member = Provider::Member(node_id(1));
-    hear(&mut rpc, 0, node_id(1), full(7, &["a", "b"]));
+    watch(&mut rpc, at(0), &["a", "b", "c"]);
+    let (one, two) = (node_id(1), node_id(2));
+    let member = Provider::Member(one);
+    offered(&mut rpc, 0, one, "a", 1);
+    offered(&mut rpc, 5, one, "b", 1);
+    offered(&mut rpc, 10, two, "b", 1);
     assert_eq!(providers(&rpc, "a"), [member]);
-    hear(&mut rpc, 10, node_id(1), change(8, &["c"], &["a"]));
+    offered(&mut rpc, 20, one, "c", 1);
+    unoffered(&mut rpc, 30, one, "a");
     assert!(providers(&rpc, "a").is_empty());
     assert_eq!(providers(&rpc, "c"), [member]);
-    assert!(
-        rpc.offers_of(&node_id(1))
-            .map(|(name, _)| name)
-            .eq(&[procedure("b"), procedure("c")])
-    );
-    let mut drained = change(9, &["b"], &[]);
-    drained.add[0].weight = 0;
-    hear(&mut rpc, 20, node_id(1), drained);
-    assert_eq!(rpc.table().candidates(&procedure("b"))[0].weight, 0);
-    let node = node_id(1);
-    rpc.handle_input(at(30), Input::MemberDown { node });
-    assert!(rpc.table().is_empty());
-    assert!(offences(&drain(&mut rpc)).is_empty());
+    let of_one = rpc.offers_of(&one).map(|(name, _)| name);
+    assert!(of_one.eq(&[procedure("b"), procedure("c")]));
+    offered(&mut rpc, 40, one, "c", 0);
+    assert_eq!(rpc.table().candidates(&procedure("c"))[0].weight, 0);
+    rpc.handle_input(at(50), Input::MemberDown { node: one });
+    assert_eq!(providers(&rpc, "b"), [Provider::Member(two)]);
+    assert_eq!((rpc.table().len(), rpc.offers()), (1, 1));
+    assert!(rpc.offering().eq([&two]));
+    // It may come back.
+    offered(&mut rpc, 60, one, "b", 1);
+    assert_eq!(providers(&rpc, "b").len(), 2);
 }
 
 #[test]
-fn offers_that_nobody_renews_are_forgotten_when_their_lease_ends() {
+fn what_is_known_already_makes_no_table() {
     let mut rpc = machine(Config::default());
-    hear(&mut rpc, 0, node_id(1), full(0, &["a"]));
-    hear(&mut rpc, 30_000, node_id(1), change(0, &[], &[]));
+    watch(&mut rpc, at(0), &["a"]);
+    offered(&mut rpc, 0, node_id(1), "a", 1);
     drain(&mut rpc);
-    assert_eq!(rpc.poll_timeout(), Some(at(90_000)));
-    rpc.handle_timeout(at(89_999));
-    assert_eq!(rpc.table().len(), 1);
-    rpc.handle_timeout(at(90_000));
-    assert!(rpc.table().is_empty());
+    offered(&mut rpc, 10, node_id(1), "a", 1);
+    unoffered(&mut rpc, 20, node_id(2), "a");
+    let node = node_id(3);
+    rpc.handle_input(at(30), Input::MemberDown { node });
+    assert!(drain(&mut rpc).is_empty());
+    offered(&mut rpc, 40, node_id(1), "a", 2);
+    assert_eq!(tables(&drain(&mut rpc)), 1);
 }
 
 #[test]
-fn broken_rules_are_reported_and_change_nothing() {
-    let mut disorder = full(9, &["b", "c"]);
-    disorder.add.reverse();
-    for (from, message, offence) in [
-        (node_id(2), change(1, &["b"], &[]), Offence::WithoutFull),
-        (node_id(1), change(3, &["b"], &[]), Offence::Skipped),
-        (
-            node_id(1),
-            change(2, &["b"], &["b"]),
-            Offence::Contradiction,
-        ),
-        (node_id(1), disorder, Offence::Disorder),
-        (own(), full(0, &["b"]), Offence::OwnIdentity),
-    ] {
-        let mut rpc = machine(Config::default());
-        hear(&mut rpc, 0, node_id(1), full(1, &["a"]));
-        drain(&mut rpc);
-        hear(&mut rpc, 1, from, message);
-        assert_eq!(offences(&drain(&mut rpc)), [(from, offence)]);
-        assert_eq!(rpc.table().len(), 1);
-        // The twin goes through.
-        hear(&mut rpc, 2, node_id(1), change(2, &["b"], &["a"]));
-        rpc.handle_timeout(at(10));
-        assert!(offences(&drain(&mut rpc)).is_empty());
-        assert_eq!(providers(&rpc, "b").len(), 1);
-    }
+fn only_what_is_watched_is_taken_in_and_it_goes_with_the_watch() {
+    let mut rpc = machine(Config::default());
+    offered(&mut rpc, 0, node_id(1), "a", 1);
+    watch(&mut rpc, at(10), &["a", "b"]);
+    offered(&mut rpc, 10, node_id(1), "a", 1);
+    offered(&mut rpc, 20, node_id(1), "b", 1);
+    offered(&mut rpc, 30, node_id(1), "c", 1);
+    // What this node itself offers it knows.
+    offered(&mut rpc, 30, own(), "b", 1);
+    register(&mut rpc, at(40), local(1), "a");
+    assert_eq!((rpc.offers(), providers(&rpc, "a").len()), (2, 2));
+    drain(&mut rpc);
+    rpc.unwatch(at(50), &procedure("a")).unwrap();
+    assert_eq!(tables(&drain(&mut rpc)), 1);
+    assert_eq!(providers(&rpc, "a"), [Provider::from(local(1))]);
+    assert_eq!((rpc.offers(), providers(&rpc, "b").len()), (1, 1));
 }
 
 #[test]
-fn a_member_beyond_the_limits_is_an_offender() {
+fn offers_beyond_the_limits_are_refused_and_counted() {
     let mut config = Config::default();
-    config.max_members = 1;
+    config.max_offers = 3;
     config.max_procedures = 2;
     let mut rpc = machine(config);
-    hear(&mut rpc, 0, node_id(1), full(0, &["a", "b", "c"]));
-    hear(&mut rpc, 0, node_id(1), full(0, &["a", "b"]));
-    hear(&mut rpc, 0, node_id(2), full(0, &[]));
-    let expected = [
-        (node_id(1), Offence::TooMany),
-        (node_id(2), Offence::TooManyMembers),
-    ];
-    assert_eq!(offences(&drain(&mut rpc)), expected);
-    assert_eq!(rpc.table().len(), 2);
+    watch(&mut rpc, at(0), &["a", "b", "c"]);
+    for text in ["a", "b", "c"] {
+        offered(&mut rpc, 0, node_id(1), text, 1);
+    }
+    assert_eq!((rpc.offers(), rpc.offers_refused()), (2, 1));
+    offered(&mut rpc, 10, node_id(2), "a", 1);
+    offered(&mut rpc, 10, node_id(3), "a", 1);
+    assert_eq!((rpc.offers(), rpc.offers_refused()), (3, 2));
+    // Another weight is no more, and what went makes room.
+    offered(&mut rpc, 20, node_id(1), "a", 5);
+    unoffered(&mut rpc, 20, node_id(1), "b");
+    offered(&mut rpc, 20, node_id(3), "a", 1);
+    assert_eq!((rpc.offers(), rpc.offers_refused()), (3, 2));
+    rpc.handle_timeout(at(30));
+    assert_eq!(providers(&rpc, "a").len(), 3);
 }
 
 #[test]
@@ -378,21 +338,4 @@ fn a_caller_watches_what_it_calls() {
     assert_eq!(unwatch("a"), (Ok(()), 0));
     assert_eq!(unwatch("a"), (Ok(()), 1));
     assert_eq!(unwatch("a"), (Err(UnwatchError::Unknown), 0));
-}
-
-#[test]
-fn nothing_is_renewed_while_nobody_listens() {
-    let mut rpc = machine(Config::default());
-    for number in 1..3 {
-        up(&mut rpc, 0, node_id(number));
-    }
-    drain(&mut rpc);
-    for (number, is_heard) in [(1, true), (2, false)] {
-        let node = node_id(number);
-        rpc.handle_input(at(1), Input::MemberDown { node });
-        assert_eq!(rpc.poll_timeout().is_some(), is_heard);
-    }
-    up(&mut rpc, 2, node_id(1));
-    drain(&mut rpc);
-    assert!(rpc.poll_timeout().is_some());
 }

@@ -165,20 +165,10 @@ fn attach(
         uplink: Some(Arc::clone(&uplink)),
     };
     let plane = Arc::new(Plane::new(own, clock, prover, random));
-    let (now, mut random) = (clock.now(), plane.random());
+    let now = clock.now();
     let machines = Machines {
-        pubsub: PubSub::new(
-            macula_pubsub::Config::default(),
-            plane.node(),
-            random.fork(),
-            now,
-        ),
-        rpc: Rpc::new(
-            macula_rpc::Config::default(),
-            plane.node(),
-            random.fork(),
-            now,
-        ),
+        pubsub: PubSub::new(macula_pubsub::Config::default(), plane.node(), now),
+        rpc: Rpc::new(macula_rpc::Config::default(), plane.node(), now),
     };
     let requests = Arc::new(Requests::default());
     let reading = run(

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use macula_pubsub::Table;
+use macula_kad::Checked;
+use macula_pubsub::{Table, WatchKey};
 use macula_rpc::ProviderTable;
 use macula_swim::Class;
 use macula_wire::message::Body;
-use macula_wire::{Epoch, ErrorCode, NodeId};
+use macula_wire::{Epoch, ErrorCode, NodeId, Procedure};
 
 use super::{MemberEvent, Neighbourhood};
 
@@ -41,6 +42,61 @@ pub enum NodeInput {
         /// What it said.
         body: Body,
     },
+    /// A member said something on its lookup stream.
+    Routing {
+        /// The peer of the link.
+        from: NodeId,
+        /// What it said.
+        body: Checked,
+    },
+    /// No address of a node answers: the link that was [asked for](NodeOutput::Connect) does not come up.
+    Unreachable(NodeId),
+    /// The wall clock in milliseconds since 1970, by which records expire.
+    WallClock(u64),
+}
+
+/// How a message travels.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "whoever carries outputs out has to know each way"
+)]
+pub enum Way {
+    /// In a datagram where it fits one, otherwise as [`Control`](Self::Control).
+    Datagram,
+    /// On the control stream, whose end is that of the link.
+    Control,
+    /// On the lookup stream; what finds no room there is dropped.
+    Lookup,
+}
+
+impl From<Class> for Way {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Datagram => Self::Datagram,
+            Class::Reliable => Self::Control,
+        }
+    }
+}
+
+/// Who wants a link that is to be dialled.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "a link has two sides")]
+pub enum Wish {
+    /// Both sides: they may dial each other at the same time.
+    OfBoth,
+    /// This node alone, and somebody waits for it.
+    OfThis,
+}
+
+/// What a node wants to know of others: who wants events, or who serves a procedure.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_enums, reason = "there are events and calls")]
+pub enum Watched {
+    /// Who wants events of topics under a key.
+    Topics(WatchKey),
+    /// Who serves a procedure.
+    Procedure(Procedure),
 }
 
 /// What is to be done outside of the machine.
@@ -52,21 +108,30 @@ pub enum NodeOutput {
         /// To whom.
         to: NodeId,
         /// How.
-        class: Class,
+        way: Way,
         /// What.
         body: Body,
     },
-    /// Dial a member that has no link.
+    /// Dial a node that has no link. If none comes up, [`NodeInput::Unreachable`] says so.
     Connect {
         /// Whom.
         node: NodeId,
         /// Where, best first.
         addresses: Vec<SocketAddr>,
+        /// Who wants it.
+        wish: Wish,
     },
     /// The table of who is owed which topic.
     Table(Arc<Table>),
     /// The table of who serves which procedure.
     Providers(Arc<ProviderTable>),
+    /// Everything that others announced of a name so far is known; changes follow.
+    Watching {
+        /// The name.
+        watched: Watched,
+        /// The version of the table in which it has its effect: that of routes or that of providers.
+        version: u64,
+    },
     /// The neighbours in the overlay are these from here on.
     Neighbours(BTreeSet<NodeId>),
     /// What is forwarded goes by this neighbourhood from here on. Comes at most 20 times a second.
@@ -98,6 +163,31 @@ pub enum NodeOutput {
         /// The later run.
         epoch: Epoch,
     },
+}
+
+/// Whether a message is one of lookups and records, which travel on lookup streams only.
+#[must_use]
+pub const fn is_of_routing(body: &Body) -> bool {
+    matches!(
+        body,
+        Body::KadFind(_)
+            | Body::KadFound(_)
+            | Body::KadStore(_)
+            | Body::KadAnswer(_)
+            | Body::KadWatch(_)
+            | Body::KadChanges(_)
+            | Body::KadDigest(_)
+            | Body::KadWant(_)
+    )
+}
+
+/// Whether a message is one of forwarding, which travels in a datagram or on a lookup stream.
+#[must_use]
+pub const fn is_of_forwarding(body: &Body) -> bool {
+    matches!(
+        body,
+        Body::Forward(_) | Body::ForwardError(_) | Body::Trace(_) | Body::Traced(_)
+    )
 }
 
 /// Whether a message is one of the overlay. It carries no signatures then: it is its sender's, which the link proves.

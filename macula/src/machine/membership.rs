@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use macula_swim::{Offence, overlay};
+use macula_swim::{Class, Offence, overlay};
 use macula_wire::message::SignedRecord;
-use macula_wire::{Epoch, ErrorCode, Instant, Machine, NodeId};
+use macula_wire::{Body, Epoch, ErrorCode, Instant, Machine, NodeId};
 
-use super::{MemberEvent, NodeMachine, NodeOutput};
+use super::{MemberEvent, NodeMachine, NodeOutput, Wish};
 
 /// Why the link of a member that said goodbye is closed.
 const HAS_LEFT: &str = "it has left";
@@ -15,12 +15,13 @@ impl NodeMachine {
     pub(super) fn route_swim(&mut self, now: Instant, output: macula_swim::Output) {
         use macula_swim::Output;
         match output {
-            Output::Send { to, class, body } => {
-                self.outputs.push_back(NodeOutput::Send { to, class, body });
-            }
+            Output::Send { to, class, body } => self.send(to, class, body),
             Output::Connect { node, addresses } => {
-                self.outputs
-                    .push_back(NodeOutput::Connect { node, addresses });
+                self.outputs.push_back(NodeOutput::Connect {
+                    node,
+                    addresses,
+                    wish: Wish::OfBoth,
+                });
             }
             Output::Up { record, .. } => self.on_up(now, record),
             Output::Suspect { node } => {
@@ -50,7 +51,8 @@ impl NodeMachine {
             }
             Output::Misbehaved { peer, offence } => {
                 if offence == Offence::TooManyAccusations {
-                    self.accusations_refused = self.accusations_refused.saturating_add(1);
+                    let count = &mut self.counts.accusations_refused;
+                    *count = count.saturating_add(1);
                 }
                 self.misbehaved(peer, offence.to_string());
             }
@@ -68,21 +70,24 @@ impl NodeMachine {
         match output {
             Output::Send { to, class, body } => {
                 self.pool.used(&to);
-                self.outputs.push_back(NodeOutput::Send { to, class, body });
+                self.send(to, class, body);
             }
             Output::Connect { node, addresses } => {
-                self.outputs
-                    .push_back(NodeOutput::Connect { node, addresses });
+                self.outputs.push_back(NodeOutput::Connect {
+                    node,
+                    addresses,
+                    wish: Wish::OfBoth,
+                });
             }
             Output::NeighbourUp { node: peer } => {
                 self.swim
                     .handle_input(now, macula_swim::Input::NeighbourUp { peer });
-                self.tell_neighbours();
+                self.tell_neighbours(now);
             }
             Output::NeighbourDown { node: peer } => {
                 self.swim
                     .handle_input(now, macula_swim::Input::NeighbourDown { peer });
-                self.tell_neighbours();
+                self.tell_neighbours(now);
             }
             Output::Misbehaved { peer, offence } => self.misbehaved(peer, offence.to_string()),
             // Links that the overlay releases are left to the pool.
@@ -90,10 +95,16 @@ impl NodeMachine {
         }
     }
 
-    fn tell_neighbours(&mut self) {
+    pub(super) fn send(&mut self, to: NodeId, class: Class, body: Body) {
+        let way = class.into();
+        self.outputs.push_back(NodeOutput::Send { to, way, body });
+    }
+
+    fn tell_neighbours(&mut self, now: Instant) {
         self.telling.touch();
         let neighbours = self.overlay.neighbours().collect();
         self.outputs.push_back(NodeOutput::Neighbours(neighbours));
+        self.describe(now);
     }
 
     /// A member is there. One that was thought dead may bring a second overlay along, from the other side of a split.
@@ -112,10 +123,11 @@ impl NodeMachine {
 
     fn make_known(&mut self, now: Instant, record: &SignedRecord) {
         let (node, addresses) = (record.record.node, record.record.addresses.clone());
-        if node != self.swim.own_record().record.node {
+        if node != self.own {
             let known = overlay::Input::Known { node, addresses };
             self.overlay.handle_input(now, known);
         }
+        self.know_member(now, record);
     }
 
     /// Tells of the number of members.
@@ -138,7 +150,7 @@ impl NodeMachine {
         }
     }
 
-    /// A run has ended. The link may be that of a later run, whose announcements must stay.
+    /// A run has ended. The link may be that of a later run, whose interest and offers must stay.
     fn on_down(
         &mut self,
         now: Instant,
@@ -151,7 +163,7 @@ impl NodeMachine {
         self.pool.gone(&node);
         self.resize(now);
         match self.links.get(&node) {
-            Some(linked) if *linked > epoch => {}
+            Some(linked) if *linked > epoch => self.know_run(now, node),
             Some(_) => self.disconnect((node, epoch), code, detail),
             None => self.forget(now, node),
         }
@@ -165,7 +177,7 @@ impl NodeMachine {
         }) {
             return self.disconnect((peer, epoch), ErrorCode::SHUTTING_DOWN, HAS_LEFT);
         }
-        self.links.insert(peer, epoch);
+        let replaced = self.links.insert(peer, epoch).is_some();
         self.telling.touch();
         self.introduce(now, peer);
         self.swim
@@ -175,10 +187,7 @@ impl NodeMachine {
         if self.overlay.neighbours().next().is_none() {
             self.enter_overlay(now, peer);
         }
-        self.pubsub
-            .handle_input(now, macula_pubsub::Input::MemberUp { node: peer });
-        self.rpc
-            .handle_input(now, macula_rpc::Input::MemberUp { node: peer });
+        self.link_routing(now, peer, replaced);
     }
 
     /// A node without neighbours walks into the overlay by whoever has a link to it.
@@ -194,12 +203,14 @@ impl NodeMachine {
         if self.links.remove(&peer).is_none() {
             return;
         }
+        self.pool.lost(now, &peer);
         self.telling.touch();
-        self.pool.gone(&peer);
         self.swim
             .handle_input(now, macula_swim::Input::LinkDown { peer });
         self.overlay
             .handle_input(now, overlay::Input::LinkDown { peer });
+        self.kad
+            .handle_input(now, macula_kad::Input::Unreachable(peer));
         let present = |member: &macula_swim::Member| member.state().is_present();
         if !self.swim.member(&peer).is_some_and(present) {
             self.forget(now, peer);
@@ -208,10 +219,9 @@ impl NodeMachine {
 
     /// Neither membership nor a link speaks for the member any more.
     fn forget(&mut self, now: Instant, node: NodeId) {
-        self.pubsub
-            .handle_input(now, macula_pubsub::Input::MemberDown { node });
-        self.rpc
-            .handle_input(now, macula_rpc::Input::MemberDown { node });
+        self.kad
+            .handle_input(now, macula_kad::Input::MemberGone(node));
+        self.forget_messaging(now, node);
         self.outputs.push_back(NodeOutput::Lost(node));
     }
 

@@ -1,66 +1,179 @@
-//! What interest and offers put out.
+//! What interest and offers put out, and what routing tells of the interest and the offers of others.
 
-use macula_swim::Class;
-use macula_wire::message::Body;
-use macula_wire::{ErrorCode, NodeId};
+use macula_kad::{RecordChange, key, record_id};
+use macula_pubsub::WatchKey;
+use macula_wire::message::{
+    InterestContent, ProviderContent, RecordContent, RecordKind, SignedRoutingRecord,
+};
+use macula_wire::{Instant, Key, Machine, NodeId, Pattern, Procedure};
 
-use super::{NodeMachine, NodeOutput};
+use super::{NodeMachine, NodeOutput, Watched};
 
 impl NodeMachine {
-    /// What the peer announces and what is known of it differ from here on. A new link begins with everything.
-    fn misannounced(&mut self, peer: NodeId, offence: String) {
-        self.misbehaved(peer, offence);
-        let code = ErrorCode::PROTOCOL_VIOLATION;
-        if let Some(epoch) = self.links.get(&peer) {
-            self.disconnect((peer, *epoch), code, "an announcement broke the rules");
+    /// Carries out what interest and offers want: records are published and keys watched. Returns whether there was
+    /// anything. Records leave together.
+    pub(super) fn route_messaging(&mut self, now: Instant) -> bool {
+        let mut changes = Vec::new();
+        let mut moved = false;
+        while let Some(output) = self.pubsub.poll_output() {
+            moved = true;
+            changes.extend(self.route_pubsub(now, output));
         }
+        while let Some(output) = self.rpc.poll_output() {
+            moved = true;
+            changes.extend(self.route_rpc(now, output));
+        }
+        if !changes.is_empty() {
+            let failed = self.kad.change(now, changes);
+            self.counts.unpublished = self.counts.unpublished.saturating_add(failed);
+        }
+        moved
     }
 
-    /// In a small realm an announcement goes to every member, so a watch needs no message: its answer is what all
-    /// members announce anyway.
-    pub(super) fn route_pubsub(&mut self, output: macula_pubsub::Output) {
+    fn route_pubsub(
+        &mut self,
+        now: Instant,
+        output: macula_pubsub::Output,
+    ) -> Option<RecordChange> {
         use macula_pubsub::Output;
         match output {
-            Output::Announce { to, interest } => {
-                let to = match to {
-                    macula_pubsub::Audience::AllMembers => None,
-                    macula_pubsub::Audience::Member(node) => Some(node),
-                };
-                self.announce(to, &Body::from(interest));
-            }
+            Output::Announce { pattern } => return Some(RecordChange::Publish(interest(pattern))),
+            Output::Withdraw { pattern } => return Some(self.withdrawal(&interest(pattern))),
             Output::Table(table) => self.outputs.push_back(NodeOutput::Table(table)),
-            Output::Misbehaved { peer, offence } => self.misannounced(peer, offence.to_string()),
+            Output::Watch { key } => self.watch(now, Watched::Topics(key)),
+            Output::Unwatch { key } => self.unwatch(now, &Watched::Topics(key)),
             _ => {}
         }
+        None
     }
 
-    pub(super) fn route_rpc(&mut self, output: macula_rpc::Output) {
+    fn route_rpc(&mut self, now: Instant, output: macula_rpc::Output) -> Option<RecordChange> {
         use macula_rpc::Output;
         match output {
-            Output::Announce { to, offer } => {
-                let to = match to {
-                    macula_rpc::Audience::AllMembers => None,
-                    macula_rpc::Audience::Member(node) => Some(node),
-                };
-                self.announce(to, &Body::from(offer));
+            Output::Announce { procedure, weight } => {
+                return Some(RecordChange::Publish(provider(procedure, weight)));
+            }
+            Output::Withdraw { procedure } => {
+                return Some(self.withdrawal(&provider(procedure, 0)));
             }
             Output::Table(table) => self.outputs.push_back(NodeOutput::Providers(table)),
-            Output::Misbehaved { peer, offence } => self.misannounced(peer, offence.to_string()),
+            Output::Watch { procedure } => self.watch(now, Watched::Procedure(procedure)),
+            Output::Unwatch { procedure } => self.unwatch(now, &Watched::Procedure(procedure)),
+            _ => {}
+        }
+        None
+    }
+
+    fn withdrawal(&self, content: &RecordContent) -> RecordChange {
+        RecordChange::Withdraw(record_id(&self.own, content))
+    }
+
+    /// Whether something is watched at present.
+    #[must_use]
+    pub fn is_watched(&self, watched: &Watched) -> bool {
+        self.watched.contains_key(&self.place(watched))
+    }
+
+    /// Where the records are kept that a watch is about.
+    fn place(&self, watched: &Watched) -> (Key, RecordKind) {
+        let (kind, name) = match watched {
+            Watched::Topics(key) => (RecordKind::Interest, key.name()),
+            Watched::Procedure(procedure) => (RecordKind::Provider, procedure.as_str()),
+        };
+        (key(self.kad.realm(), kind, name), kind)
+    }
+
+    fn watch(&mut self, now: Instant, watched: Watched) {
+        let (key, kind) = self.place(&watched);
+        if watched.is_reserved() {
+            // Nobody tells others of reserved names.
+            return self.watching(watched);
+        }
+        if self.kad.watch(now, key, kind).is_err() {
+            self.counts.unwatched = self.counts.unwatched.saturating_add(1);
+            return self.watching(watched);
+        }
+        self.watched.insert((key, kind), watched);
+    }
+
+    fn unwatch(&mut self, now: Instant, watched: &Watched) {
+        let (key, kind) = self.place(watched);
+        if self.watched.remove(&(key, kind)).is_some() {
+            self.kad.unwatch(now, key, kind);
+        }
+    }
+
+    /// All that is there now was told about a name.
+    fn watching(&mut self, watched: Watched) {
+        let version = match &watched {
+            Watched::Topics(_) => self.pubsub.version(),
+            Watched::Procedure(_) => self.rpc.version(),
+        };
+        self.outputs
+            .push_back(NodeOutput::Watching { watched, version });
+    }
+
+    /// Routing has told all that is under a key.
+    pub(super) fn on_watching(&mut self, key: Key, kind: RecordKind) {
+        if let Some(watched) = self.watched.get(&(key, kind)).cloned() {
+            self.watching(watched);
+        }
+    }
+
+    /// A record under a watched key holds, or holds no more.
+    pub(super) fn on_changed(&mut self, now: Instant, record: &SignedRoutingRecord, holds: bool) {
+        let node = record.record.owner;
+        match &record.record.content {
+            RecordContent::Interest(interest) => {
+                let pattern = interest.pattern.clone();
+                let input = if holds {
+                    macula_pubsub::Input::Wanted { node, pattern }
+                } else {
+                    macula_pubsub::Input::Unwanted { node, pattern }
+                };
+                self.pubsub.handle_input(now, input);
+            }
+            RecordContent::Provider(provider) => {
+                let (procedure, weight) = (provider.procedure.clone(), provider.weight);
+                let input = if holds {
+                    macula_rpc::Input::Offered {
+                        node,
+                        procedure,
+                        weight,
+                    }
+                } else {
+                    macula_rpc::Input::Unoffered { node, procedure }
+                };
+                self.rpc.handle_input(now, input);
+            }
             _ => {}
         }
     }
 
-    fn announce(&mut self, to: Option<NodeId>, body: &Body) {
-        let receivers: Vec<NodeId> = match to {
-            Some(node) => vec![node],
-            None => self.links.keys().copied().collect(),
+    /// A member is gone, and with it what it wanted and offered.
+    pub(super) fn forget_messaging(&mut self, now: Instant, node: NodeId) {
+        self.pubsub
+            .handle_input(now, macula_pubsub::Input::MemberDown { node });
+        self.rpc
+            .handle_input(now, macula_rpc::Input::MemberDown { node });
+    }
+}
+
+fn interest(pattern: Pattern) -> RecordContent {
+    RecordContent::Interest(InterestContent { pattern })
+}
+
+fn provider(procedure: Procedure, weight: u32) -> RecordContent {
+    RecordContent::Provider(ProviderContent { procedure, weight })
+}
+
+impl Watched {
+    fn is_reserved(&self) -> bool {
+        let name = match self {
+            Self::Topics(WatchKey::Wildcard) => return false,
+            Self::Topics(WatchKey::Segment(segment)) => segment,
+            Self::Procedure(procedure) => procedure.as_str(),
         };
-        for to in receivers {
-            self.outputs.push_back(NodeOutput::Send {
-                to,
-                class: Class::Reliable,
-                body: body.clone(),
-            });
-        }
+        name.starts_with('$')
     }
 }

@@ -1,21 +1,28 @@
 //! Which links a node keeps, and which it asks for, in a realm too large for a link to everybody.
 //!
-//! Up to the size of the pool, membership sees to a link between any two. Above it, a link is needed to neighbours, and by
-//! messaging: interest and offers are told to everybody directly, so whoever wants or serves anything needs a link to every
-//! member. A link that nobody needs is kept for a while, which is longer than membership takes to probe a stranger and the
-//! overlay to exchange an edge, and beyond that as long as the pool has room.
+//! Up to the size of the pool, membership sees to a link between any two. Above it, a link is needed to neighbours in the
+//! overlay, and to those with whom messages are exchanged: members that want what is published here, and members that serve
+//! what is called from here. Who needs a link says so on it from time to time, so that the other side, which cannot know,
+//! keeps it as well. A link that nobody needs is kept for a while, which is longer than membership takes to probe a
+//! stranger, the overlay to exchange an edge, and routing to ask somebody, and beyond that as long as the pool has room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use macula_pubsub::Destination;
+use macula_wire::message::Heartbeat;
 use macula_wire::{ErrorCode, Instant, NodeId};
 
-use super::{NodeMachine, NodeOutput};
+use super::{NodeMachine, NodeOutput, Way, Wish};
 
 /// How often links are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
 /// How long a link that nobody needs is kept.
 const IDLE: Duration = Duration::from_secs(30);
+/// After how long links are looked at when messaging needs others than before.
+const SOON: Duration = Duration::from_millis(50);
+/// How often a peer is told that a link is needed.
+const TELL: Duration = Duration::from_secs(10);
 /// How many members are dialled for messaging in each period.
 const DIALS: usize = 32;
 /// How long a member that was dialled for messaging is left alone, at first; doubles five times.
@@ -29,6 +36,11 @@ pub(super) struct Pool {
     idle: BTreeMap<NodeId, Instant>,
     /// Who was dialled for messaging: how often, and when it may be again.
     dialled: BTreeMap<NodeId, (u32, Instant)>,
+    /// The members that messaging needs, by the versions of all that it follows from.
+    needed: BTreeSet<NodeId>,
+    needs: (u64, u64, u64),
+    /// When peers are to be told next that links to them are needed.
+    tell: Instant,
     due: Option<Instant>,
 }
 
@@ -38,6 +50,9 @@ impl Pool {
             size,
             idle: BTreeMap::new(),
             dialled: BTreeMap::new(),
+            needed: BTreeSet::new(),
+            needs: (0, 0, 0),
+            tell: Instant::ZERO,
             due: None,
         }
     }
@@ -46,7 +61,7 @@ impl Pool {
         self.size
     }
 
-    /// The overlay has just used the link to a member, so an exchange may be under way.
+    /// The overlay or routing has just used the link to a member, or the member says that it needs it.
     pub(super) fn used(&mut self, node: &NodeId) {
         self.idle.remove(node);
     }
@@ -57,15 +72,31 @@ impl Pool {
         self.dialled.remove(node);
     }
 
+    /// The link to a member is down. If messaging needs it, it is asked for soon.
+    pub(super) fn lost(&mut self, now: Instant, node: &NodeId) {
+        self.gone(node);
+        if self.needed.contains(node) {
+            self.hurry(now);
+        }
+    }
+
     /// Begins to look after links when there are too many members, and stops when there are not.
     pub(super) fn resize(&mut self, now: Instant, members: usize) {
         if members <= self.size {
             self.due = None;
             self.idle.clear();
             self.dialled.clear();
+            self.needed.clear();
+            self.needs = (0, 0, 0);
         } else if self.due.is_none() {
             self.due = Some(now + PERIOD);
         }
+    }
+
+    /// Looks at the links soon.
+    fn hurry(&mut self, now: Instant) {
+        let soon = now + SOON;
+        self.due = self.due.map(|due| due.min(soon));
     }
 
     pub(super) const fn due(&self) -> Option<Instant> {
@@ -109,18 +140,27 @@ impl Pool {
 impl NodeMachine {
     /// Asks for the links that messaging lacks, and closes those that nobody has needed for a while.
     pub(super) fn tend_links(&mut self, now: Instant) {
-        let announces = self.pubsub.patterns() > 0 || self.rpc.registrations() > 0;
-        if announces {
-            self.dial_everybody(now);
+        self.find_needs();
+        let mut dials = DIALS;
+        let needed: Vec<NodeId> = self.pool.needed.iter().copied().collect();
+        for node in &needed {
+            if !self.links.contains_key(node) && dials > 0 && self.dial(now, *node) {
+                dials = dials.saturating_sub(1);
+            }
+        }
+        if self.pool.tell <= now {
+            self.pool.tell = now + TELL;
+            for to in needed {
+                if self.links.contains_key(&to) {
+                    let (way, body) = (Way::Control, Heartbeat {}.into());
+                    self.outputs.push_back(NodeOutput::Send { to, way, body });
+                }
+            }
         }
         let peers: Vec<NodeId> = self.links.keys().copied().collect();
         for peer in &peers {
             self.pool.dialled.remove(peer);
-            let needed = announces
-                || self.overlay.is_neighbour(peer)
-                || self.pubsub.interest_of(peer).next().is_some()
-                || self.rpc.offers_of(peer).next().is_some();
-            if needed {
+            if self.pool.needed.contains(peer) || self.overlay.is_neighbour(peer) {
                 self.pool.idle.remove(peer);
             } else {
                 self.pool.idle.entry(*peer).or_insert(now);
@@ -134,23 +174,57 @@ impl NodeMachine {
         }
     }
 
-    fn dial_everybody(&mut self, now: Instant) {
-        let own = self.swim.own_record().record.node;
-        let mut dials = Vec::new();
-        for member in self.swim.members() {
-            if dials.len() >= DIALS {
-                break;
-            }
-            let (node, addresses) = (member.node(), &member.record().addresses);
-            let missing = member.state().is_present() && node != own && !addresses.is_empty();
-            if missing && !self.links.contains_key(&node) && self.pool.may_dial(now, node) {
-                dials.push((node, addresses.clone()));
-            }
+    fn versions_of_needs(&self) -> (u64, u64, u64) {
+        (
+            self.pubsub.table().version(),
+            self.pubsub.declarations(),
+            self.rpc.table().version(),
+        )
+    }
+
+    /// Looks at links soon if messaging may need others than before.
+    pub(super) fn look_for_needs(&mut self, now: Instant) {
+        if self.pool.due.is_some() && self.pool.needs != self.versions_of_needs() {
+            self.pool.hurry(now);
         }
-        for (node, addresses) in dials {
-            self.outputs
-                .push_back(NodeOutput::Connect { node, addresses });
+    }
+
+    /// Finds the members that want what is published here, and those that serve what is called from here.
+    fn find_needs(&mut self) {
+        let versions = self.versions_of_needs();
+        if self.pool.needs == versions {
+            return;
         }
+        let table = self.pubsub.table();
+        let mut needed: BTreeSet<NodeId> = self.rpc.offering().copied().collect();
+        let mut found = Vec::new();
+        for topic in self.pubsub.publications() {
+            table.matches_into(topic, &mut found);
+            needed.extend(found.iter().filter_map(|to| match to {
+                Destination::Member(node) => Some(*node),
+                Destination::Local(_) | Destination::Session(_) => None,
+            }));
+        }
+        self.pool.needed = needed;
+        self.pool.needs = versions;
+    }
+
+    /// Asks for a link to a member that messaging needs. Whether it did.
+    fn dial(&mut self, now: Instant, node: NodeId) -> bool {
+        let Some(member) = self.swim.member(&node) else {
+            return false;
+        };
+        let addresses = member.record().addresses.clone();
+        let can_be = member.state().is_present() && !addresses.is_empty();
+        if !can_be || !self.pool.may_dial(now, node) {
+            return false;
+        }
+        self.outputs.push_back(NodeOutput::Connect {
+            node,
+            addresses,
+            wish: Wish::OfThis,
+        });
+        true
     }
 }
 

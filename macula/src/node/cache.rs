@@ -247,6 +247,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use futures::future::join_all;
+    use macula_kad::Kad;
     use macula_pubsub::PubSub;
     use macula_realm::{IssueRequest, Principal, RealmRoot};
     use macula_rpc::Rpc;
@@ -283,10 +284,11 @@ mod tests {
         let root = RealmRoot::create(realm(), 1_000_000, RealmRoot::DEFAULT_VALIDITY).unwrap();
         let identity = root.issue(&IssueRequest::default(), 1_000_000).unwrap();
         let (random, now) = (|| Random::new(1), Instant::ZERO);
+        let signer = Arc::new(identity.signer());
         let swim = Swim::new(
             macula_swim::Config::default(),
             realm(),
-            Arc::new(identity.signer()),
+            Arc::clone(&signer) as _,
             OwnRecord::new(Epoch::new(1)),
             random(),
             now,
@@ -295,8 +297,16 @@ mod tests {
         NodeMachine::new(
             swim.unwrap(),
             Overlay::new(overlay::Config::default(), OWN, Vec::new(), random(), now),
-            PubSub::new(macula_pubsub::Config::default(), OWN, random(), now),
-            Rpc::new(macula_rpc::Config::default(), OWN, random(), now),
+            PubSub::new(macula_pubsub::Config::default(), OWN, now),
+            Rpc::new(macula_rpc::Config::default(), OWN, now),
+            Kad::new(
+                macula_kad::Config::default(),
+                realm(),
+                signer,
+                random(),
+                now,
+                1,
+            ),
         )
     }
 

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use macula_swim::Class;
 use macula_transport::{Call, OutFrame, OutboxError, Sink};
 use macula_wire::message::{Body, Message};
 use macula_wire::{ErrorCode, Instant, NodeId};
@@ -13,7 +12,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::dial::Dialler;
 use super::news::MemberNews;
 use crate::Error;
-use crate::machine::{MemberEvent, NodeInput, NodeMachine, NodeOutput};
+use crate::machine::{MemberEvent, NodeInput, NodeMachine, NodeOutput, Way, Wish};
 use crate::plane::Plane;
 use crate::plane::counters::add;
 
@@ -99,14 +98,21 @@ pub(crate) struct Outputs {
 impl Sink<NodeOutput> for Outputs {
     fn accept(&mut self, output: NodeOutput) {
         match output {
-            NodeOutput::Send { to, class, body } => self.send(to, class, body),
-            NodeOutput::Connect { node, addresses } => self.connect(node, addresses),
+            NodeOutput::Send { to, way, body } => self.send(to, way, body),
+            NodeOutput::Connect {
+                node,
+                addresses,
+                wish,
+            } => self.connect(node, addresses, wish),
             NodeOutput::Table(table) => {
                 self.plane.replace_table(table);
             }
             NodeOutput::Providers(table) => {
                 self.plane.providers.store(table);
                 self.plane.changed();
+            }
+            NodeOutput::Watching { watched, version } => {
+                self.plane.watches.told(watched, version);
             }
             NodeOutput::Neighbours(neighbours) => {
                 self.plane.neighbours.store(Arc::new(neighbours));
@@ -144,8 +150,8 @@ impl Sink<NodeOutput> for Outputs {
 
 impl Outputs {
     /// A datagram that does not fit the path goes by the control stream; so does what must arrive. A control stream
-    /// that takes nothing any more ends its link.
-    fn send(&self, to: NodeId, class: Class, body: Body) {
+    /// that takes nothing any more ends its link; what finds no room on a lookup stream is lost, and asked for again.
+    fn send(&self, to: NodeId, way: Way, body: Body) {
         let Some(attached) = self.plane.links.member(&to) else {
             return;
         };
@@ -156,7 +162,13 @@ impl Outputs {
                 return;
             }
         };
-        if class == Class::Datagram && attached.link.send_datagram(bytes.clone()).is_ok() {
+        if way == Way::Lookup {
+            if !attached.lookup.push(&self.plane, &attached.link, bytes) {
+                add(&self.plane.counters.dropped_lookup, 1);
+            }
+            return;
+        }
+        if way == Way::Datagram && attached.link.send_datagram(bytes.clone()).is_ok() {
             return;
         }
         if let Err(OutboxError::Full { .. }) =
@@ -168,9 +180,9 @@ impl Outputs {
         }
     }
 
-    fn connect(&self, node: NodeId, addresses: Vec<SocketAddr>) {
+    fn connect(&self, node: NodeId, addresses: Vec<SocketAddr>, wish: Wish) {
         if self.plane.links.member(&node).is_none() {
-            self.dialler.connect(node, addresses);
+            self.dialler.connect(node, addresses, wish);
         }
     }
 

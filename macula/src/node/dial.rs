@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::control::Control;
 use super::reach::{By, Outcome};
+use crate::machine::Wish;
 use crate::plane::Plane;
 use crate::plane::forward::{Forwarding, ForwardingConfig};
 
@@ -68,9 +69,9 @@ impl Dialler {
 
     /// Dials `node` once, at each of its addresses, and by forwarding where none works. Does nothing if it is being
     /// dialled already. Membership asks again as long as the link is missing.
-    pub(crate) fn connect(&self, node: NodeId, addresses: Vec<SocketAddr>) {
+    pub(crate) fn connect(&self, node: NodeId, addresses: Vec<SocketAddr>, wish: Wish) {
         if !self.is_leaving() {
-            drop(self.attempt(node, addresses, By::Membership));
+            drop(self.attempt(node, addresses, By::Machine(wish)));
         }
     }
 
@@ -153,7 +154,7 @@ impl Dialler {
             }
             if self.is_alone() {
                 for (node, addresses) in ways.next() {
-                    self.connect(node, addresses);
+                    self.connect(node, addresses, Wish::OfBoth);
                 }
             } else {
                 backoff.reset();

@@ -11,7 +11,7 @@ use macula_wire::{ErrorCode, NodeId};
 use super::control::Control;
 use super::dial::Dialler;
 use super::session::Session;
-use crate::machine::{NodeInput, is_of_overlay};
+use crate::machine::{NodeInput, is_of_forwarding, is_of_overlay, is_of_routing};
 use crate::plane::Plane;
 use crate::plane::counters::add;
 use crate::plane::dispatch;
@@ -104,6 +104,9 @@ impl LinkRunner {
     ) -> bool {
         let peer = attached.link.peer().node;
         match event {
+            LinkEvent::Control(message) if is_of_forwarding(&message.body) => {
+                return self.misplaced(attached, &message.body);
+            }
             LinkEvent::Control(message) => {
                 return self.member_message(attached, limit, message.body).await;
             }
@@ -131,12 +134,9 @@ impl LinkRunner {
         &self,
         attached: &Attached,
         limit: &mut AccusationLimit,
-        body: Body,
+        mut body: Body,
     ) -> bool {
         let from = attached.link.peer().node;
-        let Some(mut body) = self.dialler.forwarding.take(attached, body) else {
-            return true;
-        };
         match &mut body {
             // A member that drains says so by leaving the membership; reports are for people.
             Body::Drain(_) | Body::Ack(_) => return true,
@@ -144,8 +144,16 @@ impl LinkRunner {
                 tracing::info!(peer = %from.short(), code = %report.code, detail = report.detail, "a peer reports");
                 return true;
             }
-            Body::Interest(_) | Body::Offer(_) => {}
+            // It says that the peer needs the link.
+            Body::Heartbeat(_) => {}
             overlay if is_of_overlay(overlay) => {}
+            forwarding if is_of_forwarding(forwarding) => {
+                self.dialler.forwarding.take(attached, body);
+                return true;
+            }
+            routing if is_of_routing(routing) => {
+                return self.misplaced(attached, &body);
+            }
             membership => {
                 if let Err(offence) = self.verify(from, limit, membership) {
                     // Members pass on only what they have checked, so the fault is this one's own.
@@ -183,7 +191,16 @@ impl LinkRunner {
         macula_swim::verify(&self.plane.realm, body, &verifier)
     }
 
-    fn misbehaved(&self, peer: NodeId, what: &str) {
+    /// A message of the control stream that is for a lookup stream. Nothing more is read.
+    fn misplaced(&self, attached: &Attached, body: &Body) -> bool {
+        let what = format!("{} is for a lookup stream", body.kind().name());
+        self.misbehaved(attached.link.peer().node, &what);
+        let detail = "a message that is for a lookup stream";
+        attached.link.close(ErrorCode::PROTOCOL_VIOLATION, detail);
+        false
+    }
+
+    pub(super) fn misbehaved(&self, peer: NodeId, what: &str) {
         add(&self.plane.counters.misbehaved, 1);
         tracing::warn!(peer = %peer.short(), what, "a peer broke a rule");
     }
@@ -231,7 +248,20 @@ impl LinkRunner {
         mut sender: FrameSender,
         stream: FrameReceiver,
     ) {
-        if kind == StreamKind::Call {
+        let is_member = attached.link.role() == Role::Member;
+        if kind == StreamKind::Lookup {
+            if !is_member || !attached.lookup.begin_reading() {
+                self.misbehaved(
+                    attached.link.peer().node,
+                    "a lookup stream that must not be",
+                );
+                return sender.reset(ErrorCode::PROTOCOL_VIOLATION);
+            }
+            // Nothing is sent back on the stream of the peer.
+            sender.finish();
+            let reading = self.clone().read_lookups(Arc::clone(attached), stream);
+            self.plane.tasks.spawn("lookups", reading);
+        } else if kind == StreamKind::Call {
             let serving = dispatch::serve(
                 Arc::clone(&self.plane),
                 Arc::clone(attached),

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::dial::{Dialler, lock};
 use super::{Node, PeerInfo, peer_info};
 use crate::Error;
+use crate::machine::{NodeInput, Wish};
 use crate::plane::links::Attached;
 
 /// How much later than the smaller id the larger one of two members dials, so that they do not cross each other.
@@ -28,11 +29,11 @@ pub(crate) enum Outcome {
     Failed(Arc<[LinkError]>),
 }
 
-/// Who wants to reach a member.
+/// Who wants a member to be reached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum By {
-    /// Membership or the overlay, which try the dead again and again.
-    Membership,
+    /// A machine: membership tries the dead again and again.
+    Machine(Wish),
     /// The application, which asks once.
     Application,
 }
@@ -56,6 +57,11 @@ impl Dialler {
         self.plane.tasks.spawn("dial", async move {
             let outcome = dialler.reach(node, &addresses, by).await;
             lock(&dialler.wanted).remove(&node);
+            if matches!(outcome, Outcome::Failed(_)) {
+                let now = dialler.plane.clock.now();
+                let unreachable = NodeInput::Unreachable(node);
+                dialler.control.input(now, unreachable).await;
+            }
             tell.send_replace(Some(outcome));
         });
         outcome
@@ -64,7 +70,7 @@ impl Dialler {
     /// Dials the addresses, and by forwarding as soon as they have failed or have had their time. A direct link that
     /// comes up later takes the place of a forwarded one.
     async fn reach(&self, node: NodeId, addresses: &[SocketAddr], by: By) -> Outcome {
-        if self.plane.node() > node {
+        if by == By::Machine(Wish::OfBoth) && self.plane.node() > node {
             tokio::time::sleep(COURTESY).await;
         }
         if self.is_leaving() || self.plane.links.member(&node).is_some() {
@@ -113,7 +119,7 @@ impl Dialler {
                 "there is no link to a member that could carry packets",
             ));
         }
-        if by == By::Membership && self.is_gone(node).await {
+        if by != By::Application && self.is_gone(node).await {
             return Err(no_path("it is not taking part"));
         }
         let dialled = self.endpoint.dial_forwarded(&self.plane.realm, node).await;
@@ -208,7 +214,7 @@ impl Node {
         }
         let attempt = dialler.attempt(node, addresses, By::Application);
         tokio::select! {
-            linked = plane.linked(&node) => Ok(peer_info(plane, &linked)),
+            linked = plane.until_linked(&node) => Ok(peer_info(plane, &linked)),
             error = unreached(attempt, node) => Err(error),
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use macula_kad::Kad;
 use macula_pubsub::PubSub;
 use macula_realm::{NodeIdentity, TrustBundle};
 use macula_rpc::Rpc;
@@ -21,6 +22,7 @@ use super::control::{Control, MAX_CALLS, MAX_INPUTS, MAX_MEMBER_EVENTS, Outputs}
 use super::dial::{Dialled, Dialler, Ways};
 use super::link::LinkRunner;
 use super::news::MemberNews;
+use super::watch;
 use crate::Error;
 use crate::credentials::RealmCredentials;
 use crate::machine::{NodeInput, NodeMachine};
@@ -32,6 +34,14 @@ use crate::plane::{Owner, Plane};
 const TELL_DROPS_PERIOD: Duration = Duration::from_millis(200);
 /// How often the machine is told of round trips.
 const TELL_ROUND_TRIPS_PERIOD: Duration = Duration::from_secs(5);
+/// How often the machine is told the wall clock.
+const TELL_TIME_PERIOD: Duration = Duration::from_secs(60);
+/// How many bytes of records are kept of one member.
+const MAX_OWNER_BYTES: usize = 32 << 20;
+/// How many records are kept of all members.
+const MAX_RECORDS: usize = 1_000_000;
+/// How many bytes they take at most.
+const MAX_RECORD_BYTES: usize = 256 << 20;
 /// How many links may wait to be admitted.
 const MAX_DIALLED: usize = 64;
 
@@ -112,10 +122,11 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     }
     let links = run_links(runner, incoming, dialled_queue);
     plane.tasks.spawn("links", links);
-    let drops = tell_drops(Arc::clone(&plane), news);
-    plane.tasks.spawn("drops", drops);
-    let round_trips = tell_round_trips(Arc::clone(&plane), control.clone());
-    plane.tasks.spawn("round trips", round_trips);
+    tell_on(&plane, &control, news);
+    let (watches, watch_queue) = mpsc::channel(watch::MAX_REQUESTS);
+    plane.watches.serve_by(watches);
+    let watching = watch::run(Arc::clone(&plane), control.clone(), watch_queue);
+    plane.tasks.spawn("watches", watching);
     let remembered = cache.as_ref().map_or(&[][..], |cache| cache.found());
     let ways = Ways::new(&plan.join, remembered, plane.random());
     if !ways.is_empty() {
@@ -240,7 +251,7 @@ fn machine(
     let swim = Swim::new(
         plan.swim.clone(),
         plane.realm.clone(),
-        signer,
+        Arc::clone(&signer) as _,
         own,
         random.fork(),
         now,
@@ -254,14 +265,30 @@ fn machine(
         random.fork(),
         now,
     );
-    let pubsub = PubSub::new(plan.pubsub.clone(), plane.node(), random.fork(), now);
-    let rpc = Rpc::new(
-        macula_rpc::Config::default(),
-        plane.node(),
-        random.fork(),
-        now,
-    );
-    Ok(NodeMachine::new(swim, overlay, pubsub, rpc).with_link_pool(plan.swim.link_pool))
+    let pubsub = PubSub::new(plan.pubsub.clone(), plane.node(), now);
+    let calls = macula_rpc::Config::default();
+    let routing = routing(&plan.pubsub, &calls);
+    let rpc = Rpc::new(calls, plane.node(), now);
+    let realm = plane.realm.clone();
+    let kad = Kad::new(routing, realm, signer, random.fork(), now, wall_ms);
+    Ok(NodeMachine::new(swim, overlay, pubsub, rpc, kad).with_link_pool(plan.swim.link_pool))
+}
+
+/// The settings of routing in a realm whose root issues every id: what one member may announce is bounded by what it may
+/// want and serve, and no host can make up neighbours of a key.
+fn routing(events: &macula_pubsub::Config, calls: &macula_rpc::Config) -> macula_kad::Config {
+    let mut config = macula_kad::Config::default();
+    let announced = events.max_patterns.saturating_add(calls.max_procedures);
+    let watched = events.max_publications.saturating_add(calls.max_watched);
+    config.max_per_network = usize::MAX;
+    // This node's own record, and the key of wildcards.
+    config.max_own_records = announced.saturating_add(1);
+    config.max_own_watches = watched.saturating_add(1);
+    config.max_owner_records = announced.saturating_add(1);
+    config.max_owner_bytes = MAX_OWNER_BYTES;
+    config.max_records = MAX_RECORDS;
+    config.max_bytes = MAX_RECORD_BYTES;
+    config
 }
 
 /// Starts a task for each link that comes up, dialled or accepted.
@@ -286,6 +313,16 @@ async fn run_local_links(runner: LinkRunner, mut incoming: UnixIncoming) {
     }
 }
 
+/// Starts what is told again and again.
+fn tell_on(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
+    let tasks = &plane.tasks;
+    tasks.spawn("drops", tell_drops(Arc::clone(plane), news));
+    let round_trips = tell_round_trips(Arc::clone(plane), control.clone());
+    tasks.spawn("round trips", round_trips);
+    let time = tell_time(Arc::clone(plane), control.clone());
+    tasks.spawn("wall clock", time);
+}
+
 /// Tells the machine how long round trips take, as QUIC measures them.
 async fn tell_round_trips(plane: Arc<Plane>, control: Control) {
     let mut ticks = tokio::time::interval(TELL_ROUND_TRIPS_PERIOD);
@@ -297,6 +334,18 @@ async fn tell_round_trips(plane: Arc<Plane>, control: Control) {
             let now = plane.clock.now();
             control.input(now, NodeInput::Rtt { peer, rtt }).await;
         }
+    }
+}
+
+/// Tells the machine the wall clock, which may be set.
+async fn tell_time(plane: Arc<Plane>, control: Control) {
+    let mut ticks = tokio::time::interval(TELL_TIME_PERIOD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let wall_ms = plane.clock.unix_ms();
+        let now = plane.clock.now();
+        control.input(now, NodeInput::WallClock(wall_ms)).await;
     }
 }
 

@@ -39,6 +39,8 @@ counters! {
     events_forwarded,
     /// Events not sent because the queue of a link stayed full.
     dropped_outbox,
+    /// Messages of routing not sent because the lookup stream of a link was full.
+    dropped_lookup,
     /// Events not sent because no link to an interested member was up.
     dropped_no_link,
     /// Events dropped by the policy of a subscription's queue.
@@ -59,9 +61,9 @@ counters! {
     calls_relayed,
     /// Calls that ended with an error.
     calls_failed,
-    /// Signatures of membership that were checked.
+    /// Signatures of membership and routing that were checked.
     signatures_checked,
-    /// Signatures of membership that need not be checked, because the same ones were before.
+    /// Signatures of membership and routing that need not be checked, because the same ones were before.
     signatures_known,
     /// Accusations dropped before their signatures were checked, because one link brought too many of one accuser.
     accusations_unchecked,

@@ -125,6 +125,14 @@ async fn answer(
             "the rights of this identity do not allow the call",
         ));
     }
+    let left = Duration::from_millis(u64::from(request.deadline_ms)).min(MAX_DEADLINE);
+    let deadline = plane.clock.now() + left;
+    if from_client {
+        plane
+            .watch_procedure(&procedure, deadline)
+            .await
+            .map_err(|error| Failure::new(error.code(), error.detail()))?;
+    }
     let candidates: Vec<Candidate> = {
         let providers = plane.providers.load();
         // A member's call is not passed on to a third.
@@ -155,10 +163,9 @@ async fn answer(
         ));
     };
     add(&plane.counters.calls_relayed, 1);
-    let left = Duration::from_millis(u64::from(request.deadline_ms)).min(MAX_DEADLINE);
     let outgoing = Outgoing {
         caller,
-        deadline: plane.clock.now() + left,
+        deadline,
         request: RpcCall { hops, ..request },
     };
     outgoing::make(plane, outgoing, candidates).await

@@ -40,7 +40,10 @@ use crate::Neighbourhood;
 /// What a message costs beside the packet in it, at most about.
 const OVERHEAD: usize = 256;
 
-/// Which part of the outbox of a control stream may be taken up by what is forwarded: a full one ends its link.
+/// How many bytes that wait for a lookup stream are the most with which more is forwarded there.
+const LOOKUP_SHARE: usize = 512 << 10;
+/// Which part of the outbox of a control stream may be taken up when a peer is asked whether it is there: a full one ends
+/// its link.
 const CONTROL_SHARE: usize = 4;
 
 /// Carries packets for others and for this node.
@@ -93,8 +96,8 @@ impl Forwarding {
         self.counters.read(&self.wayfinder.stats())
     }
 
-    /// Takes in what the peer of `attached` sent, if it is a message of forwarding; gives it back otherwise.
-    pub(crate) fn take(&self, attached: &Attached, body: Body) -> Option<Body> {
+    /// Takes in what the peer of `attached` sent, if it is a message of forwarding.
+    pub(crate) fn take(&self, attached: &Attached, body: Body) {
         match body {
             Body::Forward(forward) if self.admits(attached, forward.packet.len()) => {
                 self.on_forward(attached, forward);
@@ -104,10 +107,8 @@ impl Forwarding {
                 self.on_error(attached, error);
             }
             Body::Traced(traced) if self.admits(attached, 0) => self.on_traced(attached, traced),
-            Body::Forward(_) | Body::Trace(_) | Body::ForwardError(_) | Body::Traced(_) => {}
-            other => return Some(other),
+            _ => {}
         }
-        None
     }
 
     /// Whether one more message of the peer, with so many bytes for others in it, is looked at.
@@ -238,7 +239,7 @@ impl Forwarding {
         near.iter().take(MAX_VIA).map(NodeId::mark).collect()
     }
 
-    /// Sends a message of forwarding by the direct link to a peer: in a datagram if it fits, else on the control stream.
+    /// Sends a message of forwarding by the direct link to a peer: in a datagram if it fits, else on the lookup stream.
     /// Whether it was sent; what finds no room is dropped and counted.
     fn carry(&self, to: NodeId, body: Body) -> bool {
         let linked = self.plane.links.member(&to);
@@ -254,7 +255,12 @@ impl Forwarding {
             }
         };
         self.used(&attached);
-        if attached.link.send_datagram(bytes.clone()).is_ok() || push(&attached, bytes) {
+        if attached.link.send_datagram(bytes.clone()).is_ok() {
+            return true;
+        }
+        // Most of the stream is left to routing.
+        let waiting = attached.lookup.waiting().saturating_add(bytes.len());
+        if waiting <= LOOKUP_SHARE && attached.lookup.push(&self.plane, &attached.link, bytes) {
             return true;
         }
         add(&self.counters.dropped_full, 1);
@@ -262,18 +268,14 @@ impl Forwarding {
     }
 }
 
-/// Puts a frame in the outbox of the control stream, if that leaves most of it to others.
-fn push(attached: &Attached, frame: Bytes) -> bool {
-    let outbox = attached.link.control();
-    let share = outbox.max_bytes() / CONTROL_SHARE;
-    let fits = outbox.queued_bytes().saturating_add(frame.len()) <= share;
-    fits && outbox.try_push(OutFrame::from(frame)).is_ok()
-}
-
 /// Has a peer say that it is there. What it acknowledges tells QUIC what was lost before.
 fn ping(attached: &Attached) {
-    if let Ok(bytes) = Message::from(Ping { nonce: 0 }).to_bytes() {
-        push(attached, bytes.into());
+    let outbox = attached.link.control();
+    if outbox.queued_bytes() <= outbox.max_bytes() / CONTROL_SHARE
+        && let Ok(frame) = OutFrame::message(&Message::from(Ping { nonce: 0 }))
+        && outbox.try_push(frame).is_err()
+    {
+        tracing::trace!(link = %attached.link.id(), "closed before it was asked");
     }
 }
 

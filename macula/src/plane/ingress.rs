@@ -21,6 +21,7 @@ use super::gaps::Missing;
 use super::links::Attached;
 use super::route::{Receivers, RouteCache};
 use super::topic::wait_for_room;
+use super::watches::Use;
 use crate::event::{GapCause, Origin};
 
 /// The most aliases of one stream; beyond it the stream is stopped.
@@ -32,6 +33,8 @@ struct Announced {
     feed: Feed,
     route: RouteCache,
     proof: Proof,
+    /// That those who want it are watched, where a client publishes it.
+    used: Option<Arc<Use>>,
 }
 
 /// Why the batches of a topic are believed to be their publisher's.
@@ -99,7 +102,7 @@ impl Ingress {
             Err(error) => return Err(error),
         };
         match body {
-            Body::Alias(alias) => self.on_alias(alias),
+            Body::Alias(alias) => self.on_alias(alias).await,
             Body::Batch(batch) => self.on_batch(batch, frame).await,
             Body::Event(event) => self.on_event(event).await,
             Body::Gap(gap) => {
@@ -113,7 +116,7 @@ impl Ingress {
         }
     }
 
-    fn on_alias(&mut self, alias: Alias) -> Result<(), DecodeError> {
+    async fn on_alias(&mut self, alias: Alias) -> Result<(), DecodeError> {
         let Some(proof) = self.proof_of(&alias) else {
             add(&self.plane.counters.dropped_unproven, 1);
             return Ok(());
@@ -132,8 +135,9 @@ impl Ingress {
             }
             None => {
                 self.forget_earlier_runs(&alias);
-                self.announced
-                    .insert(key, Arc::new(self.announce(&alias, proof)));
+                let mut announced = self.announce(&alias, proof);
+                announced.used = self.watch_for(&alias.topic).await;
+                self.announced.insert(key, Arc::new(announced));
             }
         }
         if !self.is_local() {
@@ -157,6 +161,22 @@ impl Ingress {
             }
         }
         Ok(())
+    }
+
+    /// Watches for those who want what a client publishes, the first time or after a long pause. The client's stream waits
+    /// for it, so that its first event reaches those who are there; others do not.
+    async fn watch_for(&self, topic: &Topic) -> Option<Arc<Use>> {
+        let is_clients = matches!(self.source, Source::Session(_)) && !self.is_local();
+        if !is_clients || !self.may_publish(topic) {
+            return None;
+        }
+        match self.plane.watch_topic(topic).await {
+            Ok(used) => used,
+            Err(error) => {
+                tracing::debug!(%topic, %error, "nobody is looked for who wants what a client publishes");
+                None
+            }
+        }
     }
 
     /// Clients that follow the topic are told as well, even if no batch comes that would show them.
@@ -203,6 +223,7 @@ impl Ingress {
             },
             route: RouteCache::default(),
             proof,
+            used: None,
         }
     }
 
@@ -250,6 +271,10 @@ impl Ingress {
             return Ok(());
         }
         add(&self.plane.counters.events_received, count);
+        let is_watched = |used: &Arc<Use>| used.touch(self.plane.clock.now());
+        if !announced.used.as_ref().is_some_and(is_watched) {
+            self.watch_for(topic).await;
+        }
         let receivers = announced.route.resolve(&self.plane, topic, self.source);
         if receivers.is_empty() {
             return Ok(());

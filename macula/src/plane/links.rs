@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::egress::Egress;
 use super::forward::Passage;
+use super::lookup::Lookup;
 
 /// How long a publisher waits for the events of a link that another one replaced.
 const HELD: Duration = Duration::from_millis(250);
@@ -29,6 +30,7 @@ pub(crate) struct Attached {
     calls: AtomicUsize,
     /// Whether events wait until those on the link that this one replaced have arrived.
     held: watch::Sender<bool>,
+    pub(crate) lookup: Lookup,
     egress: [Egress; 4],
 }
 
@@ -40,6 +42,7 @@ impl Attached {
             passage: Passage::default(),
             calls: AtomicUsize::new(0),
             held: watch::Sender::new(false),
+            lookup: Lookup::default(),
             egress: [
                 Egress::new(Priority::Realtime),
                 Egress::new(Priority::High),

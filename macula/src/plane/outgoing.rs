@@ -180,10 +180,12 @@ impl Plane {
             return Err(denied("call", procedure.as_str()));
         }
         add(&self.counters.calls_made, 1);
+        let deadline = self.clock.now() + options.deadline;
+        self.watch_procedure(&procedure, deadline).await?;
         let candidates = self.candidates(&procedure);
         let outgoing = Outgoing {
             caller: self.node(),
-            deadline: self.clock.now() + options.deadline,
+            deadline,
             request: RpcCall {
                 call: self.call_id(),
                 hops: HOPS,
@@ -209,6 +211,14 @@ impl Plane {
             }];
         }
         self.providers.load().candidates(procedure).to_vec()
+    }
+
+    /// Whether a provider can be asked at present.
+    pub(crate) fn can_ask(&self, provider: &Provider) -> bool {
+        match provider {
+            Provider::Local(_) | Provider::Session(..) => true,
+            Provider::Member(node) => self.links.member(node).is_some(),
+        }
     }
 
     /// A fresh call id.

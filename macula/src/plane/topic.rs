@@ -7,7 +7,7 @@ use futures::future::select_all;
 use macula_wire::batch::{BY_REFERENCE, BatchBuilder, BatchHead};
 use macula_wire::message::Priority;
 use macula_wire::{ContentType, ErrorCode, SealedBatch, Sequence, limit};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 
 use super::Plane;
 use super::counters::add;
@@ -48,6 +48,8 @@ pub(crate) struct OwnTopic {
     room: Notify,
     /// Told when a publisher finds no room, so that the batch need not wait for company.
     full: Notify,
+    /// Set when those who want it are watched.
+    declared: OnceCell<()>,
 }
 
 /// A payload on its way into a batch.
@@ -99,7 +101,14 @@ impl OwnTopic {
             route: RouteCache::default(),
             room: Notify::new(),
             full: Notify::new(),
+            declared: OnceCell::new(),
         }
+    }
+
+    /// Watches for those who want its events, the first time; see [`Plane::watch_topic`].
+    pub(crate) async fn declare(&self, plane: &Plane) -> Result<(), Error> {
+        let watching = || plane.watch_topic_always(&self.origin.topic);
+        self.declared.get_or_try_init(watching).await.map(|()| ())
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

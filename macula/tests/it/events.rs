@@ -14,7 +14,10 @@ use crate::mesh::{Realm, event, numbered, subscribe, told, until, within};
 const COUNT: u64 = 500;
 
 async fn publish_numbered(node: &Node, topic: &str, count: u64) {
-    let publisher = node.publisher(topic, PublishOptions::default()).unwrap();
+    let publisher = node
+        .publisher(topic, PublishOptions::default())
+        .await
+        .unwrap();
     for sequence in 0..count {
         within(publisher.publish(numbered(sequence))).await.unwrap();
     }
@@ -150,6 +153,7 @@ async fn after_unsubscribe_nothing_more_comes_and_nothing_more_is_sent() {
     publisher.publish("u.x", "second").await.unwrap();
     let quiet = publisher
         .publisher("u.x", PublishOptions::default())
+        .await
         .unwrap();
     within(quiet.flush()).await;
     publisher.publish("u.y", "third").await.unwrap();
@@ -163,11 +167,14 @@ async fn one_topic_has_one_priority_on_a_node() {
     let node = Realm::new().node().await;
     let with = |priority| PublishOptions::default().priority(priority);
     let mut subscription = subscribe(&node, "p.*").await;
-    let high = node.publisher("p.x", with(Priority::High)).unwrap();
-    let error = node.publisher("p.x", with(Priority::Bulk)).unwrap_err();
+    let high = node.publisher("p.x", with(Priority::High)).await.unwrap();
+    let error = node
+        .publisher("p.x", with(Priority::Bulk))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), ErrorCode::POLICY_CONFLICT);
-    node.publisher("p.y", with(Priority::Bulk)).unwrap();
-    let again = node.publisher("p.x", with(Priority::High)).unwrap();
+    node.publisher("p.y", with(Priority::Bulk)).await.unwrap();
+    let again = node.publisher("p.x", with(Priority::High)).await.unwrap();
     high.publish("1").await.unwrap();
     again.publish("2").await.unwrap();
     for sequence in 0..2 {

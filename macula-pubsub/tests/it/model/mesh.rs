@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use macula_pubsub::{
-    Acceptance, Audience, Destination, Forwarder, ForwarderConfig, Input, Output, PubSub, Source,
-    Table,
+    Acceptance, Destination, Forwarder, ForwarderConfig, Input, Output, PubSub, Source, Table,
 };
 use macula_testkit::{Class, Context, Host, LinkChange};
-use macula_wire::message::Event;
-use macula_wire::{Body, ContentType, Epoch, Instant, Machine, NodeId, Sequence, Topic};
+use macula_wire::message::{
+    Event, InterestContent, KadStore, RecordContent, RoutingRecord, SignedRoutingRecord,
+};
+use macula_wire::{
+    Body, ContentType, Epoch, Instant, Machine, NodeId, Pattern, RequestId, Sequence, Signature,
+    Topic,
+};
 
 /// The data plane of one node.
 #[derive(Debug)]
@@ -25,9 +29,13 @@ struct Plane {
 pub(super) type Id = (NodeId, Epoch, Topic, u64);
 
 /// Carries announcements and events between the nodes, and notes deliveries.
+///
+/// In place of the routing of a realm it tells every member what each other one announces: all of it over a new link, and
+/// each change after that.
 #[derive(Debug, Default)]
 pub(super) struct Mesh {
-    pub(super) members: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    members: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    announced: BTreeMap<NodeId, BTreeSet<Pattern>>,
     planes: BTreeMap<NodeId, Plane>,
     pub(super) deliveries: Vec<(Id, NodeId, Destination)>,
     /// How many events were missing by the sequences.
@@ -44,6 +52,38 @@ impl Mesh {
             epoch: Epoch::new(epoch),
         };
         self.planes.insert(node, plane);
+    }
+
+    /// A node begins anew.
+    pub(super) fn forget(&mut self, node: &NodeId) {
+        self.members.remove(node);
+        self.announced.remove(node);
+    }
+
+    fn tell(&mut self, context: &mut Context<'_>, to: NodeId, pattern: &Pattern, withdrawn: bool) {
+        self.announcements += 1;
+        let record = RoutingRecord {
+            owner: context.id(),
+            sequence: 0,
+            expires_ms: u64::MAX,
+            withdrawn,
+            content: RecordContent::Interest(InterestContent {
+                pattern: pattern.clone(),
+            }),
+        };
+        let signature = Signature::from_bytes([0; 64]);
+        let store = KadStore {
+            request: RequestId::new(0),
+            records: vec![SignedRoutingRecord { record, signature }.into()],
+        };
+        context.send(to, Class::Reliable, store);
+    }
+
+    fn tell_all(&mut self, context: &mut Context<'_>, pattern: &Pattern, withdrawn: bool) {
+        let members = self.members.entry(context.id()).or_default().clone();
+        for member in members {
+            self.tell(context, member, pattern, withdrawn);
+        }
     }
 
     /// Publishes at `node`: delivers here, and says to whom it goes over links.
@@ -112,17 +152,17 @@ impl Host for Mesh {
 
     fn on_output(&mut self, context: &mut Context<'_>, _: &mut PubSub, output: Output) {
         match output {
-            Output::Announce { to, interest } => {
-                let all = self.members.entry(context.id()).or_default();
-                let to: Vec<NodeId> = match to {
-                    Audience::AllMembers => all.iter().copied().collect(),
-                    Audience::Member(member) => vec![member],
-                };
-                for member in to {
-                    self.announcements += 1;
-                    context.send(member, Class::Reliable, interest.clone());
-                }
+            Output::Announce { pattern } => {
+                let announced = self.announced.entry(context.id()).or_default();
+                assert!(announced.insert(pattern.clone()), "announced twice");
+                self.tell_all(context, &pattern, false);
             }
+            Output::Withdraw { pattern } => {
+                let announced = self.announced.entry(context.id()).or_default();
+                assert!(announced.remove(&pattern), "was not announced");
+                self.tell_all(context, &pattern, true);
+            }
+            Output::Watch { .. } => {}
             Output::Table(table) => {
                 let plane = self.planes.get_mut(&context.id()).unwrap();
                 plane.forwarder.retain(&table);
@@ -141,8 +181,19 @@ impl Host for Mesh {
         body: Body,
     ) {
         match body {
-            Body::Interest(message) => {
-                machine.handle_input(context.now(), Input::Interest { from, message });
+            Body::KadStore(store) => {
+                for signed in store.records {
+                    let RecordContent::Interest(interest) = &signed.record.content else {
+                        return context.fail("unexpected record");
+                    };
+                    let (node, pattern) = (from, interest.pattern.clone());
+                    let input = if signed.record.withdrawn {
+                        Input::Unwanted { node, pattern }
+                    } else {
+                        Input::Wanted { node, pattern }
+                    };
+                    machine.handle_input(context.now(), input);
+                }
             }
             Body::Event(event) => self.on_event(context.now(), context.id(), from, &event),
             other => context.fail(format!("unexpected {other:?}")),
@@ -157,16 +208,20 @@ impl Host for Mesh {
         change: LinkChange,
     ) {
         let members = self.members.entry(context.id()).or_default();
-        let input = match change {
+        match change {
             LinkChange::Up => {
                 members.insert(node);
-                Input::MemberUp { node }
+                // What was said over an earlier link may be lost.
+                machine.handle_input(context.now(), Input::MemberDown { node });
+                let announced = self.announced.entry(context.id()).or_default().clone();
+                for pattern in &announced {
+                    self.tell(context, node, pattern, false);
+                }
             }
             LinkChange::Down => {
                 members.remove(&node);
-                Input::MemberDown { node }
+                machine.handle_input(context.now(), Input::MemberDown { node });
             }
-        };
-        machine.handle_input(context.now(), input);
+        }
     }
 }

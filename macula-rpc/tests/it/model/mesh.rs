@@ -3,10 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use macula_rpc::{Audience, CallInput, CallOutput, Input, Output, Provider};
+use macula_rpc::{CallInput, CallOutput, Input, Output, Provider};
 use macula_testkit::{Class, Context, Host, LinkChange};
-use macula_wire::message::{CallCancel, CallError, CallResult, CancelMode, Failure, RpcCall};
-use macula_wire::{Body, CallId, ContentType, Instant, Machine, NodeId, Procedure, Random};
+use macula_wire::message::{
+    CallCancel, CallError, CallResult, CancelMode, Failure, KadStore, ProviderContent,
+    RecordContent, RoutingRecord, RpcCall, SignedRoutingRecord,
+};
+use macula_wire::{
+    Body, CallId, ContentType, Instant, Machine, NodeId, Procedure, Random, RequestId, Signature,
+};
 
 use super::node::{Node, NodeOutput, Reply};
 
@@ -14,10 +19,14 @@ use super::node::{Node, NodeOutput, Reply};
 type Ends = BTreeMap<CallId, Vec<(Instant, Result<CallResult, Failure>)>>;
 
 /// Carries messages and keeps the record.
+///
+/// In place of the routing of a realm it tells every member what each other one offers: all of it over a new link, and each
+/// change after that.
 #[derive(Debug)]
 pub(super) struct Mesh {
     random: Random,
-    pub(super) members: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    members: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    offered: BTreeMap<NodeId, BTreeMap<Procedure, u32>>,
     pub(super) ends: Ends,
     /// Where each call ran.
     pub(super) ran: BTreeMap<CallId, Vec<NodeId>>,
@@ -30,6 +39,7 @@ impl Mesh {
         Self {
             random,
             members: BTreeMap::new(),
+            offered: BTreeMap::new(),
             ends: BTreeMap::new(),
             ran: BTreeMap::new(),
             repeated: 0,
@@ -41,21 +51,34 @@ impl Mesh {
         members.is_some_and(|members| members.contains(&to))
     }
 
-    fn on_rpc(&self, context: &mut Context<'_>, output: Output) {
+    /// A node begins anew.
+    pub(super) fn forget(&mut self, node: &NodeId) {
+        self.members.remove(node);
+        self.offered.remove(node);
+    }
+
+    /// Tells all members of an offer, or of its end.
+    fn tell_all(&self, context: &mut Context<'_>, procedure: &Procedure, weight: Option<u32>) {
+        let members = self.members.get(&context.id());
+        for member in members.into_iter().flatten() {
+            tell(context, *member, procedure, weight);
+        }
+    }
+
+    fn on_rpc(&mut self, context: &mut Context<'_>, output: Output) {
         match output {
-            Output::Announce { to, offer } => {
-                let to: Vec<NodeId> = match to {
-                    Audience::AllMembers => {
-                        let members = self.members.get(&context.id());
-                        members.into_iter().flatten().copied().collect()
-                    }
-                    Audience::Member(member) => vec![member],
-                };
-                for member in to {
-                    context.send(member, Class::Reliable, offer.clone());
-                }
+            Output::Announce { procedure, weight } => {
+                self.tell_all(context, &procedure, Some(weight));
+                let offered = self.offered.entry(context.id()).or_default();
+                let before = offered.insert(procedure, weight);
+                assert_ne!(before, Some(weight), "announced twice");
             }
-            Output::Table(_) => {}
+            Output::Withdraw { procedure } => {
+                self.tell_all(context, &procedure, None);
+                let offered = self.offered.entry(context.id()).or_default();
+                assert!(offered.remove(&procedure).is_some(), "was not announced");
+            }
+            Output::Table(_) | Output::Watch { .. } => {}
             other => context.fail(format!("unexpected {other:?}")),
         }
     }
@@ -127,6 +150,42 @@ impl Mesh {
     }
 }
 
+fn tell(context: &mut Context<'_>, to: NodeId, procedure: &Procedure, weight: Option<u32>) {
+    let record = RoutingRecord {
+        owner: context.id(),
+        sequence: 0,
+        expires_ms: u64::MAX,
+        withdrawn: weight.is_none(),
+        content: RecordContent::Provider(ProviderContent {
+            procedure: procedure.clone(),
+            weight: weight.unwrap_or(0),
+        }),
+    };
+    let signature = Signature::from_bytes([0; 64]);
+    let store = KadStore {
+        request: RequestId::new(0),
+        records: vec![SignedRoutingRecord { record, signature }.into()],
+    };
+    context.send(to, Class::Reliable, store);
+}
+
+/// What a record of `from` says.
+fn told(from: NodeId, record: &RoutingRecord) -> Option<Input> {
+    let RecordContent::Provider(provider) = &record.content else {
+        return None;
+    };
+    let (node, procedure, weight) = (from, provider.procedure.clone(), provider.weight);
+    Some(if record.withdrawn {
+        Input::Unoffered { node, procedure }
+    } else {
+        Input::Offered {
+            node,
+            procedure,
+            weight,
+        }
+    })
+}
+
 fn on_reply(context: &mut Context<'_>, node: &mut Node, reply: Reply) {
     let Reply { to, call, answer } = reply;
     if to == context.id() {
@@ -161,7 +220,11 @@ impl Host for Mesh {
     ) {
         let (now, provider) = (context.now(), Provider::Member(from));
         match body {
-            Body::Offer(message) => node.handle_input(now, Input::Offer { from, message }),
+            Body::KadStore(store) => {
+                for signed in store.records {
+                    node.handle_input(now, told(from, &signed.record).unwrap());
+                }
+            }
             Body::RpcCall(call) => {
                 let (id, deadline_ms) = (call.call, call.deadline_ms);
                 self.serve(context, node, call.caller, id, &call.procedure, deadline_ms);
@@ -185,7 +248,12 @@ impl Host for Mesh {
         match change {
             LinkChange::Up => {
                 members.insert(peer);
-                node.handle_input(now, Input::MemberUp { node: peer });
+                // What was said over an earlier link may be lost.
+                node.handle_input(now, Input::MemberDown { node: peer });
+                let offered = self.offered.entry(context.id()).or_default();
+                for (procedure, weight) in offered.iter() {
+                    tell(context, peer, procedure, Some(*weight));
+                }
             }
             LinkChange::Down => {
                 members.remove(&peer);

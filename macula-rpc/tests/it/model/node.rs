@@ -11,6 +11,9 @@ use macula_rpc::{
 use macula_wire::message::{CallResult, CancelMode, Failure};
 use macula_wire::{CallId, ContentType, ErrorCode, Instant, Machine, NodeId, Procedure, Random};
 
+use super::NAMES;
+use crate::common::watch;
+
 /// The registry and all calls of one node, composed.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -49,11 +52,13 @@ pub(super) enum NodeOutput {
 }
 
 impl Node {
-    pub(super) fn new(id: NodeId, mut random: Random, now: Instant) -> Self {
+    pub(super) fn new(id: NodeId, random: Random, now: Instant) -> Self {
+        let mut rpc = Rpc::new(Config::default(), id, now);
+        watch(&mut rpc, now, &NAMES);
         Self {
             id,
             now,
-            rpc: Rpc::new(Config::default(), id, random.fork(), now),
+            rpc,
             invocations: Invocations::new(&InvocationConfig::default()),
             calls: BTreeMap::new(),
             jobs: BTreeMap::new(),

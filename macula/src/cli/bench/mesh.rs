@@ -67,7 +67,7 @@ async fn publisher(own: &Node) -> Result<Publisher, Failed> {
         .await
         .map_err(|_| failed("events", "the subscriber did not come"))??;
     mtu_settled(|| mtu(own)).await;
-    Ok(own.publisher(TOPIC, PublishOptions::default())?)
+    Ok(own.publisher(TOPIC, PublishOptions::default()).await?)
 }
 
 fn mtu(own: &Node) -> u16 {

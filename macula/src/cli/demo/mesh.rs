@@ -89,7 +89,10 @@ impl Mesh {
         let hello = async {
             let mut hellos = Vec::new();
             for node in &publishers {
-                hellos.push(node.publisher(HELLO_TOPIC, PublishOptions::default())?);
+                hellos.push(
+                    node.publisher(HELLO_TOPIC, PublishOptions::default())
+                        .await?,
+                );
             }
             let mut ticks = interval(FORM_PERIOD);
             while !stations

@@ -31,7 +31,7 @@ pub(crate) async fn replay(
     tally: Arc<Tally>,
 ) -> Result<(), Failed> {
     let options = PublishOptions::default().content(ContentType::Json);
-    let publisher = node.publisher(&city.topic(), options)?;
+    let publisher = node.publisher(&city.topic(), options).await?;
     let mut ticks = interval(PUBLISH_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let begun = Instant::now();

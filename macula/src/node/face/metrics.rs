@@ -40,6 +40,10 @@ fn counters(registry: &mut Registry, snapshot: &Snapshot) {
     for (name, value) in all {
         registry.register(name, help(name), ConstCounter::new(value));
     }
+    for (name, value) in snapshot.stats.routing.iter() {
+        let name = format!("routing_{name}");
+        registry.register(&name, help(&name), ConstCounter::new(value));
+    }
 }
 
 fn gauges(registry: &mut Registry, snapshot: &Snapshot) {
@@ -58,6 +62,13 @@ fn gauges(registry: &mut Registry, snapshot: &Snapshot) {
         ("health", stats.membership.health),
         ("neighbours", stats.membership.neighbours),
         ("forward_routes", stats.forwarding.routes),
+        ("routing_contacts", stats.routing.contacts),
+        ("routing_records", stats.routing.records),
+        ("routing_record_bytes", stats.routing.record_bytes),
+        ("routing_watches", stats.routing.watches),
+        ("routing_watches_served", stats.routing.watches_served),
+        ("routing_interests", stats.routing.interests),
+        ("routing_offers", stats.routing.offers),
         ("cache_records", stats.cache.records),
         ("cache_read", stats.cache.read),
         ("cache_set_aside", stats.cache.set_aside),

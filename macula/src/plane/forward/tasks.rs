@@ -31,7 +31,7 @@ const TRACES: usize = 3;
 
 impl Plane {
     /// Waits until there is a link to the member, and returns it.
-    pub(crate) async fn linked(&self, node: &NodeId) -> Arc<Attached> {
+    pub(crate) async fn until_linked(&self, node: &NodeId) -> Arc<Attached> {
         loop {
             let changed = self.tables_changed.notified();
             if let Some(linked) = self.links.member(node) {

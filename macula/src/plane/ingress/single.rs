@@ -29,7 +29,10 @@ impl Ingress {
             .check_publish(topic)
             .and_then(|()| self.plane.own_topic(topic, self.priority));
         let taken = match own {
-            Ok(own) => own.take(&self.plane, key, payload).await,
+            Ok(own) => match own.declare(&self.plane).await {
+                Ok(()) => own.take(&self.plane, key, payload).await,
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         if let Err(error) = taken {

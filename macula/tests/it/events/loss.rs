@@ -110,7 +110,10 @@ async fn try_publish_refuses_where_publish_would_wait() {
         .max_events(1)
         .overflow(Overflow::Block);
     let mut subscription = node.subscribe("full.x", options).await.unwrap();
-    let publisher = node.publisher("full.x", PublishOptions::default()).unwrap();
+    let publisher = node
+        .publisher("full.x", PublishOptions::default())
+        .await
+        .unwrap();
     let payload = |number: u64| [numbered(number), vec![0; 1_000]].concat();
     let mut taken = 0;
     let error = loop {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use macula::realm::{IssueRequest, NodeIdentity};
 use macula::transport::{
-    Config, Endpoint, ForwardedPackets, Hello, Link, LinkEvent, LinkReceiver, OutFrame,
+    Config, Endpoint, ForwardedPackets, FrameReceiver, FrameSender, Hello, Link, LinkEvent,
+    LinkReceiver,
 };
-use macula::wire::message::{Body, Forward, Message, Role, Roles, Way};
-use macula::wire::{Epoch, NodeId};
+use macula::wire::message::{Body, Forward, Message, Role, Roles, StreamKind, Way};
+use macula::wire::{Epoch, Frame, NodeId};
 use macula::{Node, RealmCredentials};
+use tokio::sync::Mutex;
 
 use super::{Dead, apart, is_linked_by};
 use crate::mesh::{Realm, loopback, until, within};
@@ -18,8 +20,9 @@ use crate::mesh::{Realm, loopback, until, within};
 struct Rogue {
     identity: NodeIdentity,
     endpoint: Endpoint,
-    link: Link,
+    _link: Link,
     receiver: LinkReceiver,
+    lookups: Mutex<FrameSender>,
 }
 
 impl Rogue {
@@ -37,11 +40,13 @@ impl Rogue {
         let (endpoint, _) = Endpoint::bind(loopback(), config, hello, credentials).unwrap();
         let dial = endpoint.dial(node.realm(), node.local_addr(), Some(node.node_id()));
         let (link, receiver) = within(dial).await.unwrap();
+        let (lookups, _) = within(link.open(StreamKind::Lookup)).await.unwrap();
         Self {
             identity,
             endpoint,
-            link,
+            _link: link,
             receiver,
+            lookups: Mutex::new(lookups),
         }
     }
 
@@ -66,29 +71,24 @@ impl Rogue {
     }
 
     async fn say(&self, body: impl Into<Body>) {
-        say(&self.link, body).await;
+        let bytes = Message::from(body.into()).to_bytes().unwrap();
+        // One that may not send it finds the stream closed in time.
+        drop(self.lookups.lock().await.send(Bytes::from(bytes)).await);
     }
 }
 
-async fn say(link: &Link, body: impl Into<Body>) {
-    let message = Message::from(body.into());
-    until(async || {
-        let frame = OutFrame::message(&message).unwrap();
-        link.control().try_push(frame).is_ok()
-    })
-    .await;
-}
-
-/// The packet that a link brought, if it brought one.
-fn packet_of(event: LinkEvent) -> Option<Forward> {
-    let message = match event {
-        LinkEvent::Control(message) => message,
-        LinkEvent::Datagram(frame) => Message::decode(&frame).unwrap(),
-        _ => return None,
-    };
-    match message.body {
+/// What came in a frame, if it was a packet.
+fn packet_of(frame: &Frame) -> Option<Forward> {
+    match Message::decode(frame).unwrap().body {
         Body::Forward(forward) => Some(forward),
         _ => None,
+    }
+}
+
+async fn next_of(stream: &mut Option<FrameReceiver>) -> Frame {
+    match stream {
+        Some(stream) => stream.next().await.unwrap().unwrap(),
+        None => std::future::pending().await,
     }
 }
 
@@ -107,6 +107,12 @@ async fn a_link_comes_up_in_ones_own_name_only() {
         let endpoint = rogue.endpoint.clone();
         let dial = endpoint.dial_forwarded(node.realm(), node.node_id());
         tokio::pin!(dial);
+        let deliver = |frame: &Frame| {
+            if let Some(forward) = packet_of(frame) {
+                endpoint.deliver(node.realm(), forward.way.origin, forward.packet);
+            }
+        };
+        let mut lookups = None;
         let before = node.stats().await.unwrap().forwarding.delivered;
         let is_up = within(async {
             loop {
@@ -115,12 +121,12 @@ async fn a_link_comes_up_in_ones_own_name_only() {
                     Some(packet) = packets.next() => {
                         rogue.say(rogue.forward(origin, node.node_id(), packet.bytes)).await;
                     }
-                    event = rogue.receiver.next() => {
-                        if let Some(forward) = packet_of(event) {
-                            let from = forward.way.origin;
-                            endpoint.deliver(node.realm(), from, forward.packet);
-                        }
-                    }
+                    event = rogue.receiver.next() => match event {
+                        LinkEvent::Datagram(frame) => deliver(&frame),
+                        LinkEvent::Stream(StreamKind::Lookup, _, stream) => lookups = Some(stream),
+                        _ => {}
+                    },
+                    frame = next_of(&mut lookups) => deliver(&frame),
                 }
             }
         })

@@ -1,18 +1,19 @@
 //! One node by itself, told by hand what happens in an order that a network seldom has.
 
 use macula::wire::message::{
-    Interest, MemberRecord, MemberStatus, Offer, OfferedProcedure, Roles, SignedRecord, SwimGossip,
-    Update,
+    InterestContent, KadStore, MemberRecord, MemberStatus, ProviderContent, RecordContent,
+    RecordKind, Roles, RoutingRecord, SignedRecord, SignedRoutingRecord, SwimGossip, Update,
 };
 use macula::wire::{
-    Body, Epoch, ErrorCode, Incarnation, Instant, Machine, Pattern, Procedure, Random, Signer,
-    Topic, signed,
+    Body, Epoch, ErrorCode, Incarnation, Instant, Machine, Pattern, Procedure, Random, RequestId,
+    Signer, Topic, signed,
 };
 use macula::{MemberEvent, NodeInput, NodeMachine, NodeOutput};
+use macula_kad::Checked;
 use macula_pubsub::Destination;
-use macula_testkit::{StubSigner, node_id};
+use macula_testkit::{StubSigner, StubVerifier, node_id};
 
-use super::mesh::{machine, realm, subscribe, wall_ms};
+use super::mesh::{declare, machine, realm, subscribe, unsubscribe, wall_ms, watch};
 
 /// What node `number` says of itself, rightly signed.
 pub(super) fn record(number: usize, epoch: u64, left: bool) -> SignedRecord {
@@ -37,28 +38,33 @@ pub(super) fn record(number: usize, epoch: u64, left: bool) -> SignedRecord {
     SignedRecord { record, signature }
 }
 
-pub(super) fn interest(version: u64, full: bool, add: &[&str]) -> Interest {
-    Interest {
-        version,
-        full,
-        lease_ms: 60_000,
-        add: add.iter().map(|text| Pattern::new(text).unwrap()).collect(),
-        remove: Vec::new(),
-    }
+pub(super) fn interest(text: &str) -> RecordContent {
+    let pattern = Pattern::new(text).unwrap();
+    RecordContent::Interest(InterestContent { pattern })
 }
 
-pub(super) fn offer(version: u64, full: bool, add: &[&str]) -> Offer {
-    let offered = |text: &&str| OfferedProcedure {
+pub(super) fn offer(text: &str) -> RecordContent {
+    RecordContent::Provider(ProviderContent {
         procedure: Procedure::new(text).unwrap(),
         weight: 1,
+    })
+}
+
+/// What node `owner` asks to be kept, rightly signed.
+pub(super) fn store(owner: usize, sequence: u64, withdrawn: bool, content: RecordContent) -> Body {
+    let owner = node_id(owner);
+    let record = RoutingRecord {
+        owner,
+        sequence,
+        expires_ms: sequence + 3_600_000,
+        withdrawn,
+        content,
     };
-    Offer {
-        version,
-        full,
-        lease_ms: 60_000,
-        add: add.iter().map(offered).collect(),
-        remove: Vec::new(),
-    }
+    let bytes = signed::record_bytes(&realm(), &record).unwrap();
+    let signature = StubSigner::new(owner).sign(&bytes);
+    let records = vec![SignedRoutingRecord { record, signature }.into()];
+    let request = RequestId::new(1);
+    KadStore { request, records }.into()
 }
 
 /// Node 0 under test, at whose other end node 1 and node 2 speak.
@@ -70,12 +76,30 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let now = Instant::from_millis(1_000);
+        let (own, now) = (node_id(0), Instant::from_millis(1_000));
+        let mut node = machine(own, Random::new(1), now);
+        for topic in ["a.b", "x"] {
+            declare(&mut node, now, own, topic);
+        }
+        for procedure in ["p", "q", "x"] {
+            watch(&mut node, now, own, procedure);
+        }
         Self {
-            node: machine(node_id(0), Random::new(1), now),
+            node,
             now,
             said: Vec::new(),
         }
+    }
+
+    /// Lets time pass.
+    fn pass(&mut self, millis: u64) {
+        let end = self.now + std::time::Duration::from_millis(millis);
+        while let Some(due) = self.node.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.node.handle_timeout(self.now);
+            self.drain();
+        }
+        self.now = end;
     }
 
     fn drain(&mut self) {
@@ -103,6 +127,33 @@ impl Bench {
             from: node_id(from),
             body: body.into(),
         });
+    }
+
+    /// Node `from` asks for a record of its own to be kept.
+    fn store(&mut self, from: usize, sequence: u64, content: RecordContent) {
+        self.routing(from, store(from, sequence, false, content));
+    }
+
+    fn routing(&mut self, from: usize, body: Body) {
+        let body = Checked::new(&realm(), body, &StubVerifier::default());
+        let from = node_id(from);
+        self.input(NodeInput::Routing { from, body });
+    }
+
+    /// What node `to` was asked to keep: how many records of interest.
+    fn stores_to(&self, to: usize) -> usize {
+        let of = |output: &NodeOutput| match output {
+            NodeOutput::Send { to: node, body, .. } if *node == node_id(to) => match body {
+                Body::KadStore(store) => {
+                    let records = store.records.iter();
+                    let kinds = records.map(|signed| signed.record.content.kind());
+                    Some(kinds.filter(|kind| *kind == RecordKind::Interest).count())
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        self.said.iter().filter_map(of).sum()
     }
 
     fn gossip(&mut self, from: usize, record: SignedRecord) {
@@ -155,8 +206,8 @@ fn two_members() -> Bench {
         bench.link(peer, run(0));
         bench.gossip(peer, record(peer, run(0), false));
     }
-    bench.hear(1, interest(1, true, &["a.b"]));
-    bench.hear(1, offer(1, true, &["p"]));
+    bench.store(1, run(1), interest("a.b"));
+    bench.store(1, run(2), offer("p"));
     assert_eq!(bench.receivers("a.b"), [Destination::Member(node_id(1))]);
     assert_eq!(bench.providers("p"), 1);
     bench
@@ -167,8 +218,8 @@ fn with_next_run() -> Bench {
     let mut bench = two_members();
     bench.input(NodeInput::LinkDown(node_id(1)));
     bench.link(1, run(5));
-    bench.hear(1, interest(0, true, &["a.c"]));
-    bench.hear(1, offer(0, true, &["q"]));
+    bench.store(1, run(6), interest("a.c"));
+    bench.store(1, run(7), offer("q"));
     bench
 }
 
@@ -211,56 +262,100 @@ fn the_end_of_a_run_with_its_link_up_ends_the_link_first() {
 }
 
 #[test]
-fn a_link_of_somebody_who_is_no_member_takes_everything_with_it() {
+fn what_somebody_wants_counts_when_it_is_a_member() {
     let mut bench = Bench::new();
     bench.link(3, run(0));
-    bench.hear(3, interest(0, true, &["a.b"]));
+    bench.store(3, run(1), interest("a.b"));
+    assert!(bench.receivers("a.b").is_empty());
+    bench.gossip(3, record(3, run(0), false));
     assert_eq!(bench.receivers("a.b").len(), 1);
+    bench.gossip(3, record(3, run(0), true));
     bench.input(NodeInput::LinkDown(node_id(3)));
     assert!(bench.receivers("a.b").is_empty());
 }
 
 #[test]
-fn who_announces_wrongly_loses_the_link_and_begins_anew() {
-    let wrong: [Body; 4] = [
-        interest(9, false, &["x"]).into(),
-        interest(2, false, &["x", "a.b"]).into(),
-        offer(9, false, &["x"]).into(),
-        offer(2, false, &["x", "p"]).into(),
-    ];
-    for body in wrong {
-        let mut bench = two_members();
-        bench.hear(1, body);
-        assert_eq!(bench.disconnected(), [ErrorCode::PROTOCOL_VIOLATION]);
-        assert_eq!(bench.receivers("a.b").len(), 1, "nothing of it was applied");
-        bench.input(NodeInput::LinkDown(node_id(1)));
-        bench.link(1, run(0));
-        bench.hear(1, interest(9, true, &["x"]));
-        bench.hear(1, offer(9, true, &["x"]));
-        assert_eq!(bench.receivers("x").len(), 1);
-        assert_eq!(bench.disconnected().len(), 1);
-    }
-    let mut twin = two_members();
-    twin.hear(1, interest(2, false, &["x"]));
-    twin.hear(1, offer(2, false, &["x"]));
-    assert!(twin.disconnected().is_empty());
-    assert_eq!((twin.receivers("x").len(), twin.providers("x")), (1, 1));
+fn what_an_earlier_run_wanted_ends_with_the_next_one() {
+    let mut bench = two_members();
+    // Another node tells of the next run before its link is up.
+    bench.gossip(2, record(1, run(5), false));
+    assert!(bench.receivers("a.b").is_empty() && bench.providers("p") == 0);
+    // Somebody who kept it passes on what the earlier run said.
+    let stale = store(1, run(4), false, interest("a.b"));
+    bench.routing(2, stale);
+    bench.pass(5_000);
+    assert!(bench.receivers("a.b").is_empty());
+    // The twin is said by the run that is there.
+    bench.routing(2, store(1, run(5), false, interest("a.b")));
+    assert_eq!(bench.receivers("a.b"), [Destination::Member(node_id(1))]);
 }
 
 #[test]
-fn a_new_link_is_told_everything_again() {
+fn a_suspected_member_keeps_what_it_wants_and_one_that_comes_back_has_it_again() {
     let mut bench = two_members();
-    let now = bench.now;
-    subscribe(&mut bench.node, now, node_id(0), 1, "b.c");
-    bench.drain();
+    bench.gossip(2, record(1, run(0), true));
+    bench.input(NodeInput::LinkDown(node_id(1)));
+    assert!(bench.receivers("a.b").is_empty());
+    // Only a later run may come back, and it says anew what it wants.
+    bench.link(1, run(9));
+    bench.gossip(1, record(1, run(9), false));
+    assert!(bench.receivers("a.b").is_empty() && bench.providers("p") == 0);
+    bench.store(1, run(10), interest("a.b"));
+    bench.store(1, run(11), offer("p"));
+    assert_eq!((bench.receivers("a.b").len(), bench.providers("p")), (1, 1));
+    // A withdrawal ends it at once.
+    bench.routing(1, store(1, run(12), true, interest("a.b")));
+    bench.routing(1, store(1, run(13), true, offer("p")));
+    assert_eq!((bench.receivers("a.b").len(), bench.providers("p")), (0, 0));
+}
+
+#[test]
+fn what_is_wanted_here_is_told_to_members_and_again_over_a_new_link() {
+    let mut bench = two_members();
     bench.said.clear();
-    // The successor of a link may be up before its predecessor is known to be down.
-    bench.link(1, run(5));
-    let full = |output: &&NodeOutput| {
-        matches!(output, NodeOutput::Send { to, body: Body::Interest(said), .. }
-            if *to == node_id(1) && said.full && said.add.len() == 1)
+    let (own, now) = (node_id(0), bench.now);
+    subscribe(&mut bench.node, now, own, 1, "b.c");
+    bench.drain();
+    assert_eq!((bench.stores_to(1), bench.stores_to(2)), (1, 1));
+    // Nobody has answered. The successor of a link may be up before its predecessor is known to be down.
+    bench.said.clear();
+    bench.link(1, run(0));
+    bench.pass(200);
+    assert_eq!((bench.stores_to(1) > 0, bench.stores_to(2)), (true, 0));
+    bench.said.clear();
+    let now = bench.now;
+    unsubscribe(&mut bench.node, now, 1);
+    bench.drain();
+    assert_eq!((bench.stores_to(1), bench.stores_to(2)), (1, 1));
+}
+
+#[test]
+fn messages_wait_for_a_link_and_are_given_up_without_one() {
+    let mut bench = two_members();
+    bench.input(NodeInput::LinkDown(node_id(1)));
+    bench.said.clear();
+    let (own, now) = (node_id(0), bench.now);
+    subscribe(&mut bench.node, now, own, 1, "b.c");
+    bench.drain();
+    let dialled = |bench: &Bench| {
+        let fits = |output: &&NodeOutput| matches!(output, NodeOutput::Connect { node, .. } if *node == node_id(1));
+        bench.said.iter().filter(fits).count()
     };
-    assert_eq!(bench.said.iter().filter(full).count(), 1);
+    assert_eq!((bench.stores_to(1), bench.stores_to(2)), (0, 1));
+    assert!(dialled(&bench) > 0);
+    bench.link(1, run(0));
+    assert!(bench.stores_to(1) > 0, "what waited has left");
+    bench.input(NodeInput::LinkDown(node_id(1)));
+    let dropped = bench.node.routing().dropped;
+    let now = bench.now;
+    unsubscribe(&mut bench.node, now, 1);
+    bench.drain();
+    bench.input(NodeInput::Unreachable(node_id(1)));
+    assert!(bench.node.routing().dropped > dropped);
+    bench.said.clear();
+    bench.link(1, run(0));
+    bench.pass(2_000);
+    assert!(bench.stores_to(1) > 0, "it is told again when it can be");
 }
 
 #[test]

@@ -3,15 +3,16 @@
 use macula::wire::message::{Roles, SwimGossip, SwimPing, Update};
 use macula::wire::{Body, Epoch, Instant, Machine, Pattern, ProbeId, Procedure, Random, Topic};
 use macula::{NodeInput, NodeMachine};
+use macula_kad::Checked;
 use macula_pubsub::{LocalId, Subscriber};
 use macula_realm::{DefaultRules, Principal};
 use macula_rpc::{RegisterOptions, Registrant, RegistrationKey};
 use macula_testkit::laws::{self, Subject};
-use macula_testkit::node_id;
+use macula_testkit::{StubVerifier, node_id};
 use proptest::prelude::*;
 
-use super::directed::{interest, offer, record};
-use super::mesh::{machine, wall_ms};
+use super::directed::{interest, offer, record, store};
+use super::mesh::{machine, realm, wall_ms};
 
 /// Few names, ascending, so that steps meet each other.
 const NAMES: [&str; 4] = ["a", "a.b", "b", "c"];
@@ -22,8 +23,11 @@ enum Step {
     LinkDown(usize),
     Record(usize, usize, u64, bool),
     Ping(usize),
-    Interest(usize, u64, bool, Vec<&'static str>),
-    Offer(usize, u64, bool, Vec<&'static str>),
+    Interest(usize, u64, bool, usize),
+    Offer(usize, u64, bool, usize),
+    Declare(usize),
+    Watch(usize),
+    Unreachable(usize),
     Subscribe(u64, usize),
     Unsubscribe(u64),
     Register(u64, usize),
@@ -38,7 +42,6 @@ fn run(number: u64) -> u64 {
 
 fn steps() -> impl Strategy<Value = Step> + Clone {
     let peer = 1_usize..5;
-    let names = proptest::sample::subsequence(NAMES.to_vec(), 0..4).boxed();
     let epoch = 0_u64..3;
     prop_oneof![
         4 => (peer.clone(), epoch.clone()).prop_map(|(peer, epoch)| Step::LinkUp(peer, epoch)),
@@ -46,10 +49,13 @@ fn steps() -> impl Strategy<Value = Step> + Clone {
         4 => (peer.clone(), peer.clone(), epoch, prop::bool::weighted(0.2))
             .prop_map(|(from, of, epoch, left)| Step::Record(from, of, epoch, left)),
         1 => peer.clone().prop_map(Step::Ping),
-        4 => (peer.clone(), 0_u64..4, any::<bool>(), names.clone())
-            .prop_map(|(from, version, full, add)| Step::Interest(from, version, full, add)),
-        4 => (peer.clone(), 0_u64..4, any::<bool>(), names)
-            .prop_map(|(from, version, full, add)| Step::Offer(from, version, full, add)),
+        4 => (peer.clone(), 0_u64..4, prop::bool::weighted(0.2), 0_usize..4)
+            .prop_map(|(owner, number, gone, at)| Step::Interest(owner, number, gone, at)),
+        4 => (peer.clone(), 0_u64..4, prop::bool::weighted(0.2), 0_usize..4)
+            .prop_map(|(owner, number, gone, at)| Step::Offer(owner, number, gone, at)),
+        2 => (0_usize..4).prop_map(Step::Declare),
+        2 => (0_usize..4).prop_map(Step::Watch),
+        1 => peer.clone().prop_map(Step::Unreachable),
         2 => (0_u64..3, 0_usize..4).prop_map(|(key, at)| Step::Subscribe(key, at)),
         1 => (0_u64..3).prop_map(Step::Unsubscribe),
         2 => (0_u64..3, 0_usize..4).prop_map(|(key, at)| Step::Register(key, at)),
@@ -65,6 +71,12 @@ fn message(from: usize, body: impl Into<Body>) -> NodeInput {
         from: node_id(from),
         body: body.into(),
     }
+}
+
+fn routing(from: usize, body: Body) -> NodeInput {
+    let body = Checked::new(&realm(), body, &StubVerifier::default());
+    let from = node_id(from);
+    NodeInput::Routing { from, body }
 }
 
 fn input(step: &Step) -> Option<NodeInput> {
@@ -85,8 +97,15 @@ fn input(step: &Step) -> Option<NodeInput> {
                 updates: Vec::new(),
             },
         ),
-        Step::Interest(from, version, full, add) => message(*from, interest(*version, *full, add)),
-        Step::Offer(from, version, full, add) => message(*from, offer(*version, *full, add)),
+        Step::Interest(owner, number, gone, at) => routing(
+            *owner,
+            store(*owner, run(*number), *gone, interest(NAMES[*at])),
+        ),
+        Step::Offer(owner, number, gone, at) => routing(
+            *owner,
+            store(*owner, run(*number), *gone, offer(NAMES[*at])),
+        ),
+        Step::Unreachable(node) => NodeInput::Unreachable(node_id(*node)),
         _ => return None,
     })
 }
@@ -110,6 +129,14 @@ fn command(node: &mut NodeMachine, now: Instant, step: &Step) {
             let options = RegisterOptions::default();
             let rpc = node.rpc_mut();
             let _ = rpc.register(now, &DefaultRules, &who, by, name, options);
+        }
+        Step::Declare(at) => {
+            let topic = Topic::new(NAMES[*at]).unwrap();
+            let _ = node.pubsub_mut().declare(now, &DefaultRules, &who, &topic);
+        }
+        Step::Watch(at) => {
+            let name = Procedure::new(NAMES[*at]).unwrap();
+            let _ = node.rpc_mut().watch(now, &DefaultRules, &who, &name);
         }
         Step::Unregister(key) => {
             let _ = node.rpc_mut().unregister(now, registrant(*key));

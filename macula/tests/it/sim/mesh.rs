@@ -8,15 +8,20 @@ use macula::wire::message::Roles;
 use macula::wire::{
     Body, Epoch, Instant, Machine, NodeId, Pattern, Procedure, Random, RealmName, Topic,
 };
-use macula::{MemberEvent, NodeInput, NodeMachine, NodeOutput, is_of_overlay};
+use macula::{
+    MemberEvent, NodeInput, NodeMachine, NodeOutput, Watched, Way, is_of_overlay, is_of_routing,
+};
+use macula_kad::{Checked, Kad};
 use macula_pubsub::{Destination, LocalId, PubSub, Subscriber};
 use macula_realm::{DefaultRules, Principal};
 use macula_rpc::{Provider, RegisterOptions, Registrant, RegistrationKey, Rpc};
-use macula_swim::{Class, Overlay, OwnRecord, State, Swim, verify};
+use macula_swim::{Overlay, OwnRecord, State, Swim, verify};
 use macula_testkit::{
     Context, Host, LinkChange, Net, NodeIndex, StubSigner, StubVerifier, node_id,
 };
 
+/// How many nodes keep a record in a realm of more members than its nodes keep links to.
+pub(super) const KEEPERS: usize = 4;
 /// The wall clock at virtual time zero.
 const WALL_MS: u64 = 1_700_000_000_000;
 
@@ -46,9 +51,20 @@ pub(super) fn machine_with_pool(
     let mut config = macula_swim::Config::default();
     config.link_pool = pool;
     let random_swim = random.fork();
-    let swim = Swim::new(config, realm(), signer, own, random_swim, now, wall_ms(now));
-    let pubsub = PubSub::new(macula_pubsub::Config::default(), id, random.fork(), now);
-    let rpc = Rpc::new(macula_rpc::Config::default(), id, random.fork(), now);
+    let wall = wall_ms(now);
+    let as_signer = Arc::clone(&signer) as _;
+    let swim = Swim::new(config, realm(), as_signer, own, random_swim, now, wall);
+    let pubsub = PubSub::new(macula_pubsub::Config::default(), id, now);
+    let rpc = Rpc::new(macula_rpc::Config::default(), id, now);
+    let mut routing = macula_kad::Config::default();
+    routing.max_per_network = usize::MAX;
+    // In realms of dozens a record is to be kept by some, and not by all.
+    routing.k = if pool < NodeMachine::LINK_POOL {
+        4
+    } else {
+        routing.k
+    };
+    let kad = Kad::new(routing, realm(), signer, random.fork(), now, wall);
     let overlay = Overlay::new(
         macula_swim::overlay::Config::default(),
         id,
@@ -56,7 +72,7 @@ pub(super) fn machine_with_pool(
         random.fork(),
         now,
     );
-    NodeMachine::new(swim.unwrap(), overlay, pubsub, rpc).with_link_pool(pool)
+    NodeMachine::new(swim.unwrap(), overlay, pubsub, rpc, kad).with_link_pool(pool)
 }
 
 pub(super) fn principal(id: NodeId) -> Principal {
@@ -72,6 +88,25 @@ pub(super) fn subscribe(node: &mut NodeMachine, now: Instant, id: NodeId, key: u
     let pubsub = node.pubsub_mut();
     pubsub
         .subscribe(now, rules, &principal(id), subscriber, pattern)
+        .unwrap();
+    node.settle(now);
+}
+
+/// Declares a topic, as a publisher does.
+pub(super) fn declare(node: &mut NodeMachine, now: Instant, id: NodeId, text: &str) {
+    let topic = Topic::new(text).unwrap();
+    let pubsub = node.pubsub_mut();
+    pubsub
+        .declare(now, &DefaultRules, &principal(id), &topic)
+        .unwrap();
+    node.settle(now);
+}
+
+/// Watches a procedure, as a caller does.
+pub(super) fn watch(node: &mut NodeMachine, now: Instant, id: NodeId, text: &str) {
+    let procedure = Procedure::new(text).unwrap();
+    let rpc = node.rpc_mut();
+    rpc.watch(now, &DefaultRules, &principal(id), &procedure)
         .unwrap();
     node.settle(now);
 }
@@ -103,6 +138,8 @@ pub(super) struct Realm {
     pub(super) lost: Vec<(Instant, NodeIndex, NodeId)>,
     /// When a node said something of a member.
     pub(super) said: Vec<(Instant, NodeIndex, MemberEvent)>,
+    /// When a node knew all about what it watches.
+    pub(super) told: Vec<(Instant, NodeIndex, Watched)>,
     /// The number of the present run of each node, as HANDSHAKE would tell it.
     pub(super) epochs: BTreeMap<NodeId, Epoch>,
 }
@@ -121,15 +158,18 @@ impl Host for Realm {
 
     fn on_output(&mut self, context: &mut Context<'_>, _: &mut NodeMachine, output: NodeOutput) {
         match output {
-            NodeOutput::Send { to, class, body } => {
-                let class = match class {
-                    Class::Datagram => macula_testkit::Class::Datagram,
-                    Class::Reliable => macula_testkit::Class::Reliable,
+            NodeOutput::Send { to, way, body } => {
+                let class = match way {
+                    Way::Datagram => macula_testkit::Class::Datagram,
+                    Way::Control | Way::Lookup => macula_testkit::Class::Reliable,
                 };
                 context.send(to, class, body);
             }
             NodeOutput::Connect { node, .. } => context.dial(node),
             NodeOutput::Disconnect { node, .. } => context.close(node),
+            NodeOutput::Watching { watched, .. } => {
+                self.told.push((context.now(), context.node(), watched));
+            }
             NodeOutput::Lost(node) => self.lost.push((context.now(), context.node(), node)),
             NodeOutput::Member(event) => self.said.push((context.now(), context.node(), event)),
             NodeOutput::Misbehaved { peer, offence } => {
@@ -154,7 +194,14 @@ impl Host for Realm {
         _: macula_testkit::Class,
         body: Body,
     ) {
-        let unsigned = matches!(body, Body::Interest(_) | Body::Offer(_)) || is_of_overlay(&body);
+        if is_of_routing(&body) {
+            let body = Checked::new(&realm(), body, &self.verifier);
+            if !body.is_genuine() {
+                return context.fail(format!("{from:?} sent a forged record"));
+            }
+            return machine.handle_input(context.now(), NodeInput::Routing { from, body });
+        }
+        let unsigned = matches!(body, Body::Heartbeat(_)) || is_of_overlay(&body);
         if !unsigned && let Err(offence) = verify(&realm(), &body, &self.verifier) {
             return context.fail(format!("{from:?} sent {offence}"));
         }
@@ -199,6 +246,7 @@ impl Trial {
         for index in 0..count {
             let node = trial.net.add(machine);
             trial.started(node, (index > 0).then(|| NodeIndex::new(0)));
+            trial.watch_all(node);
         }
         // Whoever gets a link to somebody new tells all that it knows, so nobody waits for a comparison of memberships.
         trial.settled_within(Duration::from_secs(15), "all have joined");
@@ -253,6 +301,20 @@ impl Trial {
             .insert(node_id(node.get()), epoch);
         self.net.restart(node, machine);
         self.started(node, Some(seed));
+        self.watch_all(node);
+    }
+
+    /// Lets a node publish and call everything that the tables are asked about.
+    fn watch_all(&mut self, node: NodeIndex) {
+        let id = node_id(node.get());
+        self.net.with(node, |machine, now| {
+            TOPICS
+                .iter()
+                .for_each(|text| declare(machine, now, id, text));
+            PROCEDURES
+                .iter()
+                .for_each(|text| watch(machine, now, id, text));
+        });
     }
 
     pub(super) fn kill(&mut self, node: NodeIndex) {
@@ -296,6 +358,18 @@ impl Trial {
             .with(node, |machine, now| register(machine, now, id, key, text));
         let serves = self.serves.get_mut(&node).unwrap();
         serves.insert(key, text.to_owned());
+    }
+
+    pub(super) fn declare(&mut self, node: NodeIndex, text: &str) {
+        let id = node_id(node.get());
+        self.net
+            .with(node, |machine, now| declare(machine, now, id, text));
+    }
+
+    pub(super) fn watch(&mut self, node: NodeIndex, text: &str) {
+        let id = node_id(node.get());
+        self.net
+            .with(node, |machine, now| watch(machine, now, id, text));
     }
 
     pub(super) fn has_subscription(&self, node: NodeIndex, key: u64) -> bool {
