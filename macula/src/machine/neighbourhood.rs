@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use macula_kad::{Goal, LookupOptions, Outcome, position};
 use macula_swim::State;
+use macula_wire::message::{RecordContent, RecordKind};
 use macula_wire::{Instant, NodeId};
 
 use super::{NodeMachine, NodeOutput};
@@ -63,6 +65,28 @@ impl NodeMachine {
             self.telling.told = Arc::new(neighbourhood);
             let told = Arc::clone(&self.telling.told);
             self.outputs.push_back(NodeOutput::Neighbourhood(told));
+        }
+    }
+
+    /// Asks for the record of a node, which says where it can be dialled and who its neighbours are.
+    /// [`NodeOutput::Described`] tells it, if it is found. [`settle`](Self::settle) has to follow.
+    pub fn look_up_node(&mut self, now: Instant, node: NodeId) {
+        let now = self.advance(now);
+        let goal = Goal::Records {
+            key: position(&node),
+            kind: RecordKind::Node,
+            all: false,
+        };
+        if let Err(error) = self.kad.lookup(now, goal, LookupOptions::default()) {
+            tracing::debug!(node = %node.short(), %error, "not looked up");
+        }
+    }
+
+    pub(super) fn on_found(&mut self, outcome: Outcome) {
+        for record in outcome.records {
+            if matches!(record.record.content, RecordContent::Node(_)) {
+                self.outputs.push_back(NodeOutput::Described(record));
+            }
         }
     }
 

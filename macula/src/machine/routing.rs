@@ -35,7 +35,7 @@ impl NodeMachine {
                 }
             }
             Output::Watching { key, kind } => self.on_watching(key, kind),
-            // Lookups of this node's own are not asked for yet.
+            Output::Found(outcome) => self.on_found(outcome),
             _ => {}
         }
     }

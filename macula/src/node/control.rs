@@ -121,6 +121,7 @@ impl Sink<NodeOutput> for Outputs {
                 let forwarding = &self.dialler.forwarding;
                 forwarding.replace_neighbourhood(neighbourhood);
             }
+            NodeOutput::Described(record) => self.dialler.forwarding.describe(&record),
             NodeOutput::Member(event) => self.member(event),
             NodeOutput::Disconnect {
                 node,

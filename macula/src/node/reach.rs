@@ -17,6 +17,10 @@ use crate::plane::links::Attached;
 
 /// How much later than the smaller id the larger one of two members dials, so that they do not cross each other.
 const COURTESY: Duration = Duration::from_millis(500);
+/// How long the record of a node is waited for before the node is dialled without.
+const DESCRIBED_WITHIN: Duration = Duration::from_millis(500);
+/// The least time between two lookups of nodes to which packets get no further.
+const LOOK_UP_PAUSE: Duration = Duration::from_secs(5);
 /// How long a link that was dialled may take to become that of its member.
 const ADMITTED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -122,6 +126,9 @@ impl Dialler {
         if by != By::Application && self.is_gone(node).await {
             return Err(no_path("it is not taking part"));
         }
+        if !self.forwarding.knows_neighbours(&node) {
+            self.look_up(node).await;
+        }
         let dialled = self.endpoint.dial_forwarded(&self.plane.realm, node).await;
         match dialled {
             Ok(dialled) => self.hand_over(dialled).await,
@@ -141,13 +148,35 @@ impl Dialler {
         matches!(state.await, Ok(Some(State::Dead | State::Left)) | Err(_))
     }
 
-    /// Where the member says that it can be dialled.
+    /// Where the node says that it can be dialled: to membership, or else in its record.
     async fn addresses(&self, node: NodeId) -> Result<Vec<SocketAddr>, Error> {
         let addresses = self.control.run(move |machine, _| {
             let member = machine.swim().member(&node);
-            member.map_or_else(Vec::new, |member| member.record().addresses.clone())
+            member.map(|member| member.record().addresses.clone())
         });
-        addresses.await
+        if let Some(addresses) = addresses.await? {
+            return Ok(addresses);
+        }
+        self.look_up(node).await;
+        Ok(self.forwarding.described_addresses(&node))
+    }
+
+    /// Asks for the record of a node, and waits a while for it.
+    async fn look_up(&self, node: NodeId) {
+        self.control
+            .run_later(move |machine, now| machine.look_up_node(now, node));
+        self.forwarding.described(&node, DESCRIBED_WITHIN).await;
+    }
+
+    /// Looks nodes up anew to which packets of this node got no further.
+    pub(crate) async fn keep_hints(self) {
+        loop {
+            for node in self.forwarding.doubted().await {
+                self.control
+                    .run_later(move |machine, now| machine.look_up_node(now, node));
+            }
+            tokio::time::sleep(LOOK_UP_PAUSE).await;
+        }
     }
 
     /// Dials the addresses of the peer of a forwarded link now and then, as long as that is the link of the member.

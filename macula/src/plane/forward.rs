@@ -7,6 +7,7 @@
 mod allowance;
 mod config;
 mod counts;
+mod hints;
 mod silence;
 mod tasks;
 mod traces;
@@ -30,6 +31,7 @@ pub(crate) use self::allowance::Passage;
 pub use self::config::ForwardingConfig;
 use self::counts::Counters;
 pub use self::counts::ForwardingCounts;
+use self::hints::Hints;
 use self::silence::Silence;
 use self::traces::Traces;
 use super::Plane;
@@ -63,6 +65,7 @@ pub(crate) struct Forwarding {
     carrying: Notify,
     changed: Notify,
     traces: Traces,
+    hints: Hints,
     counters: Counters,
 }
 
@@ -82,6 +85,7 @@ impl Forwarding {
             carrying: Notify::new(),
             changed: Notify::new(),
             traces: Traces::default(),
+            hints: Hints::default(),
             counters: Counters::default(),
         }
     }
@@ -182,8 +186,12 @@ impl Forwarding {
         let now = self.plane.clock.now();
         let topology = self.topology.load();
         let fate = self.wayfinder.forward_error(now, &topology, from, error);
-        if let BackFate::Pass(onward) = fate {
-            self.carry(onward.to, onward.message.into());
+        match fate {
+            BackFate::Arrived(error) => self.hints.doubt(error.target),
+            BackFate::Pass(onward) => {
+                self.carry(onward.to, onward.message.into());
+            }
+            BackFate::Dropped(_) => {}
         }
     }
 
@@ -226,14 +234,19 @@ impl Forwarding {
         }
     }
 
-    /// The neighbours of `target`, as it told of them; those that this node has a link to first.
+    /// The neighbours of `target`, as it told of them or as its record says; those that this node has a link to first.
     fn via(&self, topology: &Topology, target: &NodeId) -> Vec<NodeMark> {
         let neighbourhood = self.neighbourhood.load();
+        let told = neighbourhood.of(target);
+        let known = if told.is_empty() {
+            self.hints.neighbours(target)
+        } else {
+            told.to_vec()
+        };
         let own = self.plane.node();
-        let (mut near, far): (Vec<NodeId>, Vec<NodeId>) = neighbourhood
-            .of(target)
-            .iter()
-            .filter(|node| **node != own)
+        let (mut near, far): (Vec<NodeId>, Vec<NodeId>) = known
+            .into_iter()
+            .filter(|node| *node != own)
             .partition(|node| topology.is_linked(node));
         near.extend(far);
         near.iter().take(MAX_VIA).map(NodeId::mark).collect()
