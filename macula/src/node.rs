@@ -8,6 +8,7 @@ pub(crate) mod face;
 pub(crate) mod link;
 mod lookups;
 mod news;
+mod path;
 mod reach;
 mod replace;
 pub(crate) mod session;

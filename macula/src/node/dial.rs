@@ -114,6 +114,14 @@ impl Dialler {
         }
     }
 
+    /// Starts what runs as long as the node.
+    pub(crate) fn start(&self) {
+        self.forwarding.start();
+        let tasks = &self.plane.tasks;
+        tasks.spawn("hints", self.clone().keep_hints());
+        tasks.spawn("paths", self.clone().keep_paths());
+    }
+
     /// Gives a link to the task that runs links.
     pub(super) async fn hand_over(&self, dialled: Dialled) {
         drop(self.dialled.send(dialled).await);

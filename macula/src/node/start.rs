@@ -115,8 +115,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         dialler: dialler.clone(),
         swim: plan.swim.clone(),
     };
-    dialler.forwarding.start();
-    plane.tasks.spawn("hints", dialler.clone().keep_hints());
+    dialler.start();
     if let Some(local) = local {
         let local = run_local_links(runner.clone(), local);
         plane.tasks.spawn("local links", local);

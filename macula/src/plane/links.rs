@@ -66,10 +66,16 @@ impl Attached {
         self.egress.iter()
     }
 
-    /// Whether it takes the place of a link to the same run of the peer that is still good, because it is a better one.
-    pub(crate) fn improves(&self, old: &Self) -> bool {
+    /// Whether it takes the place of a link of the other kind to the same run of the peer. That has not been given up by
+    /// its dialler, and may be of use yet.
+    pub(crate) fn relieves(&self, old: &Self) -> bool {
         let same_run = old.link.epoch() == self.link.epoch();
-        same_run && old.link.is_forwarded() && !self.link.is_forwarded()
+        same_run && old.link.is_forwarded() != self.link.is_forwarded()
+    }
+
+    /// Whether nothing comes back from the peer, though it was asked whether it is there.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.passage.is_silent(self.link.stats().packets_received)
     }
 
     /// Lets events go, which waited for those of another link.
@@ -187,7 +193,8 @@ impl Links {
 
     /// Decides between a new link to a member and the one that may be there.
     ///
-    /// A newer run of the peer wins. Within one run, a direct link is better than a forwarded one. Of two of a kind, two
+    /// A newer run of the peer wins. Within one run, a direct link is better than a forwarded one, unless nothing comes back
+    /// by it. Of two of a kind, two
     /// nodes that dialled each other at the same time have to drop the same link: the one dialled by the smaller id stays.
     /// A second link from the same dialler replaces the first, which it has given up.
     pub(crate) fn admit_member(
@@ -209,7 +216,7 @@ impl Links {
             };
             let same_side = attached.link.side() == old.link.side();
             let is_worse = match (old.link.is_forwarded(), attached.link.is_forwarded()) {
-                (false, true) => true,
+                (false, true) => !old.is_silent(),
                 (true, false) => false,
                 _ => !same_side && attached.link.side() != preferred,
             };
@@ -217,7 +224,10 @@ impl Links {
                 return Admission::Surplus;
             }
         }
-        if present.as_ref().is_some_and(|old| attached.improves(old)) {
+        if present
+            .as_ref()
+            .is_some_and(|old| attached.relieves(old) && !old.is_silent())
+        {
             attached.held.send_replace(true);
         }
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);

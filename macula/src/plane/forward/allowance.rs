@@ -22,6 +22,8 @@ pub(crate) struct Passage {
     used: AtomicU64,
     /// How many links the last packet of the peer took, if the link is a forwarded one; 0 before the first.
     hops: AtomicU8,
+    /// How many packets had come, and one more, when the peer was found not to answer; 0 if it does.
+    silent: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +99,21 @@ impl Passage {
     /// How many links the last packet of the peer took.
     pub(crate) fn hops(&self) -> Option<u8> {
         Some(self.hops.load(Ordering::Relaxed)).filter(|hops| *hops > 0)
+    }
+
+    /// Takes note of whether the peer is silent, of which `received` packets came.
+    pub(super) fn set_silent(&self, is_silent: bool, received: u64) {
+        let silent = if is_silent {
+            received.saturating_add(1)
+        } else {
+            0
+        };
+        self.silent.store(silent, Ordering::Relaxed);
+    }
+
+    /// Whether the peer was found not to answer, and nothing came since; `received` packets in all.
+    pub(crate) fn is_silent(&self, received: u64) -> bool {
+        self.silent.load(Ordering::Relaxed) == received.saturating_add(1)
     }
 
     /// When something was carried to the peer last.
@@ -189,6 +206,16 @@ mod tests {
             claim(millis, index, Known::Claimed);
         }
         assert!(lock(&passage.state).claimed.len() <= MAX_ORIGINS);
+    }
+
+    #[test]
+    fn a_silence_ends_with_the_next_packet() {
+        let passage = Passage::default();
+        assert!(!passage.is_silent(0) && !passage.is_silent(7));
+        passage.set_silent(true, 7);
+        assert!(passage.is_silent(7) && !passage.is_silent(8));
+        passage.set_silent(false, 7);
+        assert!(!passage.is_silent(7));
     }
 
     #[test]

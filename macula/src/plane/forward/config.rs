@@ -14,7 +14,7 @@ pub struct ForwardingConfig {
     /// How many nodes in a second each peer may begin to bring packets of; 16 by default, four times as many at once.
     /// Packets of further ones are dropped and counted. Nodes with a link do not count.
     pub max_origins: u32,
-    /// How long addresses of a member have to answer before it is dialled by forwarding as well; 1.5 s by default.
+    /// How long addresses of a member have to answer before it is dialled by forwarding as well; 3 s by default.
     ///
     /// Shorter has a link sooner where no address works, and makes links in vain where addresses are slow.
     pub head_start: Duration,
@@ -31,7 +31,7 @@ impl Default for ForwardingConfig {
             max_rate: 4 << 20,
             max_burst: 1 << 20,
             max_origins: 16,
-            head_start: Duration::from_millis(1_500),
+            head_start: Duration::from_secs(3),
             min_retry: Duration::from_secs(5),
             max_retry: Duration::from_secs(300),
         }

@@ -115,6 +115,17 @@ impl Forwarding {
         }
     }
 
+    /// Watches whether the peer of a direct link answers; whether it does not. Returns after `patience` at the latest.
+    pub(crate) async fn falls_silent(&self, attached: &Attached, patience: Duration) -> bool {
+        let watched = async {
+            while !attached.is_silent() {
+                self.used(attached);
+                tokio::time::sleep(LOOK_PERIOD).await;
+            }
+        };
+        tokio::time::timeout(patience, watched).await.is_ok()
+    }
+
     async fn keep_watch(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(LOOK_PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -152,6 +163,10 @@ impl Forwarding {
             })
             .collect();
         let look = silence.look(now, &samples);
+        for (attached, sample) in watched.iter().zip(&samples) {
+            let is_silent = silence.is_silent(&sample.node);
+            attached.passage.set_silent(is_silent, sample.received);
+        }
         drop(silence);
         for attached in &watched {
             if look.ask.contains(&attached.link.peer().node) {

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use macula::{CallOptions, Node, RegisterOptions, Reply};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
-use super::{Dead, eager, hidden, is_linked_by, linked_by, peer};
+use super::{Dead, eager, echo, hidden, is_linked_by, linked_by, peer};
 use crate::mesh::{Realm, event, loopback, offered, subscribe, until, within};
 
 /// An address that leads to a node once it is opened, for one that dials it.
@@ -46,7 +46,7 @@ impl Gate {
                         }
                     }
                     Ok(length) = back.recv(&mut here) => {
-                        if let Some(dialler) = dialler {
+                        if let Some(dialler) = dialler && is_open.load(Ordering::Relaxed) {
                             front.send_to(&here[..length], dialler).await.unwrap();
                         }
                     }
@@ -139,4 +139,41 @@ async fn a_link_moves_to_the_direct_path_that_appears_and_calls_end_where_they_b
     within(one.call("m.slow", "", options)).await.unwrap();
     let trace = within(one.trace(other.node_id())).await.unwrap();
     assert_eq!((trace.link, trace.hops.len()), ("direct", 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_direct_path_that_breaks_is_passed_by_and_found_again() {
+    let (realm, dead) = (Realm::new(), Dead::new());
+    let gate = Gate::new().await;
+    gate.is_open.store(true, Ordering::Relaxed);
+    let middle = realm.node().await;
+    let one = hidden(&realm, dead.address()).await;
+    let other = hidden(&realm, gate.address).await;
+    gate.lead(other.local_addr()).await;
+    for node in [&one, &other] {
+        within(node.connect(middle.local_addr())).await.unwrap();
+    }
+    linked_by(&one, &other, "quic ").await;
+    let options = RegisterOptions::default();
+    let _served = other.register("m.echo", options, echo).await.unwrap();
+    offered(&other, &one).await;
+    for is_open in [false, true] {
+        gate.is_open.store(is_open, Ordering::Relaxed);
+        let path = if is_open { "quic " } else { "forwarded" };
+        let changed = Instant::now();
+        until(async || {
+            // What asks by the broken path waits in vain.
+            let options = CallOptions::default().deadline(Duration::from_millis(500));
+            let answered = one.call("m.echo", "", options).await.is_ok();
+            answered && is_linked_by(&one, &other, path) && is_linked_by(&other, &one, path)
+        })
+        .await;
+        // QUIC gives the link up after 30 s.
+        assert!(changed.elapsed() < Duration::from_secs(15));
+    }
+    // Nobody is taken for dead meanwhile.
+    for node in [&one, &other, &middle] {
+        let members = node.stats().await.unwrap().members;
+        assert_eq!((members.alive, members.dead), (3, 0));
+    }
 }
