@@ -2,7 +2,6 @@
 //!
 //! The same function judges in both directions, so that nothing is sent that its receiver has to refuse.
 
-use core::cmp::Ordering;
 use core::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
@@ -41,28 +40,6 @@ pub(crate) fn ascending<'a, T: Ord + ?Sized + 'a>(
     } else {
         Err(EncodeError::NotCanonical)
     }
-}
-
-/// What is added and what is removed: both strictly ascending, nothing in both, nothing removed from nothing.
-pub(crate) fn changes<'a, T: Ord + 'a>(
-    full: bool,
-    add: impl Iterator<Item = &'a T> + Clone,
-    remove: &'a [T],
-) -> Result<(), EncodeError> {
-    ascending(add.clone())?;
-    ascending(remove)?;
-    let removed = u64::try_from(remove.len()).unwrap_or(u64::MAX);
-    require(!full || remove.is_empty(), "remove", removed)?;
-    let mut added = add.peekable();
-    let mut removed = remove.iter().peekable();
-    while let (Some(one), Some(other)) = (added.peek(), removed.peek()) {
-        match one.cmp(other) {
-            Ordering::Less => added.next(),
-            Ordering::Greater => removed.next(),
-            Ordering::Equal => return Err(EncodeError::NotCanonical),
-        };
-    }
-    Ok(())
 }
 
 /// A token has exactly its length.
@@ -156,23 +133,6 @@ pub(crate) fn error(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn changed(full: bool, add: &[u8], remove: &[u8], accepted: bool) {
-        assert_eq!(changes(full, add.iter(), remove).is_ok(), accepted);
-    }
-
-    #[test]
-    fn changes_ascend_and_do_not_contradict_each_other() {
-        changed(false, &[1, 3], &[2, 4], true);
-        changed(true, &[1, 3], &[], true);
-        changed(false, &[], &[], true);
-        changed(false, &[1, 1], &[], false);
-        changed(false, &[2, 1], &[], false);
-        changed(false, &[], &[4, 4], false);
-        changed(false, &[1, 3], &[0, 3], false);
-        changed(true, &[1], &[2], false);
-    }
 
     #[test]
     fn only_addresses_that_can_be_dialled_are_announced() {

@@ -6,7 +6,6 @@
 
 extern crate alloc;
 
-pub mod announce;
 pub mod batch;
 mod check;
 mod code;

@@ -36,8 +36,6 @@ pub const MAX_ZONE_LEN: usize = 63;
 pub const MIN_MAX_FRAME_LEN: usize = 4_096;
 /// The length of the token that binds a connection to a session where the transport has no streams.
 pub const TOKEN_LEN: usize = 16;
-/// The most patterns in one INTEREST, and the most procedures in one OFFER.
-pub const MAX_ANNOUNCED: usize = 1_024;
 /// The most updates that one membership message carries.
 pub const MAX_UPDATES: usize = 64;
 /// How many buckets a view of the membership is compared by.

@@ -11,13 +11,11 @@ mod routing;
 mod session;
 
 pub use call::{
-    CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Offer, OfferedProcedure,
-    Register, RpcCall, Unregister,
+    CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Register, RpcCall,
+    Unregister,
 };
 pub use contact::Contact;
-pub use event::{
-    Alias, Event, Gap, Interest, Priority, Publish, Qos, Receipt, Subscribe, Unsubscribe,
-};
+pub use event::{Alias, Event, Gap, Priority, Publish, Qos, Receipt, Subscribe, Unsubscribe};
 pub use forward::{Forward, ForwardError, Trace, Traced, TracedHop, Way};
 pub use membership::{
     Accusation, BucketVersions, DigestPart, MemberRecord, MemberStatus, MemberVersion,
@@ -159,8 +157,6 @@ messages! {
     Alias(Alias) = 0x14 "ALIAS",
     /// Events of one publisher and topic.
     Batch(Batch) = 0x15 "BATCH",
-    /// What patterns the subscribers of a member want.
-    Interest(Interest) = 0x16 "INTEREST",
     /// What became of a published event.
     Receipt(Receipt) = 0x17 "RECEIPT",
     /// Says that a publisher is lost.
@@ -175,8 +171,6 @@ messages! {
     Register(Register) = 0x23 "REGISTER",
     /// A client withdraws a procedure.
     Unregister(Unregister) = 0x24 "UNREGISTER",
-    /// What procedures a member serves.
-    Offer(Offer) = 0x25 "OFFER",
     /// Ends a call from the caller's side.
     RpcCancel(CallCancel) = 0x26 "RPC_CANCEL",
     /// A part of a result before its end.

@@ -67,7 +67,7 @@ pub use error::Error;
 pub use event::{Delivery, Event, Gap, GapCause};
 pub use graph::{Graph, GraphEdge, GraphNode};
 pub use machine::{
-    MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, Watched, Way, Wish,
+    Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, Watched, Wish,
     is_of_forwarding, is_of_overlay, is_of_routing,
 };
 pub use node::{MemberInfo, Node, PeerInfo, TraceHop, TraceInfo};

@@ -14,7 +14,7 @@ mod routing;
 mod waiting;
 
 pub use boundary::{
-    NodeInput, NodeOutput, Watched, Way, Wish, is_of_forwarding, is_of_overlay, is_of_routing,
+    Lane, NodeInput, NodeOutput, Watched, Wish, is_of_forwarding, is_of_overlay, is_of_routing,
 };
 pub use member::MemberEvent;
 pub use neighbourhood::Neighbourhood;
@@ -191,7 +191,7 @@ impl NodeMachine {
             let updates = vec![Update::Record(Arc::clone(own))];
             self.outputs.push_back(NodeOutput::Send {
                 to: *peer,
-                way: Way::Control,
+                lane: Lane::Control,
                 body: SwimGossip { updates }.into(),
             });
         }

@@ -56,6 +56,8 @@ impl Kad {
         self.watchers.forget(node);
         self.runs.remove(node);
         self.on_unreachable(node);
+        // It may be back before anybody looks at who is closest.
+        self.forget_told(node);
         if self.members.remove(node) {
             self.went(node);
             self.look_again(Some(node));

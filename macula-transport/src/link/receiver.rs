@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use macula_wire::message::{Body, ErrorReport, Message, Pong, Priority, Stream, StreamKind};
+use macula_wire::message::{Body, ErrorReport, Message, Pong, Priority, Role, Stream, StreamKind};
 use macula_wire::{DecodeError, ErrorCode, Frame, FrameDecoder, Kind};
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ const MAX_UNKNOWN: u32 = 16;
 
 /// Something that a link brought.
 ///
-/// PING, PONG, HEARTBEAT, CLOSE and STREAM are dealt with inside and do not come out.
+/// PING, PONG, CLOSE and STREAM are dealt with inside and do not come out; nor does HEARTBEAT of clients.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LinkEvent {
@@ -175,7 +175,7 @@ impl LinkReceiver {
         } else if let Body::Close(close) = &message.body {
             self.begin_drain(CloseReason::peer(close.code, &close.detail));
             None
-        } else if matches!(message.kind(), Kind::Pong | Kind::Heartbeat) {
+        } else if message.kind() == Kind::Pong || self.is_idle_talk(&message) {
             None
         } else if matches!(
             message.kind(),
@@ -187,6 +187,11 @@ impl LinkReceiver {
         } else {
             Some(LinkEvent::Control(message))
         }
+    }
+
+    /// Whether a message only keeps the link of a client alive.
+    fn is_idle_talk(&self, message: &Message) -> bool {
+        message.kind() == Kind::Heartbeat && self.shared.role == Role::Client
     }
 
     /// Tells the peer that a message was skipped.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::printable;
 use crate::content::{Header, MAX_HEADERS, check_headers};
 use crate::field::{UNLIMITED, record, tagged};
-use crate::limit::{MAX_ANNOUNCED, MAX_DETAIL_LEN, MAX_KEY_LEN};
+use crate::limit::{MAX_DETAIL_LEN, MAX_KEY_LEN};
 use crate::name::MAX_NAME_LEN;
 use crate::{
     CallId, ContentType, EncodeError, ErrorCode, NodeId, Procedure, RegistrationId, RequestId,
@@ -149,39 +149,6 @@ record! {
         /// That of the REGISTER.
         pub registration: RegistrationId,
     }
-}
-
-record! {
-    /// A procedure in an OFFER.
-    pub struct OfferedProcedure {
-        /// Its name.
-        pub procedure: Procedure,
-        /// How much of the calls it is to get beside others; 1 by default, 0 while it drains.
-        pub weight: u32,
-    }
-}
-
-record! {
-    /// OFFER: what procedures the sender serves. From member to member, in a small realm to all.
-    pub struct Offer {
-        /// Counts the changes; the first OFFER on a link has `full` and any version.
-        pub version: u64,
-        /// Whether everything said before is to be forgotten.
-        pub full: bool,
-        /// How long this holds without renewal, in milliseconds.
-        pub lease_ms: u32,
-        /// Procedures that are served from this version on, strictly ascending; at most 1,024.
-        pub add: Vec<OfferedProcedure> [MAX_ANNOUNCED],
-        /// Procedures that are no longer served, strictly ascending; at most 1,024. None that `add` names, and none
-        /// with `full`.
-        pub remove: Vec<Procedure> [MAX_ANNOUNCED],
-    }
-    check check_offer
-}
-
-fn check_offer(offer: &Offer) -> Result<(), EncodeError> {
-    let added = offer.add.iter().map(|offered| &offered.procedure);
-    check::changes(offer.full, added, &offer.remove)
 }
 
 record! {

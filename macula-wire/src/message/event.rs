@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::content::{Header, MAX_HEADERS, check_headers};
 use crate::field::{UNLIMITED, record, tagged};
-use crate::limit::{MAX_ANNOUNCED, MAX_CHAIN, MAX_KEY_LEN};
+use crate::limit::{MAX_CHAIN, MAX_KEY_LEN};
 use crate::{
     ContentType, EncodeError, Epoch, NodeId, Pattern, RequestId, Sequence, Signature,
     SubscriptionId, Topic, TopicAlias, check,
@@ -146,28 +146,6 @@ record! {
 
 fn check_alias(alias: &Alias) -> Result<(), EncodeError> {
     check::certificates(&alias.chain)
-}
-
-record! {
-    /// INTEREST: what patterns the sender wants events for. From member to member, in a small realm to all.
-    pub struct Interest {
-        /// Counts the changes; the first INTEREST on a link has `full` and any version.
-        pub version: u64,
-        /// Whether everything said before is to be forgotten.
-        pub full: bool,
-        /// How long this holds without renewal, in milliseconds.
-        pub lease_ms: u32,
-        /// Patterns that are wanted from this version on, strictly ascending; at most 1,024.
-        pub add: Vec<Pattern> [MAX_ANNOUNCED],
-        /// Patterns that are no longer wanted, strictly ascending; at most 1,024. None that `add` names, and none with
-        /// `full`.
-        pub remove: Vec<Pattern> [MAX_ANNOUNCED],
-    }
-    check check_interest
-}
-
-fn check_interest(interest: &Interest) -> Result<(), EncodeError> {
-    check::changes(interest.full, interest.add.iter(), &interest.remove)
 }
 
 record! {

@@ -21,11 +21,9 @@ fn a_claimed_count_is_refused_before_anything_is_reserved_for_it() {
     let batch = [&[8][..], &node, &[1, 1, 0, 0, 0, 0]].concat();
     let walk = [&[1][..], &node, &[0, 8, 6, 6]].concat();
     let forward = [&node[..], &node, &[16]].concat();
-    let lists: [(Kind, &[u8], u64); 17] = [
+    let lists: [(Kind, &[u8], u64); 15] = [
         (Kind::Handshake, &[], 8),
         (Kind::CertUpdate, &[], 4),
-        (Kind::Interest, &[1, 0, 1], 1_024),
-        (Kind::Offer, &[1, 0, 1], 1_024),
         (Kind::SwimPing, &[1], 64),
         (Kind::SwimState, &[0], 64),
         (Kind::SwimDigest, &[1], 256),

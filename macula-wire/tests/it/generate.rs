@@ -8,7 +8,6 @@ mod overlay;
 mod routing;
 mod session;
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
@@ -175,18 +174,5 @@ fn trouble() -> impl Strategy<Value = (ErrorCode, RetryHint, Option<u32>)> {
     (1..=u8::MAX, hint, any::<Option<u32>>()).prop_map(|(code, hint, after)| {
         let after = after.filter(|_| hint == RetryHint::After);
         (ErrorCode::from_number(code), hint, after)
-    })
-}
-
-/// What is added and what is removed: ascending, and nothing in both.
-fn changes<T: Ord + std::fmt::Debug>(
-    item: impl Strategy<Value = T>,
-) -> impl Strategy<Value = (bool, Vec<T>, Vec<T>)> {
-    let items = prop::collection::btree_map(item, any::<bool>(), 0..6);
-    (any::<bool>(), items).prop_map(|(full, items): (bool, BTreeMap<T, bool>)| {
-        let (add, remove): (Vec<_>, Vec<_>) =
-            items.into_iter().partition(|(_, added)| full || *added);
-        let plain = |items: Vec<(T, bool)>| items.into_iter().map(|(item, _)| item).collect();
-        (full, plain(add), plain(remove))
     })
 }

@@ -121,19 +121,6 @@ fn data(message: &Message) -> Option<Vec<u8>> {
             headers(&it.headers),
             (it.payload.to_vec(), end),
         )),
-        Body::Interest(it) => {
-            let texts = |list: &[macula_wire::Pattern]| -> Vec<String> {
-                list.iter().map(|one| one.as_str().to_owned()).collect()
-            };
-            theirs((
-                it.version,
-                it.full,
-                it.lease_ms,
-                texts(&it.add),
-                texts(&it.remove),
-                end,
-            ))
-        }
         Body::Batch(it) => theirs((
             it.hops,
             *it.publisher.as_bytes(),

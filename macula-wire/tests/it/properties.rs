@@ -1,9 +1,9 @@
 //! What holds for every message and for any bytes.
 
 use bytes::Bytes;
-use macula_wire::message::{Failure, Handshake, Interest, Message, Publish, Role};
+use macula_wire::message::{Failure, Handshake, Message, Publish, Role};
 use macula_wire::{
-    ContentType, Epoch, ErrorCode, FrameDecoder, Kind, NodeId, Pattern, RealmName, RetryHint, Topic,
+    ContentType, Epoch, ErrorCode, FrameDecoder, Kind, NodeId, RealmName, RetryHint, Topic,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -165,19 +165,6 @@ fn careless() -> impl Strategy<Value = Message> {
             })
         },
     );
-    let patterns = || {
-        let pattern = select(vec!["a", "b", "c"]).prop_map(|text| Pattern::new(text).unwrap());
-        prop::collection::vec(pattern, 0..3)
-    };
-    let interest = (any::<bool>(), patterns(), patterns()).prop_map(|(full, add, remove)| {
-        Message::from(Interest {
-            version: 1,
-            full,
-            lease_ms: 1,
-            add,
-            remove,
-        })
-    });
     let codes = select(vec![ErrorCode::OK, ErrorCode::BUSY, ErrorCode::APPLICATION]);
     let hints = select(vec![RetryHint::App, RetryHint::After]);
     let failure = (
@@ -215,5 +202,5 @@ fn careless() -> impl Strategy<Value = Message> {
                 payload: Bytes::new(),
             })
         });
-    prop_oneof![handshake, interest, failure, publish]
+    prop_oneof![handshake, failure, publish]
 }

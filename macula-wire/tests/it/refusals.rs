@@ -11,14 +11,13 @@ use macula_wire::limit::{
     MAX_EXTENSIONS, MAX_HEADERS, MAX_TAGS, MAX_UPDATES,
 };
 use macula_wire::message::{
-    BucketVersions, CertUpdate, Close, DigestPart, ErrorReport, HandshakeAck, Interest,
-    MemberRecord, MemberStatus, MemberVersion, Offer, OfferedProcedure, Receipt, Roles,
-    SignedRecord, Standing, Stream, StreamKind, SwimDigest, SwimGossip, SwimJoin, SwimState, Tag,
-    Update, printable,
+    BucketVersions, CertUpdate, Close, DigestPart, ErrorReport, HandshakeAck, MemberRecord,
+    MemberStatus, MemberVersion, Receipt, Roles, SignedRecord, Standing, Stream, StreamKind,
+    SwimDigest, SwimGossip, SwimJoin, SwimState, Tag, Update, printable,
 };
 use macula_wire::{
     ContentType, EncodeError, Epoch, ErrorCode, Extensions, Header, Incarnation, MediaType,
-    Message, NodeId, Pattern, Procedure, RequestId, RetryHint, Signature,
+    Message, NodeId, Procedure, RequestId, RetryHint, Signature,
 };
 
 use crate::decode;
@@ -114,55 +113,6 @@ fn a_mapped_address_is_written_as_the_ipv4_address_that_it_is() {
     assert_eq!(
         decode(&mapped.to_bytes().unwrap()),
         Ok(at(&["192.0.2.1:1"]).into())
-    );
-}
-
-#[test]
-fn announcements_are_sets() {
-    let interest = |full, add: &[&str], remove: &[&str]| {
-        let patterns =
-            |texts: &[&str]| texts.iter().map(|one| Pattern::new(one).unwrap()).collect();
-        Interest {
-            version: 1,
-            full,
-            lease_ms: 1,
-            add: patterns(add),
-            remove: patterns(remove),
-        }
-    };
-    let ordered = interest(false, &["a", "b"], &["c"]);
-    twins(
-        ordered.clone(),
-        interest(false, &["b", "a"], &[]),
-        EncodeError::NotCanonical,
-    );
-    twins(
-        ordered.clone(),
-        interest(false, &["a"], &["a"]),
-        EncodeError::NotCanonical,
-    );
-    twins(
-        ordered,
-        interest(true, &["a"], &["c"]),
-        invalid("remove", 1),
-    );
-    let offer = |names: &[(&str, u32)]| Offer {
-        version: 1,
-        full: true,
-        lease_ms: 1,
-        add: names
-            .iter()
-            .map(|(name, weight)| OfferedProcedure {
-                procedure: Procedure::new(name).unwrap(),
-                weight: *weight,
-            })
-            .collect(),
-        remove: Vec::new(),
-    };
-    twins(
-        offer(&[("a", 2), ("b", 1)]),
-        offer(&[("a", 1), ("a", 2)]),
-        EncodeError::NotCanonical,
     );
 }
 

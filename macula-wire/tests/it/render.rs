@@ -11,15 +11,15 @@ use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
     Accusation, Ack, Alias, BucketVersions, CallCancel, CallError, CallProgress, CallResult,
     CancelMode, CertUpdate, Close, Contact, DigestPart, Drain, ErrorReport, Event, Failure,
-    Forward, ForwardError, Gap, Handshake, HandshakeAck, Heartbeat, Interest, InterestContent,
-    KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch, MemberRecord,
-    MemberStatus, MemberVersion, NodeContent, Offer, OfferedProcedure, OverlayAnswer, OverlayEdge,
-    OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers, OverlayVerdict, OverlayWalk, Ping, Pong,
-    Priority, ProviderContent, Publish, Qos, Receipt, RecordContent, RecordKind, RecordVersion,
-    Register, Role, Roles, RoutingRecord, RpcCall, SignedAccusation, SignedRecord,
-    SignedRoutingRecord, Standing, Stream, StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip,
-    SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Trace, Traced, TracedHop,
-    Unregister, Unsubscribe, Update, ValueContent, Way,
+    Forward, ForwardError, Gap, Handshake, HandshakeAck, Heartbeat, InterestContent, KadAnswer,
+    KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch, MemberRecord,
+    MemberStatus, MemberVersion, NodeContent, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove,
+    OverlayOffer, OverlayPeers, OverlayVerdict, OverlayWalk, Ping, Pong, Priority, ProviderContent,
+    Publish, Qos, Receipt, RecordContent, RecordKind, RecordVersion, Register, Role, Roles,
+    RoutingRecord, RpcCall, SignedAccusation, SignedRecord, SignedRoutingRecord, Standing, Stream,
+    StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing,
+    SwimPingReq, SwimState, Tag, Trace, Traced, TracedHop, Unregister, Unsubscribe, Update,
+    ValueContent, Way,
 };
 use macula_wire::{
     Body, CallId, ContentType, EdgeToken, Epoch, ErrorCode, Header, Incarnation, Key, Message,
@@ -203,7 +203,6 @@ records! {
     Event: hops publisher epoch topic sequence ttl_ms content headers signature payload;
     Alias: publisher epoch alias topic next chain;
     Batch: hops publisher epoch alias base ttl_ms content signature entries;
-    Interest: version full lease_ms add remove;
     Receipt: request matched acked expired dropped;
     Gap: publisher epoch topic from;
     RpcCall: call hops caller procedure deadline_ms idempotency content headers payload;
@@ -212,8 +211,6 @@ records! {
     CallError: call failure;
     Register: request registration procedure concurrency;
     Unregister: request registration;
-    OfferedProcedure: procedure weight;
-    Offer: version full lease_ms add remove;
     CallCancel: call mode;
     CallProgress: call sequence content payload;
     Header: key value;
@@ -276,8 +273,8 @@ macro_rules! bodies {
 
 bodies!(
     Handshake HandshakeAck Heartbeat Ping Pong Stream CertUpdate Drain Ack Error Close
-    Publish Subscribe Unsubscribe Event Alias Batch Interest Receipt Gap
-    RpcCall RpcResult RpcError Register Unregister Offer RpcCancel RpcProgress
+    Publish Subscribe Unsubscribe Event Alias Batch Receipt Gap
+    RpcCall RpcResult RpcError Register Unregister RpcCancel RpcProgress
     SwimPing SwimAck SwimPingReq SwimNack SwimGossip SwimJoin SwimState SwimDigest
     OverlayWalk OverlayOffer OverlayMove OverlayAnswer OverlayEdge OverlayFlip OverlayPeers
     KadFind KadFound KadStore KadAnswer KadWatch KadChanges KadDigest KadWant

@@ -59,9 +59,9 @@ pub enum NodeInput {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "whoever carries outputs out has to know each way"
+    reason = "whoever carries outputs out has to know each lane"
 )]
-pub enum Way {
+pub enum Lane {
     /// In a datagram where it fits one, otherwise as [`Control`](Self::Control).
     Datagram,
     /// On the control stream, whose end is that of the link.
@@ -70,7 +70,7 @@ pub enum Way {
     Lookup,
 }
 
-impl From<Class> for Way {
+impl From<Class> for Lane {
     fn from(class: Class) -> Self {
         match class {
             Class::Datagram => Self::Datagram,
@@ -108,7 +108,7 @@ pub enum NodeOutput {
         /// To whom.
         to: NodeId,
         /// How.
-        way: Way,
+        lane: Lane,
         /// What.
         body: Body,
     },

@@ -96,8 +96,8 @@ impl NodeMachine {
     }
 
     pub(super) fn send(&mut self, to: NodeId, class: Class, body: Body) {
-        let way = class.into();
-        self.outputs.push_back(NodeOutput::Send { to, way, body });
+        let lane = class.into();
+        self.outputs.push_back(NodeOutput::Send { to, lane, body });
     }
 
     fn tell_neighbours(&mut self, now: Instant) {

@@ -13,7 +13,7 @@ use macula_pubsub::Destination;
 use macula_wire::message::Heartbeat;
 use macula_wire::{ErrorCode, Instant, NodeId};
 
-use super::{NodeMachine, NodeOutput, Way, Wish};
+use super::{Lane, NodeMachine, NodeOutput, Wish};
 
 /// How often links are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -152,8 +152,8 @@ impl NodeMachine {
             self.pool.tell = now + TELL;
             for to in needed {
                 if self.links.contains_key(&to) {
-                    let (way, body) = (Way::Control, Heartbeat {}.into());
-                    self.outputs.push_back(NodeOutput::Send { to, way, body });
+                    let (lane, body) = (Lane::Control, Heartbeat {}.into());
+                    self.outputs.push_back(NodeOutput::Send { to, lane, body });
                 }
             }
         }

@@ -7,7 +7,7 @@ use macula_kad::{Checked, Input};
 use macula_wire::message::{Contact, NodeContent, RecordContent, SignedRecord};
 use macula_wire::{Body, Instant, Machine, NodeId, limit};
 
-use super::{NodeMachine, NodeOutput, Way, Wish};
+use super::{Lane, NodeMachine, NodeOutput, Wish};
 
 /// How long at least this node's record holds what it says, so that many changes make one.
 const RECORD_PERIOD: Duration = Duration::from_secs(1);
@@ -45,10 +45,10 @@ impl NodeMachine {
         let node = to.node;
         if self.links.contains_key(&node) {
             self.pool.used(&node);
-            let way = Way::Lookup;
+            let lane = Lane::Lookup;
             self.outputs.push_back(NodeOutput::Send {
                 to: node,
-                way,
+                lane,
                 body,
             });
             return;
@@ -119,10 +119,10 @@ impl NodeMachine {
         }
         self.know_run(now, peer);
         for body in self.waiting.take(&peer) {
-            let way = Way::Lookup;
+            let lane = Lane::Lookup;
             self.outputs.push_back(NodeOutput::Send {
                 to: peer,
-                way,
+                lane,
                 body,
             });
         }

@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::dial::Dialler;
 use super::news::MemberNews;
 use crate::Error;
-use crate::machine::{MemberEvent, NodeInput, NodeMachine, NodeOutput, Way, Wish};
+use crate::machine::{Lane, MemberEvent, NodeInput, NodeMachine, NodeOutput, Wish};
 use crate::plane::Plane;
 use crate::plane::counters::add;
 
@@ -98,7 +98,7 @@ pub(crate) struct Outputs {
 impl Sink<NodeOutput> for Outputs {
     fn accept(&mut self, output: NodeOutput) {
         match output {
-            NodeOutput::Send { to, way, body } => self.send(to, way, body),
+            NodeOutput::Send { to, lane, body } => self.send(to, lane, body),
             NodeOutput::Connect {
                 node,
                 addresses,
@@ -152,7 +152,7 @@ impl Sink<NodeOutput> for Outputs {
 impl Outputs {
     /// A datagram that does not fit the path goes by the control stream; so does what must arrive. A control stream
     /// that takes nothing any more ends its link; what finds no room on a lookup stream is lost, and asked for again.
-    fn send(&self, to: NodeId, way: Way, body: Body) {
+    fn send(&self, to: NodeId, lane: Lane, body: Body) {
         let Some(attached) = self.plane.links.member(&to) else {
             return;
         };
@@ -163,13 +163,13 @@ impl Outputs {
                 return;
             }
         };
-        if way == Way::Lookup {
+        if lane == Lane::Lookup {
             if !attached.lookup.push(&self.plane, &attached.link, bytes) {
                 add(&self.plane.counters.dropped_lookup, 1);
             }
             return;
         }
-        if way == Way::Datagram && attached.link.send_datagram(bytes.clone()).is_ok() {
+        if lane == Lane::Datagram && attached.link.send_datagram(bytes.clone()).is_ok() {
             return;
         }
         if let Err(OutboxError::Full { .. }) =

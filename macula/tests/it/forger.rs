@@ -19,17 +19,17 @@ const LIMIT: u64 = 100;
 const PART: usize = 64;
 
 /// The bare link of a member, which says what the test wants.
-struct Forger {
-    identity: NodeIdentity,
+pub(crate) struct Forger {
+    pub(crate) identity: NodeIdentity,
     epoch: Epoch,
     _endpoint: Endpoint,
-    link: Link,
-    receiver: LinkReceiver,
+    pub(crate) link: Link,
+    pub(crate) receiver: LinkReceiver,
 }
 
 impl Forger {
     /// Links to `node` and makes itself known; also gives the record of `victim`, as `node` tells it.
-    async fn join(realm: &Realm, node: &Node, victim: NodeId) -> (Self, MemberRecord) {
+    pub(crate) async fn join(realm: &Realm, node: &Node, victim: NodeId) -> (Self, MemberRecord) {
         let identity = realm.identity(&IssueRequest::default());
         let epoch = Epoch::new(macula::unix_time() * 1_000);
         let hello = Hello::new(Role::Member, epoch);
@@ -70,7 +70,7 @@ impl Forger {
         Arc::new(SignedRecord { record, signature })
     }
 
-    async fn say(&self, body: impl Into<Body>) {
+    pub(crate) async fn say(&self, body: impl Into<Body>) {
         let message = Message::from(body.into());
         until(async || {
             let frame = OutFrame::message(&message).unwrap();

@@ -34,6 +34,7 @@ mod command_node;
 mod command_trace;
 mod events;
 mod forger;
+mod lookups;
 mod members;
 mod mesh;
 mod reach;

@@ -160,6 +160,78 @@ fn what_a_new_run_wants_outlives_the_death_of_the_old_one() {
 }
 
 #[test]
+fn whoever_publishes_late_is_told_of_all_that_is_wanted_before_it_begins() {
+    each_seed(|seed| {
+        for count in [2, 5] {
+            let mut trial = busy(rough(), seed, count);
+            // A newcomer, whom the others may not have told anything yet.
+            let newcomer = node(count - 1);
+            trial.kill(newcomer);
+            trial.run(seconds(20));
+            trial.restart_idle(newcomer, node(0));
+            let knows = |net: &macula_testkit::Net<mesh::Realm>| {
+                let swim = net.machine(newcomer).unwrap().swim();
+                swim.counts().alive == count
+            };
+            trial.net.wait(seconds(15), "it knows all", knows).unwrap();
+            trial.declare(newcomer, "a.b");
+            let is_told = |net: &macula_testkit::Net<mesh::Realm>| {
+                let told = net.host().told.iter();
+                told.filter(|(_, at, _)| *at == newcomer).count() >= 2
+            };
+            let taken = trial.net.wait(seconds(4), "it is told", is_told).unwrap();
+            assert!(taken < seconds(2), "it took {taken:?}");
+            let machine = trial.net.machine(newcomer).unwrap();
+            let wanted = machine.pubsub().interests();
+            // Everybody but itself wants something that begins with `a` or a wildcard, or `b.c`.
+            let expected = (0..count - 1).filter(|index| index % 4 != 2).count();
+            assert_eq!(wanted, expected, "seed {seed}");
+        }
+    });
+}
+
+#[test]
+fn a_run_that_wants_nothing_ends_what_the_run_before_wanted() {
+    each_seed(|seed| {
+        for pause in [0, 3, 30] {
+            let mut trial = busy(Config::default(), seed, 4);
+            let back = node(3);
+            trial.kill(back);
+            trial.run(seconds(pause));
+            trial.restart(back, node(0));
+            trial.settled_within(seconds(12), "nobody routes to what the old run wanted");
+            trial.run(seconds(30));
+            for other in (0..3).map(node) {
+                assert!(!trial.has_announcements(other, back));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_member_that_is_suspected_for_a_while_keeps_what_it_wants() {
+    each_seed(|seed| {
+        let mut trial = busy(Config::default(), seed, 5);
+        let slow = node(2);
+        let is_suspected = |net: &macula_testkit::Net<mesh::Realm>| {
+            let said = net.host().said.iter();
+            said.filter(|(_, _, event)| event.name() == "suspect")
+                .count()
+                > 0
+        };
+        trial.net.partition(&[slow]);
+        let limit = seconds(10);
+        trial
+            .net
+            .wait(limit, "it is suspected", is_suspected)
+            .unwrap();
+        trial.net.heal();
+        trial.subscribe(slow, 9, "c");
+        trial.settled_within(seconds(30), "it is there with all that it wants");
+    });
+}
+
+#[test]
 fn a_partition_parts_the_tables_and_heals() {
     each_seed(|seed| {
         let mut trial = busy(Config::default(), seed, 5);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use macula_wire::frame::FrameHeader;
 use macula_wire::limit::DEFAULT_MAX_FRAME_LEN;
 use macula_wire::message::{
-    Alias, CallResult, Event, Interest, Ping, Publish, Qos, RpcCall, SwimAck, SwimPing, Update,
+    Alias, CallResult, Event, Ping, Publish, Qos, RpcCall, SwimAck, SwimPing, Update,
 };
 use macula_wire::{
     Batch, BatchBuilder, BatchHead, Body, CallId, ContentType, Entries, Epoch, Frame, FrameDecoder,
@@ -41,8 +41,6 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("call_decode", 100, |size| decode(size, call())),
     Scenario::new("event_encode", 100, |size| encode(size, event())),
     Scenario::new("event_decode", 100, |size| decode(size, event())),
-    Scenario::new("interest_16_encode", 100, |size| encode(size, interest())),
-    Scenario::new("interest_16_decode", 100, |size| decode(size, interest())),
     Scenario::new("ping_encode", 100, |size| encode(size, Ping { nonce: 7 })),
     Scenario::new("publish_encode", 100, |size| encode(size, publish())),
     Scenario::new("publish_decode", 100, |size| decode(size, publish())),
@@ -236,20 +234,6 @@ fn publish() -> Publish {
         content: ContentType::Bytes,
         headers: Vec::new(),
         payload: Bytes::from_static(&PAYLOAD),
-    }
-}
-
-fn interest() -> Interest {
-    let pattern = |number: usize| {
-        let text = format!("plant.{}.line.*.temperature", number.saturating_add(10));
-        Pattern::new(&text).expect("a pattern")
-    };
-    Interest {
-        version: 5,
-        full: false,
-        lease_ms: 60_000,
-        add: (0..16).map(pattern).collect(),
-        remove: Vec::new(),
     }
 }
 

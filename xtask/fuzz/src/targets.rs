@@ -1,6 +1,5 @@
 //! The table of targets.
 
-mod announce;
 mod call;
 mod configuration;
 mod frame;
@@ -19,8 +18,6 @@ use macula_wire::Kind;
 
 /// Targets by name; every message of the protocol has one besides, `message_` and its name.
 const TABLE: &[(&str, fn(&[u8]))] = &[
-    ("announce_hostile", announce::hostile),
-    ("announce_told", announce::told),
     ("batch_builder", value::batch_builder),
     ("batch_entries", value::batch_entries),
     ("content_type", value::content_type),

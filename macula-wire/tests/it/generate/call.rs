@@ -1,8 +1,8 @@
 //! RPC_CALL to RPC_PROGRESS.
 
 use macula_wire::message::{
-    CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Offer, OfferedProcedure,
-    Register, RpcCall, Unregister,
+    CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Register, RpcCall,
+    Unregister,
 };
 use macula_wire::{Body, ErrorCode, RegistrationId, RequestId};
 use proptest::prelude::*;
@@ -10,8 +10,8 @@ use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
 
 use super::{
-    bytes, call_id, changes, content, headers, key, node, number, payload, procedure, text,
-    trouble, wide, word,
+    bytes, call_id, content, headers, key, node, number, payload, procedure, text, trouble, wide,
+    word,
 };
 
 pub(super) fn bodies() -> BoxedStrategy<Body> {
@@ -37,7 +37,6 @@ pub(super) fn bodies() -> BoxedStrategy<Body> {
                 .into()
             }
         ),
-        offer().prop_map(Body::from),
         (call_id(), mode).prop_map(|(call, mode)| CallCancel { call, mode }.into()),
         (call_id(), wide(), content(), payload()).prop_map(|(call, sequence, content, payload)| {
             CallProgress {
@@ -114,23 +113,6 @@ fn register() -> impl Strategy<Value = Register> {
             registration,
             procedure,
             concurrency,
-        },
-    )
-}
-
-fn offer() -> impl Strategy<Value = Offer> {
-    let weights = prop::collection::vec(any::<u32>(), 6);
-    (wide(), any::<u32>(), changes(procedure()), weights).prop_map(
-        |(version, lease_ms, (full, add, remove), weights)| Offer {
-            version,
-            full,
-            lease_ms,
-            add: add
-                .into_iter()
-                .zip(weights)
-                .map(|(procedure, weight)| OfferedProcedure { procedure, weight })
-                .collect(),
-            remove,
         },
     )
 }

@@ -1,18 +1,14 @@
 //! PUBLISH to GAP.
 
 use macula_wire::batch::{Batch, Entries};
-use macula_wire::message::{
-    Alias, Event, Gap, Interest, Publish, Qos, Receipt, Subscribe, Unsubscribe,
-};
+use macula_wire::message::{Alias, Event, Gap, Publish, Qos, Receipt, Subscribe, Unsubscribe};
 use macula_wire::{Body, Epoch, RequestId, Sequence, SubscriptionId, TopicAlias};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
 
 use super::session::chain;
-use super::{
-    bytes, changes, content, headers, key, node, number, pattern, payload, signature, topic, wide,
-};
+use super::{bytes, content, headers, key, node, number, pattern, payload, signature, topic, wide};
 
 pub(super) fn bodies() -> BoxedStrategy<Body> {
     let subscription = || number(SubscriptionId::new);
@@ -37,7 +33,6 @@ pub(super) fn bodies() -> BoxedStrategy<Body> {
         event().prop_map(Body::from),
         alias().prop_map(Body::from),
         batch().prop_map(Body::from),
-        interest().prop_map(Body::from),
         receipt().prop_map(Body::from),
         gap().prop_map(Body::from),
     ]
@@ -136,18 +131,6 @@ fn batch() -> impl Strategy<Value = Batch> {
             content,
             signature,
             entries: Entries::from_payloads(payloads.iter().map(AsRef::as_ref)).unwrap(),
-        },
-    )
-}
-
-fn interest() -> impl Strategy<Value = Interest> {
-    (wide(), any::<u32>(), changes(pattern())).prop_map(
-        |(version, lease_ms, (full, add, remove))| Interest {
-            version,
-            full,
-            lease_ms,
-            add,
-            remove,
         },
     )
 }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use macula_wire::message::{
-    CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Offer, OfferedProcedure,
-    Register, RpcCall, Unregister,
+    CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Register, RpcCall,
+    Unregister,
 };
 use macula_wire::{
     CallId, ContentType, ErrorCode, Header, Procedure, RegistrationId, RequestId, RetryHint,
@@ -124,27 +124,6 @@ fn failures() -> Vec<Sample> {
 }
 
 fn registrations() -> Vec<Sample> {
-    let offered = |name: &str, weight| OfferedProcedure {
-        procedure: procedure(name),
-        weight,
-    };
-    let full = Offer {
-        version: 1,
-        full: true,
-        lease_ms: 60_000,
-        add: vec![
-            offered("temperature.latest", 1),
-            offered("temperature.mean", 300),
-        ],
-        remove: Vec::new(),
-    };
-    let change = Offer {
-        version: 2,
-        full: false,
-        lease_ms: 60_000,
-        add: vec![offered("temperature.mean", 0)],
-        remove: vec![procedure("temperature.latest")],
-    };
     vec![
         sample(
             "register",
@@ -162,7 +141,5 @@ fn registrations() -> Vec<Sample> {
                 registration: RegistrationId::new(1),
             },
         ),
-        sample("offer, all of it", full),
-        sample("offer, a change", change),
     ]
 }

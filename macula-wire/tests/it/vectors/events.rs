@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
-use macula_wire::message::{
-    Alias, Event, Gap, Interest, Publish, Qos, Receipt, Subscribe, Unsubscribe,
-};
+use macula_wire::message::{Alias, Event, Gap, Publish, Qos, Receipt, Subscribe, Unsubscribe};
 use macula_wire::{
     ContentType, Header, MediaType, Pattern, RequestId, Sequence, SubscriptionId, Topic, TopicAlias,
 };
@@ -14,13 +12,6 @@ use super::{Sample, sample};
 
 fn topic(text: &str) -> Topic {
     Topic::new(text).unwrap()
-}
-
-fn patterns(texts: &[&str]) -> Vec<Pattern> {
-    texts
-        .iter()
-        .map(|text| Pattern::new(text).unwrap())
-        .collect()
 }
 
 fn publish() -> Publish {
@@ -173,38 +164,7 @@ fn batches() -> Vec<Sample> {
 }
 
 fn interests() -> Vec<Sample> {
-    let first = Interest {
-        version: 1,
-        full: true,
-        lease_ms: 60_000,
-        add: patterns(&[
-            "$sys.**",
-            "**",
-            "home.*.measured",
-            "home.42.*",
-            "home.42.**",
-        ]),
-        remove: Vec::new(),
-    };
-    let mut sorted = first;
-    sorted.add.sort();
-    let change = || Interest {
-        version: 2,
-        full: false,
-        lease_ms: 60_000,
-        add: patterns(&["office.*"]),
-        remove: patterns(&["home.*.measured", "home.42.*"]),
-    };
-    let renewal = Interest {
-        version: 2,
-        add: Vec::new(),
-        remove: Vec::new(),
-        ..change()
-    };
     vec![
-        sample("interest, all of it", sorted),
-        sample("interest, a change", change()),
-        sample("interest, a renewal", renewal),
         sample(
             "subscribe",
             Subscribe {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use macula::realm::{IssueRequest, NodeIdentity};
 use macula::transport::{
     Config, Endpoint, ForwardedPackets, FrameReceiver, FrameSender, Hello, Link, LinkEvent,
-    LinkReceiver,
+    LinkReceiver, OutFrame,
 };
 use macula::wire::message::{Body, Forward, Message, Role, Roles, StreamKind, Way};
 use macula::wire::{Epoch, Frame, NodeId};
@@ -20,7 +20,7 @@ use crate::mesh::{Realm, loopback, until, within};
 struct Rogue {
     identity: NodeIdentity,
     endpoint: Endpoint,
-    _link: Link,
+    link: Link,
     receiver: LinkReceiver,
     lookups: Mutex<FrameSender>,
 }
@@ -44,7 +44,7 @@ impl Rogue {
         Self {
             identity,
             endpoint,
-            _link: link,
+            link,
             receiver,
             lookups: Mutex::new(lookups),
         }
@@ -240,4 +240,23 @@ async fn a_client_that_forwards_breaks_a_rule() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_forwarded_on_a_control_stream_ends_the_link() {
+    let realm = Realm::new();
+    let [node, other] = realm.mesh().await;
+    let rogue = Rogue::join(&realm, &node, Role::Member).await;
+    let packet = || rogue.forward(rogue.own(), other.node_id(), Bytes::from_static(b"x"));
+    // In a datagram it is in its place.
+    let bytes = Message::from(packet()).to_bytes().unwrap();
+    rogue.link.send_datagram(bytes.into()).unwrap();
+    let passed = async || node.stats().await.unwrap().forwarding.passed;
+    until(async || passed().await == 1).await;
+    assert!(rogue.link.close_reason().is_none());
+    let frame = OutFrame::message(&Message::from(packet())).unwrap();
+    rogue.link.control().try_push(frame).unwrap();
+    until(async || node.stats().await.unwrap().links_members == 1).await;
+    let counts = node.stats().await.unwrap().counts;
+    assert_eq!((counts.misbehaved, passed().await), (1, 1));
 }

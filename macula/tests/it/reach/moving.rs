@@ -66,6 +66,7 @@ async fn publish(node: Node, is_open: Arc<AtomicBool>) -> u64 {
         }
         node.publish("move.out", vec![7; 100]).await.unwrap();
         published += 1;
+        // tidy: allow sleep: events come at a pace while the link moves
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     published

@@ -9,7 +9,7 @@ use macula::wire::{
     Body, Epoch, Instant, Machine, NodeId, Pattern, Procedure, Random, RealmName, Topic,
 };
 use macula::{
-    MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, Watched, Way, is_of_overlay,
+    Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, Watched, is_of_overlay,
     is_of_routing,
 };
 use macula_kad::{Checked, Kad};
@@ -163,10 +163,10 @@ impl Host for Realm {
 
     fn on_output(&mut self, context: &mut Context<'_>, _: &mut NodeMachine, output: NodeOutput) {
         match output {
-            NodeOutput::Send { to, way, body } => {
-                let class = match way {
-                    Way::Datagram => macula_testkit::Class::Datagram,
-                    Way::Control | Way::Lookup => macula_testkit::Class::Reliable,
+            NodeOutput::Send { to, lane, body } => {
+                let class = match lane {
+                    Lane::Datagram => macula_testkit::Class::Datagram,
+                    Lane::Control | Lane::Lookup => macula_testkit::Class::Reliable,
                 };
                 context.send(to, class, body);
             }
@@ -309,6 +309,16 @@ impl Trial {
         self.net.restart(node, machine);
         self.started(node, Some(seed));
         self.watch_all(node);
+    }
+
+    /// Starts a node anew, which publishes and calls nothing yet.
+    pub(super) fn restart_idle(&mut self, node: NodeIndex, seed: NodeIndex) {
+        let epoch = Epoch::new(wall_ms(self.net.now()));
+        let host = self.net.host_mut();
+        host.epochs.insert(node_id(node.get()), epoch);
+        host.told.retain(|(_, at, _)| *at != node);
+        self.net.restart(node, machine);
+        self.started(node, Some(seed));
     }
 
     /// Lets a node publish and call everything that the tables are asked about.

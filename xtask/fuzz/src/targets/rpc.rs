@@ -9,10 +9,9 @@ use macula_rpc::{
     Candidate, Config, Input, Output, Provider, RegisterOptions, Registrant, RegistrationKey, Rpc,
     SessionKey,
 };
-use macula_wire::message::{Offer, OfferedProcedure, Roles};
-use macula_wire::{Body, Instant, Kind, Machine, NodeId, Procedure, Random, RegistrationId};
+use macula_wire::message::Roles;
+use macula_wire::{Instant, Machine, NodeId, Procedure, RegistrationId};
 
-use super::frame;
 use super::laws::{self, Digest, MAX_STEPS, START, Subject, Timed};
 
 const PROCEDURES: [&str; 5] = ["a", "a.b", "c", "c.d.e", "$sys.a"];
@@ -20,8 +19,7 @@ const PROCEDURES: [&str; 5] = ["a", "a.b", "c", "c.d.e", "$sys.a"];
 /// Whatever members offer and applications register, the machine keeps the six laws, and the table that is in force
 /// once all has settled is what a naive reading of both gives.
 ///
-/// Input: steps of a kind, a pause and an argument (1 byte each); a message is a length (1 byte) and the body of an
-/// OFFER.
+/// Input: steps of a kind, a pause and an argument (1 byte each).
 pub fn machine(data: &[u8]) {
     let mut steps = Vec::new();
     let mut rest = data;
@@ -29,20 +27,7 @@ pub fn machine(data: &[u8]) {
         && steps.len() < MAX_STEPS
     {
         rest = after;
-        let step = match kind % 10 {
-            9 => {
-                let Some((length, after)) = rest.split_first() else {
-                    break;
-                };
-                let (body, after) = after.split_at(usize::from(*length).min(after.len()));
-                rest = after;
-                match frame::body(Kind::Offer, body) {
-                    Some(Body::Offer(offer)) => Step::Offer(member(*argument), offer),
-                    _ => Step::MemberDown(member(*argument)),
-                }
-            }
-            kind => step(kind, *argument),
-        };
+        let step = step(kind % 10, *argument);
         steps.push(Timed {
             after: laws::pause(*pause),
             step,
@@ -54,9 +39,9 @@ pub fn machine(data: &[u8]) {
 }
 
 enum Step {
-    MemberUp(NodeId),
     MemberDown(NodeId),
-    Offer(NodeId, Offer),
+    Offered(NodeId, usize, u32),
+    Unoffered(NodeId, usize),
     Register(Registrant, usize, RegisterOptions),
     Unregister(Registrant),
     DropSession(SessionKey),
@@ -68,7 +53,7 @@ fn step(kind: u8, argument: u8) -> Step {
     let low = argument & 7;
     let high = usize::from(argument >> 3);
     match kind {
-        0 => Step::MemberUp(member(argument)),
+        0 => Step::Unoffered(member(argument >> 6), usize::from(low) % PROCEDURES.len()),
         1 => Step::MemberDown(member(argument)),
         2 | 3 => {
             let mut options = RegisterOptions::default();
@@ -80,25 +65,9 @@ fn step(kind: u8, argument: u8) -> Step {
         5 => Step::DropSession(SessionKey::new(u64::from(low & 1))),
         6 => Step::Watch(high % PROCEDURES.len()),
         7 => Step::Unwatch(high % PROCEDURES.len()),
-        // A whole OFFER, so that not every one has to be found byte by byte.
         _ => {
-            let add = PROCEDURES.iter().enumerate();
-            let add = add.filter(|(number, _)| argument >> number & 1 == 1);
-            let mut add: Vec<OfferedProcedure> = add
-                .map(|(_, name)| OfferedProcedure {
-                    procedure: Procedure::new(name).expect("a procedure"),
-                    weight: u32::from(low),
-                })
-                .collect();
-            add.sort_by(|one, other| one.procedure.cmp(&other.procedure));
-            let offer = Offer {
-                version: u64::from(low),
-                full: argument & 0x20 == 0,
-                lease_ms: 3_000,
-                add,
-                remove: Vec::new(),
-            };
-            Step::Offer(member(argument >> 6), offer)
+            let weight = u32::from(argument >> 3 & 7);
+            Step::Offered(member(argument >> 6), usize::from(low) % PROCEDURES.len(), weight)
         }
     }
 }
@@ -127,23 +96,33 @@ impl Subject for Node {
 
     fn create(&self) -> Rpc {
         let mut config = Config::default();
-        config.max_members = 3;
+        config.max_offers = 5;
         config.max_procedures = 4;
         config.max_registrations = 6;
         config.max_session_registrations = 2;
         config.max_watched = 3;
-        Rpc::new(config, OWN, Random::new(1), START)
+        Rpc::new(config, OWN, START)
     }
 
     fn apply(&self, machine: &mut Rpc, now: Instant, step: &Step) {
         let procedure = |number: &usize| Procedure::new(PROCEDURES[*number]).expect("a procedure");
         let who = Principal::new(OWN, Roles::CLIENT);
         match step {
-            Step::MemberUp(node) => machine.handle_input(now, Input::MemberUp { node: *node }),
             Step::MemberDown(node) => machine.handle_input(now, Input::MemberDown { node: *node }),
-            Step::Offer(from, message) => {
-                let (from, message) = (*from, message.clone());
-                machine.handle_input(now, Input::Offer { from, message });
+            Step::Offered(node, name, weight) => {
+                let (node, procedure, weight) = (*node, procedure(name), *weight);
+                machine.handle_input(
+                    now,
+                    Input::Offered {
+                        node,
+                        procedure,
+                        weight,
+                    },
+                );
+            }
+            Step::Unoffered(node, name) => {
+                let (node, procedure) = (*node, procedure(name));
+                machine.handle_input(now, Input::Unoffered { node, procedure });
             }
             Step::Register(registrant, name, options) => {
                 let (registrant, procedure) = (*registrant, procedure(name));
@@ -186,7 +165,7 @@ impl Subject for Node {
 
     fn inspect(&self, machine: &Rpc) {
         assert!(machine.registrations() <= 6);
-        assert!(machine.table().len() <= PROCEDURES.len() + 3 * 4);
+        assert!(machine.table().len() <= PROCEDURES.len() && machine.offers() <= 5);
     }
 }
 
@@ -258,7 +237,7 @@ fn drain(machine: &mut Rpc, watched: &mut BTreeMap<Procedure, bool>) {
                 assert_eq!(watched.insert(procedure, false), Some(true));
             }
             Output::Table(table) => assert!(table.version() <= machine.version()),
-            Output::Announce { .. } | Output::Misbehaved { .. } => {}
+            Output::Announce { .. } | Output::Withdraw { .. } => {}
             other => panic!("{other:?} is new here"),
         }
     }
