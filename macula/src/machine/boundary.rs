@@ -17,7 +17,6 @@ use super::{MemberEvent, Neighbourhood};
 /// What happened outside of the machine.
 #[derive(Debug)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "most inputs are messages")]
 pub enum NodeInput {
     /// The link to a member is up.
     LinkUp {

@@ -29,13 +29,10 @@ impl NodeMachine {
             Output::Send { to, body } => self.send_routing(now, &to, body),
             Output::Changed {
                 record, present, ..
-            } => {
-                if record.record.owner != self.own {
-                    self.on_changed(now, &record, present);
-                }
-            }
+            } if record.record.owner != self.own => self.on_changed(now, &record, present),
             Output::Watching { key, kind } => self.on_watching(key, kind),
             Output::Found(outcome) => self.on_found(outcome),
+            // What this node announced it knows.
             _ => {}
         }
     }

@@ -122,11 +122,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     }
     let links = run_links(runner, incoming, dialled_queue);
     plane.tasks.spawn("links", links);
-    tell_on(&plane, &control, news);
-    let (watches, watch_queue) = mpsc::channel(watch::MAX_REQUESTS);
-    plane.watches.serve_by(watches);
-    let watching = watch::run(Arc::clone(&plane), control.clone(), watch_queue);
-    plane.tasks.spawn("watches", watching);
+    keep_up(&plane, &control, news);
     let remembered = cache.as_ref().map_or(&[][..], |cache| cache.found());
     let ways = Ways::new(&plan.join, remembered, plane.random());
     if !ways.is_empty() {
@@ -146,6 +142,21 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         node.plane().tasks.spawn("http3 face", refreshing);
     }
     Ok(node)
+}
+
+/// Starts what a node does all the time: telling drops and round trips and the time, and watching for the data plane.
+fn keep_up(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
+    let tasks = &plane.tasks;
+    let both = || (Arc::clone(plane), control.clone());
+    tasks.spawn("drops", tell_drops(Arc::clone(plane), news));
+    let (shared, told) = both();
+    tasks.spawn("round trips", tell_round_trips(shared, told));
+    let (shared, told) = both();
+    tasks.spawn("wall clock", tell_time(shared, told));
+    let (watches, watch_queue) = mpsc::channel(watch::MAX_REQUESTS);
+    plane.watches.serve_by(watches);
+    let (shared, asked) = both();
+    tasks.spawn("watches", watch::run(shared, asked, watch_queue));
 }
 
 fn cache(plan: &Plan, plane: &Plane, wall_ms: u64) -> Option<Arc<MemberCache>> {
@@ -311,16 +322,6 @@ async fn run_local_links(runner: LinkRunner, mut incoming: UnixIncoming) {
     while let Some((link, receiver)) = incoming.accept().await {
         runner.start(link, receiver);
     }
-}
-
-/// Starts what is told again and again.
-fn tell_on(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
-    let tasks = &plane.tasks;
-    tasks.spawn("drops", tell_drops(Arc::clone(plane), news));
-    let round_trips = tell_round_trips(Arc::clone(plane), control.clone());
-    tasks.spawn("round trips", round_trips);
-    let time = tell_time(Arc::clone(plane), control.clone());
-    tasks.spawn("wall clock", time);
 }
 
 /// Tells the machine how long round trips take, as QUIC measures them.

@@ -1,6 +1,7 @@
 //! Reading one event stream: prove, put in order, deliver, pass on.
 
 mod single;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -163,22 +164,6 @@ impl Ingress {
         Ok(())
     }
 
-    /// Watches for those who want what a client publishes, the first time or after a long pause. The client's stream waits
-    /// for it, so that its first event reaches those who are there; others do not.
-    async fn watch_for(&self, topic: &Topic) -> Option<Arc<Use>> {
-        let is_clients = matches!(self.source, Source::Session(_)) && !self.is_local();
-        if !is_clients || !self.may_publish(topic) {
-            return None;
-        }
-        match self.plane.watch_topic(topic).await {
-            Ok(used) => used,
-            Err(error) => {
-                tracing::debug!(%topic, %error, "nobody is looked for who wants what a client publishes");
-                None
-            }
-        }
-    }
-
     /// Clients that follow the topic are told as well, even if no batch comes that would show them.
     fn pass_on_missing(&self, key: &(NodeId, Epoch, TopicAlias), next: Sequence) {
         let Some(announced) = self.announced.get(key) else {
@@ -271,10 +256,7 @@ impl Ingress {
             return Ok(());
         }
         add(&self.plane.counters.events_received, count);
-        let is_watched = |used: &Arc<Use>| used.touch(self.plane.clock.now());
-        if !announced.used.as_ref().is_some_and(is_watched) {
-            self.watch_for(topic).await;
-        }
+        self.keep_watching(&announced).await;
         let receivers = announced.route.resolve(&self.plane, topic, self.source);
         if receivers.is_empty() {
             return Ok(());

@@ -108,7 +108,8 @@ impl OwnTopic {
     /// Watches for those who want its events, the first time; see [`Plane::watch_topic`].
     pub(crate) async fn declare(&self, plane: &Plane) -> Result<(), Error> {
         let watching = || plane.watch_topic_always(&self.origin.topic);
-        self.declared.get_or_try_init(watching).await.map(|()| ())
+        self.declared.get_or_try_init(watching).await?;
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

@@ -143,14 +143,15 @@ impl Bench {
     /// What node `to` was asked to keep: how many records of interest.
     fn stores_to(&self, to: usize) -> usize {
         let of = |output: &NodeOutput| match output {
-            NodeOutput::Send { to: node, body, .. } if *node == node_id(to) => match body {
-                Body::KadStore(store) => {
-                    let records = store.records.iter();
-                    let kinds = records.map(|signed| signed.record.content.kind());
-                    Some(kinds.filter(|kind| *kind == RecordKind::Interest).count())
-                }
-                _ => None,
-            },
+            NodeOutput::Send {
+                to: node,
+                body: Body::KadStore(store),
+                ..
+            } if *node == node_id(to) => {
+                let records = store.records.iter();
+                let kinds = records.map(|signed| signed.record.content.kind());
+                Some(kinds.filter(|kind| *kind == RecordKind::Interest).count())
+            }
             _ => None,
         };
         self.said.iter().filter_map(of).sum()

@@ -74,12 +74,7 @@ pub fn pubsub(data: &[u8]) {
 }
 
 /// Takes all output of `machine`, which is bounded and leaves nothing due.
-fn drain(
-    machine: &mut PubSub,
-    now: Instant,
-    table: &mut Option<Arc<Table>>,
-    told: &mut Told,
-) {
+fn drain(machine: &mut PubSub, now: Instant, table: &mut Option<Arc<Table>>, told: &mut Told) {
     let mut taken = 0;
     while let Some(output) = machine.poll_output() {
         taken += 1;

@@ -67,7 +67,11 @@ fn step(kind: u8, argument: u8) -> Step {
         7 => Step::Unwatch(high % PROCEDURES.len()),
         _ => {
             let weight = u32::from(argument >> 3 & 7);
-            Step::Offered(member(argument >> 6), usize::from(low) % PROCEDURES.len(), weight)
+            Step::Offered(
+                member(argument >> 6),
+                usize::from(low) % PROCEDURES.len(),
+                weight,
+            )
         }
     }
 }
