@@ -72,7 +72,10 @@ impl Bucket {
             return Heard::Known;
         }
         if !self.network_has_room(&entry, config.max_per_network) {
-            return Heard::Waits;
+            // Those that have a place may be dead; the newcomer is heard again.
+            let network = network(&entry.placed.contact);
+            let is_same = |other: &&Entry| self::network(&other.placed.contact) == network;
+            return self.doubtful(entry.heard, config, is_same);
         }
         if self.entries.len() < config.k {
             self.wait_no_more(place);
@@ -87,9 +90,15 @@ impl Bucket {
         }
         let now = entry.heard;
         self.wait(entry, config);
-        let doubtful = self.entries.iter().find(|entry| {
+        self.doubtful(now, config, |_| true)
+    }
+
+    /// The first of some contacts that has failed or was not heard for long.
+    fn doubtful(&self, now: Instant, config: &Config, some: impl Fn(&&Entry) -> bool) -> Heard {
+        let is_doubtful = |entry: &&Entry| {
             entry.failures > 0 || now.saturating_since(entry.heard) >= config.check_after
-        });
+        };
+        let doubtful = self.entries.iter().filter(some).find(is_doubtful);
         doubtful.map_or(Heard::Waits, |doubtful| {
             Heard::Check(Arc::clone(&doubtful.placed.contact))
         })
@@ -119,7 +128,7 @@ impl Bucket {
 
     /// A contact has not answered. It loses its place if another waits for it, and when it has failed as often as
     /// `patience` says. Whether it did.
-    pub(crate) fn fail(&mut self, place: Place, patience: u8) -> bool {
+    pub(crate) fn fail(&mut self, place: Place, patience: u8, config: &Config) -> bool {
         let Some(index) = self.find(place) else {
             self.wait_no_more(place);
             return false;
@@ -132,18 +141,19 @@ impl Bucket {
             return false;
         }
         self.entries.remove(index);
-        self.promote();
+        self.promote(config);
         true
     }
 
     /// A contact is gone for good. Whether it had a place.
-    pub(crate) fn remove(&mut self, place: Place) -> bool {
+    pub(crate) fn remove(&mut self, place: Place, config: &Config) -> bool {
         self.wait_no_more(place);
+        self.told.retain(|told| told.place != place);
         let Some(index) = self.find(place) else {
             return false;
         };
         self.entries.remove(index);
-        self.promote();
+        self.promote(config);
         true
     }
 
@@ -165,9 +175,12 @@ impl Bucket {
         self.waiting.retain(|waits| waits.placed.place != place);
     }
 
-    /// The latest of those that wait takes the place that is free.
-    fn promote(&mut self) {
-        if let Some(next) = self.waiting.pop() {
+    /// The latest of those that wait takes the place that is free, if its network has room.
+    fn promote(&mut self, config: &Config) {
+        let max = config.max_per_network;
+        let mut waiting = self.waiting.iter();
+        if let Some(index) = waiting.rposition(|entry| self.network_has_room(entry, max)) {
+            let next = self.waiting.remove(index);
             self.entries.push(next);
         }
     }

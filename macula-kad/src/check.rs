@@ -1,7 +1,23 @@
 //! Checking the signatures of records before a machine sees them.
 
+use std::sync::Arc;
+
 use macula_wire::message::SignedRoutingRecord;
 use macula_wire::{Body, RealmName, Verifier, signed};
+
+/// The records in a message.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "three of all messages carry records"
+)]
+pub(crate) fn records(body: &Body) -> &[Arc<SignedRoutingRecord>] {
+    match body {
+        Body::KadStore(store) => &store.records,
+        Body::KadFound(found) => &found.records,
+        Body::KadChanges(changes) => &changes.records,
+        _ => &[],
+    }
+}
 
 /// A message whose records were checked. Those that are forged are told apart from the others.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,16 +36,7 @@ impl Checked {
             !bytes
                 .is_ok_and(|bytes| verifier.verify(signed.record.owner, &bytes, &signed.signature))
         };
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "three of all messages carry records"
-        )]
-        let records = match &body {
-            Body::KadStore(store) => &store.records[..],
-            Body::KadFound(found) => &found.records[..],
-            Body::KadChanges(changes) => &changes.records[..],
-            _ => &[],
-        };
+        let records = records(&body);
         let all = records.iter().enumerate();
         let forged = all.filter(|(_, record)| is_forged(record));
         let forged = forged.map(|(place, _)| place).collect();

@@ -48,6 +48,11 @@ impl Nearest {
         self.target
     }
 
+    /// Whether nobody was found.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     /// Whether as many were found as were asked for.
     pub(crate) fn is_full(&self) -> bool {
         self.found.len() >= self.count

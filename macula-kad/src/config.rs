@@ -108,6 +108,14 @@ impl Config {
         self.k = self.k.clamp(1, MAX_CONTACTS);
         self.alpha = self.alpha.max(1);
         self.alpha_max = self.alpha_max.max(self.alpha);
+        // Whatever is done again and again takes some time in between.
+        let (least, second) = (Duration::from_millis(1), Duration::from_secs(1));
+        let (min, max) = self.patience;
+        self.patience = (min.max(least), max.max(min).max(least));
+        self.query_timeout = self.query_timeout.max(least);
+        self.refresh_every = self.refresh_every.max(second);
+        self.replicate_every = self.replicate_every.max(second);
+        self.watch_lease = self.watch_lease.clamp(second, Duration::from_secs(3_600));
         self
     }
 }

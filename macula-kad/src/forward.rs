@@ -28,7 +28,7 @@ pub use topology::Topology;
 /// packets before: by which peer an origin was heard in the last 10 s, and which peers answered in the last 10 s that
 /// they got no further to a target. Both may be lost without harm, and both are bounded; the longest unused go first.
 ///
-/// In this order something is passed to a peer that is
+/// In this order (RTE-17) something is passed to a peer that is
 ///
 /// 1. the target;
 /// 2. in `via` and says that it is a neighbour of the target; in `via`; or only says so;
@@ -304,7 +304,7 @@ impl Default for Wayfinder {
     }
 }
 
-/// How many times something may be passed on by its origin and those after it.
+/// How many times something may be passed on by its origin and those after it (RTE-18).
 const HOPS: u8 = 16;
 
 /// Where something goes.
@@ -314,7 +314,7 @@ enum Next {
     Nowhere(DropCause),
 }
 
-/// Whether something can have come from `from` by the way that it shows, and not by this node before.
+/// Whether something can have come from `from` by the way that it shows (RTE-24), and not by this node before (RTE-19).
 fn check_way(topology: &Topology, from: NodeId, way: &Way) -> Result<(), DropCause> {
     let own = topology.own();
     let first = way.trail.first() == Some(&way.origin.mark());
@@ -331,7 +331,7 @@ fn check_way(topology: &Topology, from: NodeId, way: &Way) -> Result<(), DropCau
     Ok(())
 }
 
-/// Whether the path of a trace names those of its trail, and `from` as the last.
+/// Whether the path of a trace names those of its trail, and `from` as the last (RTE-24).
 fn is_path_of(trace: &Trace, from: NodeId) -> bool {
     let marks = trace.path.iter().map(|step| step.node.mark());
     let ends = [
@@ -341,7 +341,7 @@ fn is_path_of(trace: &Trace, from: NodeId) -> bool {
     ends == [true; 2] && marks.eq(trace.way.trail.iter().copied())
 }
 
-/// The way of something that this node passes on.
+/// The way of something that this node passes on (RTE-18).
 fn passed(mut way: Way, topology: &Topology) -> Way {
     way.hops = way.hops.saturating_sub(1);
     way.trail.push(topology.own().mark());

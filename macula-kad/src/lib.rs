@@ -24,6 +24,7 @@ pub use distance::{Distance, interest_name, key, key_of, position, record_id};
 pub use error::{PublishError, QueryError, WatchError};
 pub use forward::{Topology, Wayfinder};
 pub use kad::{Goal, Input, Kad, LookupOptions, Outcome, Output, QueryId, RecordChange, Stats};
+pub use limit::RecordLimit;
 pub use lookup::{Step, StepEnd};
 pub use members::MemberSnapshot;
 pub use store::Refusal;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use macula_wire::{Instant, NodeId};
+use macula_wire::{Body, Instant, NodeId};
+
+use crate::check::records;
 
 /// How many peers are remembered; beyond it those that have saved up all they may are forgotten.
 const MAX_PEERS: usize = 4_096;
@@ -71,9 +73,52 @@ fn filled(allowance: Allowance, now: Instant, rate: u64, full: u64) -> u64 {
     allowance.left.saturating_add(gained).min(full)
 }
 
+/// How many records a peer may bring in a second, and how many it may save up: each costs a check of a signature.
+const RECORDS_PER_SECOND: u64 = 5_000;
+/// The same, saved up: all records of a node of which each owner is full.
+const RECORDS_SAVED: u64 = 20_000;
+
+/// How many records one peer may still bring, for whoever checks their signatures: it asks here first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RecordLimit {
+    /// What was brought, less what time has made good, in billionths of a record.
+    owed: u64,
+    at: Instant,
+}
+
+impl RecordLimit {
+    /// Nothing was brought yet: 20,000 may come at once, and 5,000 a second after that.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether the records of a message may be checked. If not, the message is to be dropped as if it had been lost:
+    /// whoever has need of it sends it again.
+    pub fn admits(&mut self, now: Instant, body: &Body) -> bool {
+        let count = u64::try_from(records(body).len()).unwrap_or(u64::MAX);
+        let passed = u64::try_from(now.saturating_since(self.at).as_nanos()).unwrap_or(u64::MAX);
+        self.at = self.at.max(now);
+        let good = passed.saturating_mul(RECORDS_PER_SECOND);
+        self.owed = self.owed.saturating_sub(good);
+        let owed = self.owed.saturating_add(count.saturating_mul(REQUEST));
+        let may = owed <= RECORDS_SAVED.saturating_mul(REQUEST);
+        if may {
+            self.owed = owed;
+        }
+        may
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use macula_testkit::node_id;
+    use macula_wire::message::{
+        InterestContent, KadStore, RecordContent, RoutingRecord, SignedRoutingRecord,
+    };
+    use macula_wire::{Pattern, RequestId, Signature};
 
     use super::*;
 
@@ -99,5 +144,34 @@ mod tests {
             assert!(allowances.take(Instant::ZERO, &node_id(number)));
             assert!(allowances.peers.len() <= MAX_PEERS);
         }
+    }
+
+    #[test]
+    fn a_peer_brings_records_no_faster_than_they_can_be_checked() {
+        let record = Arc::new(SignedRoutingRecord {
+            record: RoutingRecord {
+                owner: node_id(1),
+                sequence: 1,
+                expires_ms: 1,
+                withdrawn: true,
+                content: RecordContent::Interest(InterestContent {
+                    pattern: Pattern::new("a").unwrap(),
+                }),
+            },
+            signature: Signature::from_bytes([0; 64]),
+        });
+        let body: Body = KadStore {
+            request: RequestId::new(1),
+            records: vec![record; 50],
+        }
+        .into();
+        let at = Instant::from_millis;
+        let mut limit = RecordLimit::new();
+        let admitted = (0..1_000).filter(|_| limit.admits(at(1), &body)).count();
+        assert_eq!(admitted, 400);
+        let admitted = (0..1_000)
+            .filter(|_| limit.admits(at(1_001), &body))
+            .count();
+        assert_eq!(admitted, 100);
     }
 }

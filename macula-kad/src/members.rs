@@ -43,7 +43,7 @@ pub(crate) struct Members {
     /// Those of the snapshot that are gone or have other addresses.
     hidden: BTreeSet<Place>,
     sorted: Vec<Placed>,
-    /// Whether there ever was one: whoever is missing is no member then.
+    /// Whether membership has ever told of anybody.
     told: bool,
 }
 
@@ -109,13 +109,13 @@ impl Members {
         self.get_at(Place::of_node(node))
     }
 
-    /// Whether membership tells who is there at all.
-    pub(crate) const fn are_told(&self) -> bool {
-        self.told
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether who is not among them is gone; without membership nobody is.
+    pub(crate) const fn are_told(&self) -> bool {
+        self.told
     }
 
     /// How many there are.

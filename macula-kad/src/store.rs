@@ -132,8 +132,9 @@ impl Store {
         }
     }
 
-    /// Whether a record may be believed at `wall_ms`, leaving its signature and the room for it aside.
-    pub(crate) fn judge(&self, record: &RoutingRecord, wall_ms: u64) -> Result<(), Refusal> {
+    /// Whether a record may be believed at `wall_ms`, leaving its signature and the room for it aside; answers with its
+    /// length.
+    pub(crate) fn judge(&self, record: &RoutingRecord, wall_ms: u64) -> Result<usize, Refusal> {
         if record.expires_ms <= wall_ms {
             return Err(Refusal::Expired);
         }
@@ -144,7 +145,11 @@ impl Store {
         if record.content.name().starts_with('$') {
             return Err(Refusal::Reserved);
         }
-        Ok(())
+        let bytes = signed::record_bytes(&self.realm, record).map_err(|_| Refusal::TooLarge)?;
+        if bytes.len() > self.limits.record {
+            return Err(Refusal::TooLarge);
+        }
+        Ok(bytes.len())
     }
 
     /// Takes in a record whose signature is right.
@@ -154,7 +159,7 @@ impl Store {
         wall_ms: u64,
     ) -> Result<Put, Refusal> {
         let inner = &record.record;
-        self.judge(inner, wall_ms)?;
+        let bytes = self.judge(inner, wall_ms)?;
         let id = record_id(&inner.owner, &inner.content);
         if self
             .sequence(&id)
@@ -167,12 +172,6 @@ impl Store {
             return Ok(Put::New);
         }
         let before = self.records.get(&id);
-        let bytes = signed::record_bytes(&self.realm, inner)
-            .map_err(|_| Refusal::TooLarge)?
-            .len();
-        if bytes > self.limits.record {
-            return Err(Refusal::TooLarge);
-        }
         self.check_room(&inner.owner, before.map(|kept| kept.bytes), bytes)?;
         self.remove(&id);
         self.forget_withdrawn(&id);

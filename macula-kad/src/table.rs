@@ -111,21 +111,21 @@ impl Table {
     }
 
     /// A contact has not answered. Whether it lost its place.
-    pub(crate) fn fail(&mut self, node: &NodeId) -> bool {
+    pub(crate) fn fail(&mut self, node: &NodeId, config: &Config) -> bool {
         let place = Place::of_node(node);
         let index = self.index(place);
         let bucket = self.buckets.get_mut(index);
-        let lost = bucket.is_some_and(|bucket| bucket.fail(place, PATIENCE));
+        let lost = bucket.is_some_and(|bucket| bucket.fail(place, PATIENCE, config));
         self.recount();
         lost
     }
 
     /// A node is gone for good. Whether it had a place.
-    pub(crate) fn remove(&mut self, node: &NodeId) -> bool {
+    pub(crate) fn remove(&mut self, node: &NodeId, config: &Config) -> bool {
         let place = Place::of_node(node);
         let index = self.index(place);
         let bucket = self.buckets.get_mut(index);
-        let had = bucket.is_some_and(|bucket| bucket.remove(place));
+        let had = bucket.is_some_and(|bucket| bucket.remove(place, config));
         self.recount();
         had
     }
@@ -151,11 +151,19 @@ impl Table {
         entries.find(|entry| entry.placed.place == place)
     }
 
-    /// Offers the contacts nearest to the target of `nearest`, but for those that have just failed.
+    /// Offers the contacts nearest to the target of `nearest`, but for those that have just failed; those are offered if
+    /// nobody else is there.
     ///
     /// A bucket that shares more bits with the target is nearer as a whole: first that in which the target lies and all
     /// beyond it, then those before it one by one.
     pub(crate) fn offer(&self, nearest: &mut Nearest) {
+        self.offer_some(nearest, |entry| entry.failures == 0);
+        if nearest.is_empty() {
+            self.offer_some(nearest, |_| true);
+        }
+    }
+
+    fn offer_some(&self, nearest: &mut Nearest, some: impl Fn(&Entry) -> bool) {
         let home = self.index(nearest.target());
         let beyond = self.buckets.len().max(home);
         let order = (home..beyond).chain((0..home).rev());
@@ -167,7 +175,7 @@ impl Table {
             }
             let bucket = self.buckets.get(index);
             for entry in bucket.map_or(&[][..], Bucket::entries) {
-                if entry.failures == 0 {
+                if some(entry) {
                     nearest.offer(&entry.placed);
                 }
             }

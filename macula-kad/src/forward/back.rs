@@ -1,4 +1,4 @@
-//! FORWARD_ERROR and TRACED: what they are made of, and which of them can be true.
+//! FORWARD_ERROR and TRACED: what they are made of (RTE-19, RTE-21), and which of them can be true (RTE-25).
 
 use macula_wire::message::{ForwardError, Trace, Traced, TracedHop, Way};
 use macula_wire::{ErrorCode, NodeId, NodeMark};
@@ -49,8 +49,7 @@ pub(super) fn check_error(topology: &Topology, error: &ForwardError) -> Result<(
     } else {
         first == Some(error.origin.mark())
     };
-    let other = error.target != own && error.target != error.origin;
-    let fits = begins && other && error.code != ErrorCode::OK;
+    let fits = begins && error.code != ErrorCode::OK;
     (fits && is_back(own, error.target, &error.back))
         .then_some(())
         .ok_or(DropCause::Malformed)
@@ -68,10 +67,9 @@ pub(super) fn check_traced(
     let marks = traced.path.iter().map(|step| step.node.mark());
     let origin = at(0).ok_or(DropCause::Malformed)?;
     let stands = at(here) == Some(own) && at(here.saturating_add(1)) == Some(from);
-    let other = traced.target != own && traced.target != origin;
     let last = traced.path.last().map(|step| step.node);
     let ends = (last == Some(traced.target)) == (traced.code == ErrorCode::OK);
-    let fits = stands && other && ends && marks.take(here).eq(traced.back.iter().copied());
+    let fits = stands && ends && marks.take(here).eq(traced.back.iter().copied());
     (fits && is_back(own, traced.target, &traced.back))
         .then_some(origin)
         .ok_or(DropCause::Malformed)
@@ -79,7 +77,7 @@ pub(super) fn check_traced(
 
 /// Whether a way back can be that of something for `target` that this node passed on.
 fn is_back(own: NodeId, target: NodeId, back: &[NodeMark]) -> bool {
-    !back.contains(&own.mark()) && !back.contains(&target.mark())
+    own != target && !back.contains(&own.mark()) && !back.contains(&target.mark())
 }
 
 /// The peer with this mark.

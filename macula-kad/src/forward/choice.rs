@@ -23,10 +23,9 @@ pub(super) fn choose(topology: &Topology, way: &Way, learned: &Learned) -> Optio
     let mut choice = Choice {
         way,
         learned,
-        target: topology.find(&way.target),
         best: None,
     };
-    if let Some(at) = choice.target {
+    if let Some(at) = topology.find(&way.target) {
         let target = topology.peer(at)?;
         if !target.suspected {
             return Some(target.node);
@@ -100,7 +99,6 @@ impl Rank {
 struct Choice<'a> {
     way: &'a Way,
     learned: &'a Learned,
-    target: Option<usize>,
     best: Option<(Rank, usize)>,
 }
 
@@ -139,7 +137,7 @@ impl Choice<'_> {
     fn nearest(&mut self, topology: &Topology) {
         let target = Place::of_node(&self.way.target);
         for (at, peer) in topology.peers().iter().enumerate() {
-            if !self.is_open(at, peer) {
+            if !self.is_open(peer) {
                 continue;
             }
             let mut nearest = (peer.place.to(target), 0);
@@ -159,16 +157,16 @@ impl Choice<'_> {
         let Some(peer) = topology.peer(at) else {
             return;
         };
-        if self.is_open(at, peer) {
+        if self.is_open(peer) {
             let tie = number(peer.node.mark()) ^ number(self.way.target.mark());
             let rank = self.rank(peer, class, Distance::default(), tie);
             self.take(at, rank);
         }
     }
 
-    /// Whether a peer may get it. The target has a rank of its own.
-    fn is_open(&self, at: usize, peer: &Peer) -> bool {
-        self.target != Some(at) && !self.way.trail.contains(&peer.node.mark())
+    /// Whether a peer may get it.
+    fn is_open(&self, peer: &Peer) -> bool {
+        !self.way.trail.contains(&peer.node.mark())
     }
 
     fn rank(&self, peer: &Peer, class: Class, distance: Distance, tie: u64) -> Rank {

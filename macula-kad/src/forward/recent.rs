@@ -67,6 +67,7 @@ mod tests {
         *recent.entry('a', 1) += 10;
         recent.entry('b', 2);
         assert_eq!(recent.entry('a', 0), &11);
+        assert_eq!(recent.entry('a', 0), &11);
         recent.entry('c', 3);
         assert_eq!(recent.peek_mut(&'b'), None);
         assert_eq!(recent.len(), 2);

@@ -52,7 +52,7 @@ impl Kad {
 
     /// A member is dead or has left.
     fn on_member_gone(&mut self, node: &NodeId) {
-        self.table.remove(node);
+        self.table.remove(node, &self.config);
         self.watchers.forget(node);
         self.runs.remove(node);
         self.on_unreachable(node);
@@ -62,6 +62,13 @@ impl Kad {
             self.went(node);
             self.look_again(Some(node));
         }
+    }
+
+    /// The wall clock was set: what has expired by it is over, and the rest expires at another time.
+    fn on_wall_clock(&mut self, wall_ms: u64) {
+        self.wall = (self.now, wall_ms);
+        self.on_expire();
+        self.look_again(None);
     }
 }
 
@@ -78,7 +85,7 @@ impl Machine for Kad {
             Input::MemberGone(node) => self.on_member_gone(&node),
             Input::Run { node, since } => self.on_run(node, since),
             Input::Unreachable(node) => self.on_unreachable(&node),
-            Input::WallClock(wall_ms) => self.wall = (self.now, wall_ms),
+            Input::WallClock(wall_ms) => self.on_wall_clock(wall_ms),
         }
         self.flush();
     }

@@ -174,7 +174,7 @@ pub struct Stats {
     pub refused_rate: u64,
     /// Answers that nobody had asked for.
     pub unasked: u64,
-    /// Contacts that were refused: a node that names itself as another's neighbour, or one twice.
+    /// Contacts that were refused: the node that tells of them, the one that is told, or one named twice.
     pub refused_contacts: u64,
     /// Records of this node that others refused to keep.
     pub stores_refused: u64,

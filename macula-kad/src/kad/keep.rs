@@ -1,6 +1,7 @@
 //! Keeping records for others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use macula_wire::message::{
     Contact, KadAnswer, KadDigest, KadStore, KadWant, RecordKind, SignedRoutingRecord,
@@ -18,6 +19,12 @@ impl Kad {
     pub(super) fn wall_ms(&self) -> u64 {
         let passed = self.now.saturating_since(self.wall.0);
         self.wall.1.saturating_add(millis(passed))
+    }
+
+    /// The first moment at which the wall clock is as late as that. It lies ahead if the clock is not.
+    pub(super) fn when(&self, wall_ms: u64) -> Instant {
+        let (at, then) = self.wall;
+        at + Duration::from_millis(wall_ms.saturating_sub(then))
     }
 
     /// Takes in a record whose signature is right, and tells those who watch its key.
@@ -47,20 +54,18 @@ impl Kad {
             codes.push(code);
         }
         let request = store.request;
-        self.send(from, KadAnswer { request, codes });
+        self.answer(from, KadAnswer { request, codes });
     }
 
     pub(super) fn on_digest(&mut self, from: Arc<Contact>, digest: &KadDigest) {
         let ids = self.store.lacking(&digest.versions);
         let request = digest.request;
-        self.send(from, KadWant { request, ids });
+        self.answer(from, KadWant { request, ids });
     }
 
     fn plan_expiry(&mut self) {
         if let Some(expires) = self.store.next_expiry() {
-            let left = expires.saturating_sub(self.wall_ms());
-            let at: Instant = self.now + std::time::Duration::from_millis(left);
-            self.timers.set(Timer::Expire, at);
+            self.timers.set(Timer::Expire, self.when(expires));
         }
     }
 

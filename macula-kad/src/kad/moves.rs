@@ -34,6 +34,11 @@ impl Kad {
         self.timers.arm(Timer::Moves, self.now + TOGETHER);
     }
 
+    /// Whether there is anything that depends on who is closest.
+    pub(super) fn has_records(&self) -> bool {
+        self.kept().0 > 0 || !self.owns.is_empty() || !self.watchings.is_empty()
+    }
+
     /// A node went that may have been among the closest to some records.
     pub(super) fn went(&mut self, node: &NodeId) {
         self.moves.went.push(Place::of_node(node));

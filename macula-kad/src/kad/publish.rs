@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use macula_wire::message::{Contact, KadAnswer, RecordContent};
+use macula_wire::message::{Contact, KadAnswer, RecordContent, RecordVersion};
 use macula_wire::{ErrorCode, Instant, NodeId, RecordId};
 
 use super::moves::Moves;
@@ -19,6 +19,8 @@ use crate::{PublishError, Refusal};
 const TOGETHER: Duration = Duration::from_millis(50);
 /// After how long a node that failed to take a record is asked again, at first; doubles six times.
 const RETRY: Duration = Duration::from_secs(1);
+/// The shortest time from one version of a record to the next.
+const RENEWAL: Duration = Duration::from_secs(1);
 /// Over how many paths those are looked for that ought to keep a record, where membership does not know them.
 const WRITE_PATHS: usize = 4;
 
@@ -137,7 +139,8 @@ impl Kad {
         own.told.clear();
         self.withdrawn.insert((expires, *id));
         self.forget_withdrawn();
-        self.timers.cancel(Timer::Renew(*id));
+        let left = Duration::from_millis(expires.saturating_sub(wall).max(1));
+        self.after(Timer::Renew(*id), left);
         self.tell(*id);
         true
     }
@@ -153,15 +156,18 @@ impl Kad {
         let half = lease.div_f64(2.0);
         let jitter = self.random.below(millis(half.div_f64(4.0)).max(1));
         let early = Duration::from_millis(jitter);
-        self.after(Timer::Renew(id), half.saturating_sub(early));
+        self.after(Timer::Renew(id), half.saturating_sub(early).max(RENEWAL));
     }
 
-    /// The lease of a record is half over.
+    /// The lease of a record is half over, or the time of one that is withdrawn.
     pub(super) fn on_renew(&mut self, id: RecordId) {
         let wall = self.wall_ms();
         let Some(own) = self.owns.get_mut(&id) else {
             return;
         };
+        if own.record.record.withdrawn {
+            return self.forget_withdrawn();
+        }
         let (content, lease) = (own.record.record.content.clone(), own.lease);
         let expires = wall.saturating_add(millis(lease));
         if let Ok(record) = self.pen.sign(content, false, wall, expires) {
@@ -208,14 +214,13 @@ impl Kad {
         own.told.retain(|node, _| ought(node));
         let mut news = Vec::new();
         for contact in closest {
-            let due = match own.told.get(&contact.node) {
-                None => true,
-                Some(Told::Failed(_, at)) => *at <= now,
-                Some(Told::Asked(_) | Told::Keeps) => false,
+            let times = match own.told.get(&contact.node) {
+                None => 0,
+                Some(Told::Failed(times, at)) if *at <= now => *times,
+                Some(Told::Failed(..) | Told::Asked(_) | Told::Keeps) => continue,
             };
-            if due {
-                news.push(Arc::clone(contact));
-            }
+            own.told.insert(contact.node, Told::Asked(times));
+            news.push(Arc::clone(contact));
         }
         for contact in news {
             self.stage(contact, Arc::clone(&record));
@@ -275,57 +280,50 @@ impl Kad {
         }
     }
 
-    /// A node was sent records of this node.
-    pub(super) fn told(&mut self, node: NodeId, ids: &[RecordId]) {
-        for id in ids {
-            if let Some(own) = self.owns.get_mut(id) {
-                let times = match own.told.get(&node) {
-                    Some(Told::Failed(times, _) | Told::Asked(times)) => *times,
-                    Some(Told::Keeps) | None => 0,
-                };
-                own.told.insert(node, Told::Asked(times));
-            }
-        }
-    }
-
     /// A node says what became of records that it was sent.
-    pub(super) fn store_answered(&mut self, node: NodeId, ids: &[RecordId], answer: &KadAnswer) {
-        for (index, id) in ids.iter().enumerate() {
+    pub(super) fn store_answered(
+        &mut self,
+        node: NodeId,
+        versions: &[RecordVersion],
+        answer: &KadAnswer,
+    ) {
+        for (index, version) in versions.iter().enumerate() {
             let code = answer.codes.get(index).copied();
-            if code == Some(ErrorCode::OK) {
-                if let Some(own) = self.owns.get_mut(id) {
-                    own.told.insert(node, Told::Keeps);
-                }
-            } else {
+            if code != Some(ErrorCode::OK) {
                 self.stats.stores_refused = self.stats.stores_refused.saturating_add(1);
-                self.tell_again(node, id);
+                self.tell_again(node, version);
+            } else if let Some(told) = self.told(node, version) {
+                *told = Told::Keeps;
             }
         }
-        self.plan_retry();
     }
 
     /// A node has not answered.
-    pub(super) fn store_failed(&mut self, node: NodeId, ids: &[RecordId]) {
-        for id in ids {
-            self.tell_again(node, id);
+    pub(super) fn store_failed(&mut self, node: NodeId, versions: &[RecordVersion]) {
+        for version in versions {
+            self.tell_again(node, version);
         }
-        self.plan_retry();
     }
 
-    fn tell_again(&mut self, node: NodeId, id: &RecordId) {
+    /// What a node that ought to keep a record of this node was told, if that is its latest version.
+    fn told(&mut self, node: NodeId, version: &RecordVersion) -> Option<&mut Told> {
+        let own = self.owns.get_mut(&version.id);
+        let own = own.filter(|own| own.record.record.sequence == version.sequence);
+        own?.told.get_mut(&node)
+    }
+
+    fn tell_again(&mut self, node: NodeId, version: &RecordVersion) {
         let now = self.now;
-        if let Some(told) = self
-            .owns
-            .get_mut(id)
-            .and_then(|own| own.told.get_mut(&node))
-        {
-            let times = match told {
-                Told::Failed(times, _) | Told::Asked(times) => *times,
-                Told::Keeps => 0,
-            };
-            let pause = RETRY.saturating_mul(1 << times.min(6));
-            *told = Told::Failed(times.saturating_add(1), now + pause);
-        }
+        let Some(told) = self.told(node, version) else {
+            return;
+        };
+        let times = match told {
+            Told::Failed(times, _) | Told::Asked(times) => *times,
+            Told::Keeps => 0,
+        };
+        let pause = RETRY.saturating_mul(1 << times.min(6));
+        *told = Told::Failed(times.saturating_add(1), now + pause);
+        self.timers.arm(Timer::Tell, now + pause);
     }
 
     /// A node has forgotten what it was told.
@@ -362,6 +360,7 @@ impl Kad {
             && (expires <= wall || self.withdrawn.len() > self.config.max_own_records)
         {
             self.withdrawn.pop_first();
+            self.timers.cancel(Timer::Renew(id));
             self.owns.remove(&id);
         }
     }

@@ -198,14 +198,23 @@ impl Kad {
 impl Kad {
     /// Records that an answer to a step of a lookup brought.
     pub(super) fn take_records(&mut self, id: QueryId, found: &KadFound, forged: &[usize]) {
-        let goal = self.queries.get(&id).map(|query| query.asker);
+        // An answer may come when the lookup is over; it was asked for all the same.
+        let Some(asker) = self.queries.get(&id).map(|query| query.asker) else {
+            return;
+        };
+        let wanted = match asker {
+            Asker::Caller(Goal::Records { key, kind, .. }) => Some((key, kind)),
+            Asker::Caller(Goal::Closest(_) | Goal::Node(_))
+            | Asker::Join
+            | Asker::Refresh
+            | Asker::Publish(_)
+            | Asker::Watch(..) => None,
+        };
         for (index, record) in found.records.iter().enumerate() {
-            let fits = match goal {
+            let fits = match wanted {
                 _ if forged.contains(&index) => Err(Refusal::Forged),
-                Some(Asker::Caller(Goal::Records { key, kind, .. })) => {
-                    self.fits(record, (key, kind)).map(|_| ())
-                }
-                _ => Err(Refusal::Misplaced),
+                Some(at) => self.fits(record, at).map(|_| ()),
+                None => Err(Refusal::Misplaced),
             };
             match fits {
                 Ok(()) => self.take_record(id, record),

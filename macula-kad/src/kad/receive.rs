@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use macula_wire::Body;
 use macula_wire::limit::MAX_RECORDS;
 use macula_wire::message::{Contact, KadAnswer, KadFind, KadFound, KadWant, SignedRoutingRecord};
+use macula_wire::{Body, NodeId};
 
 use super::Kad;
 use super::request::Purpose;
@@ -51,14 +51,22 @@ impl Kad {
 
     /// A contact was heard.
     pub(super) fn hear(&mut self, contact: Arc<Contact>) {
-        let heard = self.table.hear(self.now, contact, &self.config);
-        if let Heard::Check(doubtful) = heard {
-            self.check(doubtful);
+        let node = contact.node;
+        match self.table.hear(self.now, contact, &self.config) {
+            Heard::Check(doubtful) => self.check(doubtful),
+            // Without membership, contacts are all that tells who ought to keep what.
+            Heard::Entered if self.members.is_empty() && self.has_records() => self.came(&node),
+            Heard::Entered | Heard::Known | Heard::Waits => {}
         }
     }
 
-    fn on_find(&mut self, from: Arc<Contact>, find: &KadFind) {
+    /// Answers a request.
+    pub(super) fn answer(&mut self, to: Arc<Contact>, body: impl Into<Body>) {
         self.stats.answered = self.stats.answered.saturating_add(1);
+        self.send(to, body);
+    }
+
+    fn on_find(&mut self, from: Arc<Contact>, find: &KadFind) {
         let asker = Place::of_node(&from.node);
         let nearest = self.closest_but(&find.key, self.config.k, asker);
         let (records, more) = self.found_here(find);
@@ -68,7 +76,7 @@ impl Kad {
             records,
             more,
         };
-        self.send(from, found);
+        self.answer(from, found);
     }
 
     /// The records that are asked for, as many as fit a message, and whether there are more.
@@ -84,39 +92,48 @@ impl Kad {
     }
 
     fn on_answer(&mut self, from: &Arc<Contact>, answer: &KadAnswer) {
-        let Some(pending) = self.answered(&from.node, answer.request) else {
+        let fits = |purpose: &Purpose| matches!(purpose, Purpose::Store(_) | Purpose::Watch(..));
+        let Some(pending) = self.answered(&from.node, answer.request, fits) else {
             return;
         };
         self.hear(Arc::clone(from));
         match pending.purpose {
             Purpose::Store(ids) => self.store_answered(from.node, &ids, answer),
             Purpose::Watch(key, kind) => self.watch_answered(&from.node, (key, kind), answer),
-            Purpose::Lookup { .. } | Purpose::Check | Purpose::Digest => {}
+            Purpose::Lookup { .. } | Purpose::Check | Purpose::Digest(_) => {}
         }
     }
 
     fn on_wanted(&mut self, from: &Arc<Contact>, want: &KadWant) {
-        let asked = self.answered(&from.node, want.request);
-        if asked.is_some_and(|pending| pending.purpose == Purpose::Digest) {
-            self.on_want(from, want);
+        let fits = |purpose: &Purpose| matches!(purpose, Purpose::Digest(_));
+        let Some(pending) = self.answered(&from.node, want.request, fits) else {
+            return;
+        };
+        self.hear(Arc::clone(from));
+        if let Purpose::Digest(named) = pending.purpose {
+            self.on_want(from, &named, want);
         }
     }
 
-    /// The contacts of an answer but for this node, which hears of them by it.
-    fn heard_of(&mut self, contacts: &[Arc<Contact>]) -> Vec<Placed> {
-        let own = self.table.place();
-        let placed = contacts
-            .iter()
-            .map(|contact| Placed::new(Arc::clone(contact)));
-        let placed: Vec<Placed> = placed.filter(|placed| placed.place != own).collect();
-        for one in &placed {
-            self.table.hear_of(one, &self.config);
+    /// The contacts of an answer of `from`: neither itself nor this node, and each once.
+    fn heard_of(&mut self, from: &NodeId, contacts: &[Arc<Contact>]) -> Vec<Placed> {
+        let not = [self.table.place(), Place::of_node(from)];
+        let mut fitting: Vec<Placed> = Vec::with_capacity(contacts.len());
+        for placed in contacts.iter().map(Arc::clone).map(Placed::new) {
+            let place = placed.place;
+            if not.contains(&place) || fitting.iter().any(|other| other.place == place) {
+                self.stats.refused_contacts = self.stats.refused_contacts.saturating_add(1);
+            } else {
+                self.table.hear_of(&placed, &self.config);
+                fitting.push(placed);
+            }
         }
-        placed
+        fitting
     }
 
     fn on_found(&mut self, from: &Arc<Contact>, found: &KadFound, forged: &[usize]) {
-        let Some(pending) = self.answered(&from.node, found.request) else {
+        let fits = |purpose: &Purpose| matches!(purpose, Purpose::Lookup { .. } | Purpose::Check);
+        let Some(pending) = self.answered(&from.node, found.request, fits) else {
             return;
         };
         let heard = if from.addresses.is_empty() {
@@ -125,7 +142,7 @@ impl Kad {
             from
         };
         self.hear(Arc::clone(heard));
-        let contacts = self.heard_of(&found.contacts);
+        let contacts = self.heard_of(&from.node, &found.contacts);
         match pending.purpose {
             Purpose::Lookup {
                 query,
@@ -135,7 +152,7 @@ impl Kad {
                 self.take_records(query, found, forged);
                 self.lookup_answered((query, path), (&from.node, distance), &contacts);
             }
-            Purpose::Check | Purpose::Store(_) | Purpose::Digest | Purpose::Watch(..) => {}
+            Purpose::Check | Purpose::Store(_) | Purpose::Digest(_) | Purpose::Watch(..) => {}
         }
     }
 }

@@ -32,7 +32,10 @@ impl Kad {
             }
             let (closest, reach) = self.keepers(&key);
             self.reaches.insert(key, reach);
-            if !self.has_duty(place, &closest) {
+            // Who came now has nothing to name yet.
+            let has =
+                |contact: &&Arc<Contact>| !moves.came.contains(&Place::of_node(&contact.node));
+            if !self.has_duty(place, closest.iter().filter(has)) {
                 continue;
             }
             let versions: Vec<RecordVersion> = self.store.versions(key).collect();
@@ -61,7 +64,7 @@ impl Kad {
         for key in keys {
             let (closest, reach) = self.keepers(&key);
             self.reaches.insert(key, reach);
-            if self.has_duty(Place::of(&key), &closest) {
+            if self.has_duty(Place::of(&key), closest.iter()) {
                 let versions: Vec<RecordVersion> = self.store.versions(key).collect();
                 for contact in &closest {
                     offer(&mut offers, contact, &versions);
@@ -79,19 +82,27 @@ impl Kad {
         self.after(Timer::Replicate, every.saturating_sub(early));
     }
 
-    /// The others that ought to keep what is under a key, if this node does, and how far the farthest of them is.
+    /// The others that ought to keep what is under a key, and how far the farthest that ought to is.
     fn keepers(&self, key: &Key) -> (Vec<Arc<Contact>>, Distance) {
-        let others = self.config.k.saturating_sub(1);
-        let nearest = self.closest_but(key, others, self.table.place());
-        let reach = nearest.reach();
-        (nearest.into_contacts(), reach)
+        let own = Place::of(key).to(self.table.place());
+        let nearest = self.closest_but(key, self.config.k, self.table.place());
+        let mut reach = nearest.reach();
+        let mut found = nearest.into_found();
+        if found.len() >= self.config.k && own < reach {
+            // This node is one of them, and the farthest of the others is not.
+            found.pop();
+            let last = found.last().map_or(own, |(distance, _)| *distance);
+            reach = last.max(own);
+        }
+        let others = found.into_iter().map(|(_, contact)| contact);
+        (others.collect(), reach)
     }
 
     /// Whether it is this node that sees to what is under a key: it is one of the closest.
-    fn has_duty(&self, place: Place, closest: &[Arc<Contact>]) -> bool {
+    fn has_duty<'a>(&self, place: Place, closest: impl Iterator<Item = &'a Arc<Contact>>) -> bool {
         let own = place.to(self.table.place());
         let is_closer = |contact: &&Arc<Contact>| place.to(Place::of_node(&contact.node)) < own;
-        closest.iter().take_while(is_closer).count() < KEEPERS
+        closest.take_while(is_closer).count() < KEEPERS
     }
 
     fn name(&mut self, offers: Offers) {
@@ -99,16 +110,18 @@ impl Kad {
             versions.sort_unstable_by_key(|version| version.id);
             for part in versions.chunks(MAX_RECORD_VERSIONS) {
                 let versions = part.to_vec();
-                self.request(Arc::clone(&contact), Purpose::Digest, |request| {
+                let ids: Arc<[RecordId]> = part.iter().map(|version| version.id).collect();
+                self.request(Arc::clone(&contact), Purpose::Digest(ids), |request| {
                     KadDigest { request, versions }.into()
                 });
             }
         }
     }
 
-    /// A node says what it lacks.
-    pub(super) fn on_want(&mut self, from: &Arc<Contact>, want: &KadWant) {
-        for id in &want.ids {
+    /// A node says what it lacks of those that were named.
+    pub(super) fn on_want(&mut self, from: &Arc<Contact>, named: &[RecordId], want: &KadWant) {
+        let named = |id: &&RecordId| named.binary_search(id).is_ok();
+        for id in want.ids.iter().filter(named) {
             if let Some(record) = self.store.get(id).map(Arc::clone) {
                 self.stage(Arc::clone(from), record);
             }

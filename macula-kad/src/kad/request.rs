@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use macula_wire::message::{Contact, KadFind, RecordKind};
+use macula_wire::message::{Contact, KadFind, RecordKind, RecordVersion};
 use macula_wire::{Body, Instant, Key, NodeId, RecordId, RequestId};
 
 use super::{Kad, QueryId};
@@ -22,9 +22,9 @@ pub(crate) enum Purpose {
     /// To see whether a contact is there.
     Check,
     /// To have records of this node or of others kept.
-    Store(Arc<[RecordId]>),
-    /// To name records that ought to be kept.
-    Digest,
+    Store(Arc<[RecordVersion]>),
+    /// To name these records, ascending, which ought to be kept.
+    Digest(Arc<[RecordId]>),
     /// To be told of a key, or no more.
     Watch(Key, RecordKind),
 }
@@ -82,10 +82,15 @@ impl Kad {
         usual.map_or_else(|| max.div_f64(2.0), |usual| usual.clamp(min, max))
     }
 
-    /// Takes a request that `from` has answered out of those under way.
-    pub(super) fn answered(&mut self, from: &NodeId, request: RequestId) -> Option<Pending> {
+    /// Takes a request that `from` has answered out of those under way, if it is one that is answered so.
+    pub(super) fn answered(
+        &mut self,
+        from: &NodeId,
+        request: RequestId,
+        fits: impl FnOnce(&Purpose) -> bool,
+    ) -> Option<Pending> {
         let asked = self.pending.get(&request);
-        if asked.is_none_or(|pending| pending.to.node != *from) {
+        if asked.is_none_or(|pending| pending.to.node != *from || !fits(&pending.purpose)) {
             self.stats.unasked = self.stats.unasked.saturating_add(1);
             return None;
         }
@@ -98,23 +103,33 @@ impl Kad {
         Some(pending)
     }
 
-    /// An answer takes longer than usual.
+    /// An answer takes longer than usual; the second time, the lookup goes on without it.
     pub(super) fn on_late(&mut self, request: RequestId) {
         let Some(pending) = self.pending.get_mut(&request) else {
             return;
         };
-        pending.late = true;
+        let first = !std::mem::replace(&mut pending.late, true);
         let (to, purpose, sent) = (pending.to.node, pending.purpose.clone(), pending.sent);
-        let gone = self.config.request_timeout;
-        self.timers.set(Timer::GiveUp(request), sent + gone);
-        self.stats.late = self.stats.late.saturating_add(1);
+        if first {
+            let so_far = self.now.saturating_since(sent);
+            self.after(Timer::Late(request), so_far.max(self.config.patience.0));
+            self.stats.late = self.stats.late.saturating_add(1);
+        } else {
+            let end = sent + self.config.request_timeout;
+            let soon = self.now + self.config.patience.0;
+            self.timers.set(Timer::GiveUp(request), end.max(soon));
+        }
         if let Purpose::Lookup {
             query,
             path,
             distance,
         } = purpose
         {
-            self.lookup_late(query, path, (&to, distance));
+            if first {
+                self.lookup_late(query, path, (&to, distance));
+            } else {
+                self.lookup_failed(query, path, (&to, distance));
+            }
         }
     }
 
@@ -126,7 +141,7 @@ impl Kad {
         self.timers.cancel(Timer::Late(request));
         self.timers.cancel(Timer::GiveUp(request));
         self.stats.failed = self.stats.failed.saturating_add(1);
-        self.table.fail(&pending.to.node);
+        self.table.fail(&pending.to.node, &self.config);
         match pending.purpose {
             Purpose::Lookup {
                 query,
@@ -137,7 +152,7 @@ impl Kad {
             }
             Purpose::Store(ids) => self.store_failed(pending.to.node, &ids),
             Purpose::Watch(key, kind) => self.watch_failed(&pending.to.node, (key, kind)),
-            Purpose::Check | Purpose::Digest => {}
+            Purpose::Check | Purpose::Digest(_) => {}
         }
     }
 

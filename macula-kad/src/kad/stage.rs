@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use macula_wire::NodeId;
 use macula_wire::limit::MAX_RECORDS;
-use macula_wire::message::{Contact, KadStore, RecordContent, SignedRoutingRecord};
+use macula_wire::message::{Contact, KadStore, RecordContent, RecordVersion, SignedRoutingRecord};
 
 use super::Kad;
 use super::request::Purpose;
@@ -26,15 +26,16 @@ impl Kad {
 
     /// Ends a turn.
     pub(super) fn flush(&mut self) {
-        for (node, (contact, records)) in std::mem::take(&mut self.staged) {
+        for (contact, records) in std::mem::take(&mut self.staged).into_values() {
             for part in parts(records) {
-                let ids = part.iter().map(|signed| {
+                let versions = part.iter().map(|signed| {
                     let record = &signed.record;
-                    record_id(&record.owner, &record.content)
+                    RecordVersion {
+                        id: record_id(&record.owner, &record.content),
+                        sequence: record.sequence,
+                    }
                 });
-                let ids: Arc<[_]> = ids.collect();
-                self.told(node, &ids);
-                let purpose = Purpose::Store(ids);
+                let purpose = Purpose::Store(versions.collect());
                 self.request(Arc::clone(&contact), purpose, |request| {
                     let records = part;
                     KadStore { request, records }.into()

@@ -30,6 +30,8 @@ struct Holder {
     contact: Arc<Contact>,
     /// The version up to which it told; 0 for none.
     version: u64,
+    /// When it was asked last.
+    asked: Instant,
     /// A full statement is under way; what it named so far.
     stating: Option<BTreeSet<RecordId>>,
     /// Whether it has made a full statement.
@@ -140,7 +142,7 @@ impl Kad {
         let own = place.to(self.table.place());
         let last = closest.get(self.config.k.saturating_sub(1));
         let is_closest = last.is_none_or(|last| own < place.to(Place::of_node(&last.node)));
-        let lease = self.config.watch_lease;
+        let (lease, now) = (self.config.watch_lease, self.now);
         let Some(watching) = self.watchings.get_mut(&at) else {
             return;
         };
@@ -165,12 +167,14 @@ impl Kad {
                 continue;
             }
             let holder = watching.holders.entry(contact.node);
-            holder.or_insert_with(|| Holder {
+            let holder = holder.or_insert_with(|| Holder {
                 contact: Arc::clone(contact),
                 version: 0,
+                asked: now,
                 stating: None,
                 stated: false,
             });
+            holder.asked = now;
             asks.push((Arc::clone(contact), version));
         }
         for (contact, version) in asks {
@@ -258,8 +262,14 @@ impl Kad {
         } else if changes.version == expected {
             holder.version = changes.version;
         } else {
-            // Something is missing: everything is asked for anew.
-            holder.version = 0;
+            // Something is missing: everything is asked for anew, but no more often than once in a while.
+            let is_asked = std::mem::take(&mut holder.version) == 0;
+            holder.stating = None;
+            if is_asked || self.now.saturating_since(holder.asked) < RETRY {
+                self.timers.arm(Timer::Watch(at.0, at.1), self.now + RETRY);
+                return;
+            }
+            holder.asked = self.now;
             let contact = Arc::clone(&holder.contact);
             let lease = self.config.watch_lease;
             self.ask_to_tell(contact, at, 0, lease);
@@ -365,8 +375,8 @@ impl Kad {
             seen.record = Arc::clone(record);
             seen.holders.clear();
             seen.here = false;
-            // What it says is new: it is shown again.
-            seen.shown &= !said;
+            // What it says is new: it is shown again. What is withdrawn says nothing.
+            seen.shown &= !said || inner.withdrawn;
         }
         if seen.record.record.sequence == inner.sequence {
             match from {
@@ -403,8 +413,7 @@ impl Kad {
             }
         }
         if lives {
-            let left = inner.expires_ms.saturating_sub(wall);
-            let end = self.now + Duration::from_millis(left);
+            let end = self.when(inner.expires_ms);
             self.timers.arm(Timer::Seen, end);
         }
         if holds != was_shown {

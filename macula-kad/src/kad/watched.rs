@@ -129,7 +129,7 @@ impl Kad {
 
     fn answer_watch(&mut self, to: &Arc<Contact>, watch: &KadWatch, code: ErrorCode) {
         let (request, codes) = (watch.request, vec![code]);
-        self.send(Arc::clone(to), KadAnswer { request, codes });
+        self.answer(Arc::clone(to), KadAnswer { request, codes });
     }
 
     /// Tells everything that is under a key.

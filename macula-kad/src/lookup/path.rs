@@ -111,10 +111,12 @@ impl Path {
         Some(Arc::clone(&next.contact))
     }
 
-    /// Whether the closest have all answered.
+    /// Whether the closest have all answered; those that are late are waited for a while.
     pub(crate) fn is_done(&self) -> bool {
-        let mut live = self.candidates.iter().filter(|one| one.is_live());
-        live.by_ref()
+        let candidates = self.candidates.iter();
+        let mut possible = candidates.filter(|one| one.state != State::Failed);
+        possible
+            .by_ref()
             .take(self.need)
             .all(|candidate| candidate.state == State::Answered)
     }

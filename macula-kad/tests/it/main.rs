@@ -10,3 +10,4 @@
 )]
 
 mod forward;
+mod kad;

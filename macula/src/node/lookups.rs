@@ -9,6 +9,7 @@ use macula_wire::{DecodeError, ErrorCode, Frame};
 
 use super::link::LinkRunner;
 use crate::machine::{NodeInput, is_of_forwarding, is_of_routing};
+use crate::plane::counters::add;
 use crate::plane::links::Attached;
 use crate::plane::verified::FrugalVerifier;
 
@@ -69,6 +70,10 @@ impl LinkRunner {
         }
         if !is_of_routing(&body) {
             return Err(Offence::Misplaced(body.kind().name()));
+        }
+        if !attached.lookup.admits(self.plane.clock.now(), &body) {
+            add(&self.plane.counters.records_unchecked, 1);
+            return Ok(());
         }
         let verifier = FrugalVerifier {
             verified: &self.plane.verified,

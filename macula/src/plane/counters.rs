@@ -67,6 +67,8 @@ counters! {
     signatures_known,
     /// Accusations dropped before their signatures were checked, because one link brought too many of one accuser.
     accusations_unchecked,
+    /// Messages of routing dropped before the signatures of their records were checked, because one link brought too many.
+    records_unchecked,
     /// Requests and calls refused for lack of rights.
     denied,
     /// Messages that broke the protocol.

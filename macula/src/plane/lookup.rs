@@ -1,11 +1,13 @@
 //! The lookup stream of a link: messages of routing, sent by this side and read from the peer.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
+use macula_kad::RecordLimit;
 use macula_transport::Link;
 use macula_wire::message::StreamKind;
+use macula_wire::{Body, Instant};
 use tokio::sync::mpsc;
 
 use super::Plane;
@@ -21,6 +23,8 @@ pub(crate) struct Lookup {
     queue: OnceLock<mpsc::Sender<Bytes>>,
     waiting: Arc<AtomicUsize>,
     is_read: AtomicBool,
+    /// How many records the peer may still bring to be checked.
+    limit: Mutex<RecordLimit>,
 }
 
 impl Lookup {
@@ -49,6 +53,12 @@ impl Lookup {
     /// Begins to read the peer's stream. `false` if one is read already.
     pub(crate) fn begin_reading(&self) -> bool {
         !self.is_read.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether the records of a message may be checked; otherwise it is dropped, as if it had been lost.
+    pub(crate) fn admits(&self, now: Instant, body: &Body) -> bool {
+        let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
+        limit.admits(now, body)
     }
 
     /// The peer's stream has ended; it may open another.

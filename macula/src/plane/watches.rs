@@ -294,3 +294,69 @@ impl Plane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn procedure(text: &str) -> Name {
+        Name::Procedure(Procedure::new(text).unwrap())
+    }
+
+    fn topic(text: &str) -> Name {
+        Name::Topic(Topic::new(text).unwrap())
+    }
+
+    const fn at(seconds: u64) -> Instant {
+        Instant::from_millis(seconds.saturating_mul(1_000))
+    }
+
+    #[test]
+    fn what_nobody_uses_ends_unless_it_is_kept() {
+        let watches = Watches::default();
+        for name in [procedure("a"), procedure("b"), topic("a"), topic("b")] {
+            watches.begun(at(0), name);
+        }
+        let kept = watches.used(&topic("b")).unwrap();
+        kept.is_kept.store(true, Ordering::Relaxed);
+        let used = watches.used(&procedure("b")).unwrap();
+        assert!(used.touch(at(300)));
+        assert!(watches.take_idle(at(599), IDLE).is_empty());
+        assert_eq!(
+            watches.take_idle(at(600), IDLE),
+            [topic("a"), procedure("a")]
+        );
+        assert!(!watches.is_watched(&topic("a")) && watches.is_watched(&procedure("b")));
+        assert_eq!(watches.take_idle(at(900), IDLE), [procedure("b")]);
+        assert!(!used.touch(at(901)), "who holds it sees that it has ended");
+        assert!(kept.touch(at(901)) && watches.is_watched(&topic("b")));
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_of_the_same_kind_makes_room() {
+        let watches = Watches::default();
+        for (name, seconds) in [(procedure("a"), 2), (procedure("b"), 1), (topic("a"), 0)] {
+            watches.begun(at(seconds), name);
+        }
+        let oldest = |name| watches.take_oldest(&name);
+        assert_eq!(oldest(procedure("c")), Some(procedure("b")));
+        assert_eq!(oldest(procedure("c")), Some(procedure("a")));
+        assert_eq!(oldest(procedure("c")), None);
+        assert_eq!(oldest(topic("b")), Some(topic("a")));
+    }
+
+    #[test]
+    fn a_topic_is_ready_when_both_of_its_keys_are() {
+        let watches = Watches::default();
+        let name = topic("a.b");
+        let [segment, wildcard] = name.watched().try_into().unwrap();
+        assert_eq!(watches.version(&name), None);
+        watches.told(segment.clone(), 3);
+        assert_eq!(watches.version(&name), None);
+        watches.told(wildcard, 2);
+        assert_eq!(watches.version(&name), Some(3));
+        watches.forget(&segment);
+        assert_eq!(watches.version(&name), None);
+        assert_eq!(watches.version(&procedure("a.b")), None);
+    }
+}

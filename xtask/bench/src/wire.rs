@@ -14,7 +14,7 @@ use macula_wire::message::{
 };
 use macula_wire::{
     Batch, BatchBuilder, BatchHead, Body, CallId, ContentType, Entries, Epoch, Frame, FrameDecoder,
-    Message, Pattern, ProbeId, Procedure, Sequence, Topic, TopicAlias,
+    Message, ProbeId, Procedure, Sequence, Topic, TopicAlias,
 };
 
 use crate::input::{WALL_MS, node, record};

@@ -4,6 +4,7 @@ mod call;
 mod configuration;
 mod frame;
 mod invocation;
+mod kad;
 mod laws;
 mod machine;
 mod name;
@@ -24,6 +25,7 @@ const TABLE: &[(&str, fn(&[u8]))] = &[
     ("frame_header", frame::header),
     ("frame_pieces", frame::pieces),
     ("frame_stream", frame::stream),
+    ("kad_machine", kad::machine),
     ("name_node_id", name::node_id),
     ("name_pattern", name::pattern),
     ("name_pattern_match", name::pattern_match),

@@ -14,6 +14,7 @@ fn run(name: &str, change: impl FnOnce(&mut Settings)) -> Result<Value, String> 
     settings.nodes = 40;
     settings.samples = 3;
     settings.hours = 0.3;
+    settings.lookups = 30;
     settings.cells = Cells::Some(1);
     change(&mut settings);
     let report = Report {
@@ -38,6 +39,7 @@ fn has(value: &Value, key: &str) -> bool {
 
 #[test]
 fn each_scenario_has_the_keys_of_the_table() {
+    let lookups = "hops.mean hops.p99 lookup_ms.mean lookup_ms.p99 rpcs_per_lookup";
     let membership = "bytes_per_node_s msgs_per_node_s false_dead";
     for (name, keys) in [
         (
@@ -67,6 +69,17 @@ fn each_scenario_has_the_keys_of_the_table() {
         (
             "overlay-kill",
             "degree_exact reached_live reached_live_repaired repair_s".to_owned(),
+        ),
+        (
+            "kad-lookup",
+            format!("lookup_cold_ms.mean table_size success {lookups}"),
+        ),
+        ("kad-churn", format!("recall success departures {lookups}")),
+        ("kad-kill", format!("killed success {lookups}")),
+        ("kad-liars", format!("liars success {lookups}")),
+        (
+            "kad-records",
+            "survived survived_half found copies departures".to_owned(),
         ),
     ] {
         let value = run(name, |_| ()).unwrap();
@@ -115,6 +128,37 @@ fn loss_costs_suspicions_and_what_is_not_killed_is_reached() {
     let reached = |kill| run("overlay-kill", |settings| settings.kill = kill).unwrap();
     assert_eq!(reached(0.0)["reached_live"], 1);
     assert!(reached(0.8)["reached_live"].as_f64().unwrap() < 1.0);
+}
+
+#[test]
+fn lookups_suffer_from_the_dead_and_from_liars_and_not_from_nothing() {
+    let figure = |name: &str, key: &str, change: fn(&mut Settings)| {
+        let value = run(name, |settings| {
+            (settings.nodes, settings.lookups) = (150, 200);
+            change(settings);
+        });
+        value.unwrap()[key].as_f64().unwrap()
+    };
+    let requests = |change| figure("kad-kill", "rpcs_per_lookup", change);
+    let whole = requests(|settings| settings.kill = 0.0);
+    assert!(whole < 22.0, "{whole}");
+    assert!(requests(|settings| settings.kill = 0.5) > whole + 5.0);
+    let success = |change| figure("kad-liars", "success", change);
+    assert_eq!(success(|settings| settings.liars = 0.0), 1.0);
+    let most = success(|settings| (settings.liars, settings.paths) = (0.85, 1));
+    assert!(most < 1.0, "{most}");
+}
+
+#[test]
+fn what_membership_knows_saves_requests_in_a_row() {
+    let hops = |seeded| {
+        let value = run("kad-lookup", |settings| {
+            (settings.nodes, settings.seeded) = (300, seeded);
+        });
+        value.unwrap()["hops"]["mean"].as_f64().unwrap()
+    };
+    assert_eq!(hops(true), 1.0);
+    assert!(hops(false) > 1.2);
 }
 
 #[test]

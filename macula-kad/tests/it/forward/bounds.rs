@@ -32,6 +32,16 @@ fn memory_is_bounded_whoever_is_named() {
     assert_eq!(to, Ok(node_id(2)), "by which it was heard");
 }
 
+#[test]
+fn an_origin_that_is_linked_takes_no_room() {
+    for (suspected, routes) in [(&[][..], 0), (&[8], 1)] {
+        let topology = around(&[(1, &[]), (2, &[]), (8, &[])], suspected);
+        let finder = Wayfinder::new();
+        let to = next(&finder, 0, &topology, packet(9, &[8, 2]), 2);
+        assert_eq!((to, finder.stats().routes), (Ok(node_id(1)), routes));
+    }
+}
+
 /// How many of 1,000 packets that get no further are answered, with an origin and a peer by their number.
 fn answered(finder: &Wayfinder, millis: u64, origins: usize, peers: usize) -> usize {
     let topology = around(&[], &[]);

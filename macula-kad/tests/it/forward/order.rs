@@ -148,6 +148,22 @@ fn neighbours_of_peers_that_were_passed_lead_nowhere() {
     }
 }
 
+#[test]
+fn a_node_of_via_that_was_passed_leads_nowhere() {
+    let to = |trail: &[usize]| {
+        let topology = around(&[(4, &[50]), (5, &[])], &[]);
+        let mut packet = packet(TARGET, trail);
+        packet.way.via = marks(&[50]);
+        next(&finder(&topology), 1, &topology, packet, 2)
+    };
+    assert_eq!(to(&[ORIGIN, 2]), Ok(node_id(4)));
+    assert_eq!(
+        to(&[ORIGIN, 50, 2]),
+        Ok(node_id(5)),
+        "by which it was heard"
+    );
+}
+
 /// Lets a packet of node 0 fail at the peer to which it is passed, and returns that.
 fn fail(finder: &Wayfinder, topology: &Topology, millis: u64, code: ErrorCode) -> NodeId {
     let (target, via) = (node_id(TARGET), marks(VIA));

@@ -5,10 +5,10 @@ use std::time::Duration;
 use macula_kad::forward::{BackFate, DropCause, Fate, Onward};
 use macula_kad::{Topology, Wayfinder};
 use macula_testkit::node_id;
-use macula_wire::message::{Trace, Traced, TracedHop};
-use macula_wire::{ErrorCode, RequestId};
+use macula_wire::message::{Forward, Trace, Traced, TracedHop};
+use macula_wire::{ErrorCode, NodeId, RequestId};
 
-use super::world::{at, marks};
+use super::world::{PACKET, at, marks};
 
 const REQUEST: RequestId = RequestId::new(9);
 /// As many nodes in a line.
@@ -120,7 +120,9 @@ fn a_path_is_that_of_the_trail() {
     for change in accepted {
         assert!(matches!(fate(change), Fate::Pass(_)));
     }
-    let refused: [&dyn Fn(&mut Trace); 6] = [
+    let refused: [&dyn Fn(&mut Trace); 8] = [
+        &|trace| trace.path[0].node = of_one_mark(0),
+        &|trace| trace.path[2].node = of_one_mark(2),
         &|trace| trace.path[0].node = node_id(9),
         &|trace| trace.path[1].node = node_id(9),
         &|trace| trace.path[2].node = node_id(9),
@@ -135,6 +137,13 @@ fn a_path_is_that_of_the_trail() {
     for change in refused {
         assert_eq!(fate(change), expected);
     }
+}
+
+/// Another node with the mark of this one.
+fn of_one_mark(node: usize) -> NodeId {
+    let mut bytes = *node_id(node).as_bytes();
+    bytes[31] ^= 1;
+    NodeId::from_bytes(bytes)
 }
 
 /// What node 2 makes of an answer to a trace of node 5, as changed.
@@ -169,7 +178,19 @@ fn an_answer_that_cannot_be_true_is_dropped() {
         };
         assert_eq!((to, message.back), (node_id(1), marks(&[0])));
     }
-    let refused: [&dyn Fn(&mut Traced); 11] = [
+    let refused: [&dyn Fn(&mut Traced); 14] = [
+        &|traced| {
+            traced.target = node_id(2);
+            traced.code = ErrorCode::HOP_LIMIT;
+        },
+        &|traced| {
+            traced.path[1].node = node_id(2);
+            traced.back[1] = node_id(2).mark();
+        },
+        &|traced| {
+            traced.target = node_id(1);
+            traced.code = ErrorCode::HOP_LIMIT;
+        },
         &|traced| traced.path.clear(),
         &|traced| traced.path.truncate(3),
         &|traced| traced.path.truncate(4),
@@ -186,6 +207,26 @@ fn an_answer_that_cannot_be_true_is_dropped() {
         let fate = answered(change);
         assert_eq!(fate, BackFate::Dropped(DropCause::Malformed), "{number}");
     }
+}
+
+#[test]
+fn a_storm_of_errors_leaves_room_for_tracing() {
+    let (trace, finders) = traced_to(77, 5);
+    let (finder, from) = (&finders[5], node_id(4));
+    let forward = Forward {
+        way: trace.way.clone(),
+        packet: PACKET,
+    };
+    let error = || match finder.forward(at(0), &line(5), from, forward.clone()) {
+        Fate::Dropped { answer, .. } => answer.is_some(),
+        fate => panic!("{fate:?}"),
+    };
+    let traced = || match finder.trace(at(0), &line(5), from, None, trace.clone()) {
+        Fate::Dropped { answer, .. } => answer.is_some(),
+        fate => panic!("{fate:?}"),
+    };
+    assert_eq!((0..100).filter(|_| error()).count(), 4);
+    assert_eq!((0..100).filter(|_| traced()).count(), 4);
 }
 
 #[test]
