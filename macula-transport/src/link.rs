@@ -185,6 +185,20 @@ impl Link {
         self.shared.events(priority)
     }
 
+    /// Takes no more events, and waits until the peer has those that were pushed. Everything else goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped early, no more events are taken either; what waits is still sent.
+    pub async fn finish_events(&self) {
+        for outbox in self.shared.all_events() {
+            outbox.end();
+        }
+        for outbox in self.shared.all_events() {
+            outbox.ended().await;
+        }
+    }
+
     /// Figures of this moment.
     #[must_use]
     pub fn stats(&self) -> LinkStats {

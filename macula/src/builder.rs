@@ -8,7 +8,7 @@ use macula_wire::message::Tag;
 use macula_wire::{Epoch, ErrorCode, limit};
 
 use crate::node::start::{self, Plan};
-use crate::{Error, Node};
+use crate::{Error, ForwardingConfig, Node};
 
 /// The UDP port that nodes listen at by default.
 pub const DEFAULT_PORT: u16 = 4433;
@@ -28,6 +28,7 @@ pub struct NodeBuilder {
     transport: macula_transport::Config,
     swim: macula_swim::Config,
     pubsub: macula_pubsub::Config,
+    forwarding: ForwardingConfig,
     max_payload_len: usize,
     http: bool,
     socket: Option<PathBuf>,
@@ -47,6 +48,7 @@ impl NodeBuilder {
             transport: macula_transport::Config::default(),
             swim: macula_swim::Config::default(),
             pubsub: macula_pubsub::Config::default(),
+            forwarding: ForwardingConfig::default(),
             max_payload_len: limit::DEFAULT_MAX_PAYLOAD_LEN,
             http: true,
             socket: None,
@@ -135,6 +137,13 @@ impl NodeBuilder {
         self
     }
 
+    /// How much the node carries for others, and how it looks for ways where addresses do not work.
+    #[must_use]
+    pub fn forwarding(mut self, config: ForwardingConfig) -> Self {
+        self.forwarding = config;
+        self
+    }
+
     /// Whether health, metrics and the state of the node are served over HTTP/3 on the node's port; by default yes,
     /// where the crate has the feature `http3`.
     #[must_use]
@@ -207,6 +216,7 @@ impl NodeBuilder {
             transport,
             swim: self.swim,
             pubsub: self.pubsub,
+            forwarding: self.forwarding,
             max_payload_len: self.max_payload_len,
             http: self.http,
             socket: self.socket,

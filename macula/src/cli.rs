@@ -31,6 +31,7 @@ mod signal;
 mod status;
 mod subscribe;
 mod table;
+mod trace;
 mod version;
 
 use std::process::ExitCode;
@@ -91,6 +92,7 @@ enum Command {
     Stats(status::StatsArgs),
     Status(status::StatusArgs),
     Sub(subscribe::Args),
+    Trace(trace::Args),
     Version(version::Args),
 }
 
@@ -134,6 +136,7 @@ fn run(command: Command, output: Output) -> Result<Exit, Failed> {
         Command::Stats(args) => attached(status::stats(args, output)),
         Command::Status(args) => attached(status::status(args, output)),
         Command::Sub(args) => attached(subscribe::run(args, output)),
+        Command::Trace(args) => attached(trace::run(args, output)),
         Command::Version(args) => attached(version::run(args, output)),
     }
 }

@@ -67,14 +67,15 @@ pub use error::Error;
 pub use event::{Delivery, Event, Gap, GapCause};
 pub use graph::{Graph, GraphEdge, GraphNode};
 pub use machine::{
-    Lane, MemberEvent, NodeInput, NodeMachine, NodeOutput, Watched, Wish, is_of_forwarding,
-    is_of_overlay, is_of_routing,
+    Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, Watched, Wish,
+    is_of_forwarding, is_of_overlay, is_of_routing,
 };
 pub use node::{
     ContactInfo, FindOptions, Findings, MemberInfo, Node, PeerInfo, Query, RecordInfo, RoutingInfo,
-    StepInfo, TableEntry,
+    StepInfo, TableEntry, TraceHop, TraceInfo,
 };
 pub use plane::counters::Counts;
+pub use plane::forward::{ForwardingConfig, ForwardingCounts};
 pub use publisher::{PublishOptions, Publisher};
 pub use queue::{Overflow, SubscribeOptions};
 pub use served::Served;

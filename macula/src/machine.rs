@@ -8,6 +8,7 @@ mod counts;
 mod member;
 mod membership;
 mod messaging;
+mod neighbourhood;
 mod pool;
 mod routing;
 mod waiting;
@@ -16,6 +17,7 @@ pub use boundary::{
     Lane, NodeInput, NodeOutput, Watched, Wish, is_of_forwarding, is_of_overlay, is_of_routing,
 };
 pub use member::MemberEvent;
+pub use neighbourhood::Neighbourhood;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use macula_wire::{Epoch, Instant, Key, Machine, NodeId};
 
 use self::counts::Counts;
 use self::member::Audience;
+use self::neighbourhood::Telling;
 use self::pool::Pool;
 use self::routing::OwnNode;
 use self::waiting::Waiting;
@@ -54,6 +57,7 @@ pub struct NodeMachine {
     links: BTreeMap<NodeId, Epoch>,
     pool: Pool,
     audience: Audience,
+    telling: Telling,
     outputs: VecDeque<NodeOutput>,
 }
 
@@ -86,6 +90,7 @@ impl NodeMachine {
             links: BTreeMap::new(),
             pool: Pool::new(Self::LINK_POOL),
             audience: Audience::default(),
+            telling: Telling::default(),
             outputs: VecDeque::new(),
         };
         machine.describe(Instant::ZERO);
@@ -221,6 +226,7 @@ impl NodeMachine {
             }
         }
         self.look_for_needs(now);
+        self.tell_neighbourhood(now);
     }
 
     /// When the first of the machines wants its time-out.
@@ -229,6 +235,7 @@ impl NodeMachine {
             self.swim.poll_timeout(),
             self.overlay.poll_timeout(),
             self.pool.due(),
+            self.telling.due(),
             self.pubsub.poll_timeout(),
             self.rpc.poll_timeout(),
             self.routing_due(),
@@ -260,6 +267,7 @@ impl Machine for NodeMachine {
                 Body::Heartbeat(_) => self.pool.used(&from),
                 body if is_of_overlay(&body) => {
                     self.pool.used(&from);
+                    self.telling.touch();
                     let message = overlay::Input::Message { from, body };
                     self.overlay.handle_input(now, message);
                 }

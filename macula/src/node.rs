@@ -8,11 +8,15 @@ pub(crate) mod face;
 pub(crate) mod link;
 mod lookups;
 mod news;
+mod path;
+mod reach;
+mod replace;
 mod routing;
 pub(crate) mod session;
 mod socket;
 pub(crate) mod start;
 mod stop;
+mod trace;
 mod view;
 mod watch;
 
@@ -35,6 +39,7 @@ pub(crate) use self::routing::Lookups;
 pub use self::routing::{
     ContactInfo, FindOptions, Findings, Query, RecordInfo, RoutingInfo, StepInfo, TableEntry,
 };
+pub use self::trace::{TraceHop, TraceInfo};
 pub(crate) use self::view::peer_info;
 pub use self::view::{MemberInfo, PeerInfo};
 use crate::call::{CallFailure, CallOptions, Handler, Invocation, Reply};

@@ -6,6 +6,7 @@
 pub(crate) mod counters;
 pub(crate) mod dispatch;
 pub(crate) mod egress;
+pub(crate) mod forward;
 pub(crate) mod gaps;
 pub(crate) mod ingress;
 pub(crate) mod links;

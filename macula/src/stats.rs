@@ -5,11 +5,12 @@ use std::sync::Arc;
 use macula_transport::{Endpoint, EndpointStats};
 use serde::Serialize;
 
-use crate::Error;
 use crate::node::cache::MemberCache;
 use crate::node::control::Control;
 use crate::plane::Plane;
 use crate::plane::counters::Counts;
+use crate::plane::forward::Forwarding;
+use crate::{Error, ForwardingCounts};
 
 /// What a node counts. Names and meanings are those of `/metrics`.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -33,6 +34,8 @@ pub struct NodeStats {
     pub cache: CacheCounts,
     /// Connections and handshakes.
     pub endpoint: EndpointCounts,
+    /// What is forwarded, for others and for this node.
+    pub forwarding: ForwardingCounts,
     /// Subscriptions of applications and clients on this node.
     pub subscriptions: u64,
     /// Registrations of applications and clients on this node.
@@ -245,6 +248,7 @@ pub(crate) async fn collect(
     plane: &Arc<Plane>,
     control: &Control,
     endpoint: &Endpoint,
+    forwarding: &Forwarding,
     cache: Option<&MemberCache>,
 ) -> Result<NodeStats, Error> {
     let mut stats = control
@@ -277,6 +281,7 @@ pub(crate) async fn collect(
         .sum();
     stats.cache = cache.map(MemberCache::counts).unwrap_or_default();
     stats.endpoint = endpoint_counts(endpoint.stats());
+    stats.forwarding = forwarding.counts();
     (stats.process_resident_bytes, stats.process_open_fds) = process();
     stats.tasks = wide(plane.tasks.len()).saturating_add(wide(plane.serving.len()));
     stats.panics = plane.tasks.panics().saturating_add(plane.serving.panics());

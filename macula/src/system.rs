@@ -38,6 +38,7 @@ pub const PROCEDURES: &[(&str, &str)] = &[
         "this node's own part of the realm's routing: contacts and counts",
     ),
     ("$sys.stats", "the counters of this node"),
+    ("$sys.trace", "the way to the node that the arguments name"),
 ];
 
 /// The topics that a member publishes on to its own clients, for `--help` and documents. Nobody else gets them.
@@ -87,6 +88,11 @@ async fn answer(node: &Node, invocation: Invocation) -> Result<Reply, CallFailur
         "$sys.peers" => json(&node.peers()),
         "$sys.routing" => json(&node.routing().await.map_err(failure)?),
         "$sys.stats" => json(&node.stats().await.map_err(failure)?),
+        "$sys.trace" => {
+            let name = String::from_utf8_lossy(&invocation.payload);
+            let target = node.named(name.trim()).await.map_err(failure)?;
+            json(&node.trace(target).await.map_err(failure)?)
+        }
         _ => Err(CallFailure::code(
             ErrorCode::NO_SUCH_PROCEDURE,
             "no such question: see `macula status --help`",

@@ -77,6 +77,7 @@ const FEATURES: &[&str] = &[
     "-p macula-realm",
     "-p macula-realm --no-default-features",
     "-p macula-swim",
+    "-p macula-kad",
     "-p macula-pubsub",
     "-p macula-rpc",
     "-p macula",

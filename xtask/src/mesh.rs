@@ -20,6 +20,7 @@ mod one_way;
 mod overlapping;
 mod pauses;
 mod quickstart;
+mod reach;
 mod restart;
 mod rolling;
 mod seeds_gone;
@@ -135,6 +136,12 @@ const SCENARIOS: &[Scenario] = &[
         about: "pairs cannot reach each other, but all others reach both",
         network: Network::Lossy,
         run: overlapping::run,
+    },
+    Scenario {
+        name: "reach",
+        about: "two nodes cannot reach each other; others carry their packets, and one of those is killed",
+        network: Network::Lossy,
+        run: reach::run,
     },
     Scenario {
         name: "rolling-restart",

@@ -50,6 +50,7 @@ const ALONE: &[&str] = &[
     "-p macula-realm",
     "-p macula-realm --no-default-features",
     "-p macula-swim",
+    "-p macula-kad",
     "-p macula-pubsub",
     "-p macula-rpc",
     "-p macula",
@@ -60,7 +61,13 @@ const ALONE: &[&str] = &[
 ];
 
 /// Crates whose tests read `MACULA_SEEDS`.
-const SEEDED: &[&str] = &["macula-swim", "macula-pubsub", "macula-rpc", "macula"];
+const SEEDED: &[&str] = &[
+    "macula-swim",
+    "macula-kad",
+    "macula-pubsub",
+    "macula-rpc",
+    "macula",
+];
 /// Seeds of each simulation.
 const SEEDS: &str = "1000";
 /// How often all scenarios run.

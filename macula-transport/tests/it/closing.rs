@@ -46,6 +46,40 @@ async fn a_link_that_closes_delivers_all_that_was_pushed() {
 }
 
 #[tokio::test]
+async fn events_can_be_finished_while_the_link_goes_on() {
+    let mut pair = Pair::new().await;
+    for index in 0..EVENTS {
+        let frame = numbered(index, 3_000).into();
+        pair.near.events(Priority::Normal).try_push(frame).unwrap();
+    }
+    let read = async {
+        let LinkEvent::Events(_, mut events) = pair.far_events.next().await else {
+            panic!("no events")
+        };
+        let mut read = 0;
+        while let Some(frame) = events.next().await.unwrap() {
+            assert_eq!(frame.body[..8], u64::to_be_bytes(read));
+            read += 1;
+        }
+        read
+    };
+    let (read, ()) = within(async { tokio::join!(read, pair.near.finish_events()) }).await;
+    assert_eq!(read, EVENTS);
+    for priority in [Priority::Normal, Priority::High] {
+        let pushed = pair.near.events(priority).try_push(numbered(0, 8).into());
+        assert_eq!(pushed, Err(OutboxError::Closed));
+    }
+    let (mut sender, _receiver) = pair.near.open(StreamKind::Call).await.unwrap();
+    sender.send(numbered(1, 64)).await.unwrap();
+    let event = within(pair.far_events.next()).await;
+    assert!(
+        matches!(event, LinkEvent::Stream(StreamKind::Call, ..)),
+        "{event:?}"
+    );
+    assert_eq!(pair.near.close_reason(), None);
+}
+
+#[tokio::test]
 async fn a_call_under_way_is_answered_before_the_link_ends() {
     let mut pair = Pair::new().await;
     let (mut sender, mut receiver) = pair.near.open(StreamKind::Call).await.unwrap();

@@ -56,7 +56,18 @@ impl Attach {
 
 /// Asks the member about itself.
 pub(crate) async fn ask<T: DeserializeOwned>(client: &Client, question: &str) -> Result<T, Failed> {
-    let reply = client.call(question, "", CallOptions::default()).await?;
+    ask_with(client, question, String::new()).await
+}
+
+/// Asks the member about what the arguments name.
+pub(crate) async fn ask_with<T: DeserializeOwned>(
+    client: &Client,
+    question: &str,
+    arguments: String,
+) -> Result<T, Failed> {
+    let reply = client
+        .call(question, arguments, CallOptions::default())
+        .await?;
     serde_json::from_slice(&reply.payload).map_err(|error| {
         Failed::new(
             Exit::Failure,

@@ -1,6 +1,7 @@
 //! `macula dht`: the realm's routing by hand: values, lookups, and a node's own table.
 
-use std::collections::BTreeMap;
+mod found;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,8 @@ use super::exit::{Exit, Failed};
 use super::input::Input;
 use super::output::{Output, escaped};
 use super::table::{Table, grouped};
+pub(crate) use found::{Findings, print};
+use found::{Line, Routing, lines, short, summary};
 
 /// Put, get and look up records by hand, and see a node's own part of the realm's routing.
 #[derive(Debug, Subcommand)]
@@ -115,91 +118,6 @@ pub(crate) struct LookupArgs {
     search: Search,
     #[command(flatten)]
     attach: Attach,
-}
-
-/// One line of output, as programs read it.
-#[derive(Serialize)]
-struct Line<'a, T> {
-    event: &'static str,
-    #[serde(flatten)]
-    value: &'a T,
-}
-
-/// What a lookup found, as a node tells of it.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Findings {
-    key: String,
-    complete: bool,
-    records: Vec<Record>,
-    closest: Vec<Contact>,
-    hops: u32,
-    requests: u32,
-    late: u32,
-    took_us: u64,
-    steps: Vec<Step>,
-}
-
-/// A record, as a node tells of it.
-#[derive(Debug, Deserialize, Serialize)]
-struct Record {
-    owner: String,
-    kind: String,
-    name: String,
-    sequence: u64,
-    expires_at_ms: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    addresses: Option<Vec<String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tags: Option<BTreeMap<String, String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    neighbours: Option<Vec<String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    weight: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    content: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    hex: Option<String>,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-struct Contact {
-    node: String,
-    addresses: Vec<String>,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-struct Step {
-    node: String,
-    hops: u32,
-    end: String,
-    after_us: u64,
-    took_us: u64,
-}
-
-/// A node's own part of the routing, as it tells of it.
-#[derive(Debug, Deserialize, Serialize)]
-struct Routing {
-    node: String,
-    position: String,
-    nodes: u64,
-    contacts: Vec<Entry>,
-    records: u64,
-    record_bytes: u64,
-    own_records: u64,
-    watches: u64,
-    watched: u64,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-struct Entry {
-    node: String,
-    shared_bits: u32,
-    addresses: Vec<String>,
-    rtt_us: Option<u64>,
-    heard_ms: u64,
-    failures: u8,
 }
 
 pub(crate) async fn run(command: Command, output: Output) -> Result<Exit, Failed> {
@@ -369,114 +287,9 @@ async fn lookup(args: LookupArgs, output: Output) -> Result<Exit, Failed> {
     })
 }
 
-/// Prints what was found: a line for each record.
-pub(crate) fn print(findings: &Findings, trace: bool, output: Output) -> Result<Exit, Failed> {
-    if output.is_json() {
-        output.object(&Line {
-            event: "found",
-            value: findings,
-        })?;
-    } else {
-        for record in &findings.records {
-            output.line(&record.line())?;
-        }
-        if findings.records.is_empty() {
-            output.note("nothing was found");
-        }
-        summary(findings, trace, output)?;
-    }
-    Ok(if findings.records.is_empty() {
-        Exit::NotFound
-    } else {
-        Exit::Ok
-    })
-}
-
-fn summary(findings: &Findings, trace: bool, output: Output) -> Result<(), Failed> {
-    if trace {
-        let mut table = Table::new(&["asked", "hop", "after", "took", "end"]);
-        for step in &findings.steps {
-            table.row([
-                short(&step.node),
-                step.hops.to_string(),
-                micros(step.after_us),
-                micros(step.took_us),
-                step.end.clone(),
-            ]);
-        }
-        lines(&table, output)?;
-    }
-    let from = if findings.requests == 0 {
-        "from the memory of the node".to_owned()
-    } else {
-        format!("{} hops, {} requests", findings.hops, findings.requests)
-    };
-    let late = match findings.late {
-        0 => String::new(),
-        late => format!(", {late} of them late"),
-    };
-    let cut = if findings.complete {
-        ""
-    } else {
-        "; its time was over before its end"
-    };
-    output.note(&format!("{from}{late}, {}{cut}", micros(findings.took_us)));
-    Ok(())
-}
-
-impl Record {
-    /// The record for people.
-    fn line(&self) -> String {
-        let owner = short(&self.owner);
-        match self.kind.as_str() {
-            "node" => {
-                let tags = self.tags.iter().flatten();
-                let tags: Vec<String> = tags
-                    .map(|(key, value)| escaped(&format!("{key}={value}")))
-                    .collect();
-                let addresses = self.addresses.as_deref().unwrap_or_default();
-                format!(
-                    "{}  at {}  neighbours {}  tags {}",
-                    self.owner,
-                    if addresses.is_empty() {
-                        "no address".to_owned()
-                    } else {
-                        addresses.join(" ")
-                    },
-                    self.neighbours.as_ref().map_or(0, Vec::len),
-                    if tags.is_empty() {
-                        "none".to_owned()
-                    } else {
-                        tags.join(" ")
-                    },
-                )
-            }
-            "provider" => format!("{owner}  weight {}", self.weight.unwrap_or(0)),
-            "interest" => format!("{owner}  {}", escaped(&self.name)),
-            _ => {
-                let text = self.text.as_deref().map(escaped);
-                let hex = self.hex.as_deref().map(|hex| format!("0x{hex}"));
-                format!("{owner}  {}", text.or(hex).unwrap_or_default())
-            }
-        }
-    }
-}
-
 fn read<T: DeserializeOwned>(procedure: &str, payload: &[u8]) -> Result<T, Failed> {
     serde_json::from_slice(payload).map_err(|error| {
         let text = format!("the node answered {procedure} with something else: {error}");
         Failed::new(Exit::Failure, text)
     })
-}
-
-fn lines(table: &Table, output: Output) -> Result<Exit, Failed> {
-    for line in table.lines() {
-        output.line(&line)?;
-    }
-    Ok(Exit::Ok)
-}
-
-/// Enough of an id or a key to tell it apart at a glance.
-fn short(id: &str) -> String {
-    id.get(..16).unwrap_or(id).to_owned()
 }

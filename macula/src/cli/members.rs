@@ -29,6 +29,9 @@ pub(crate) struct MembersArgs {
 }
 
 /// List the links of a node: which are edges of the overlay, their paths, round trips, streams and bytes.
+///
+/// A path is direct, with the address at the other end, or forwarded: other members carry the packets, by as many links
+/// as there are hops.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  macula peers --node mesh/node")]
 pub(crate) struct PeersArgs {
@@ -66,10 +69,12 @@ struct Member {
 /// A link, as a node tells of it.
 #[derive(Debug, Deserialize, Serialize)]
 struct Peer {
+    link: u64,
     node: String,
     role: String,
     neighbour: bool,
     path: String,
+    hops: Option<u8>,
     dialled_by: String,
     since_at_ms: u64,
     since_ms: u64,
@@ -168,6 +173,7 @@ pub(crate) async fn peers(args: PeersArgs, output: Output) -> Result<Exit, Faile
         "role",
         "neighbour",
         "path",
+        "hops",
         "for",
         "rtt",
         "mtu",
@@ -184,6 +190,8 @@ pub(crate) async fn peers(args: PeersArgs, output: Output) -> Result<Exit, Faile
             peer.role,
             if peer.neighbour { "yes" } else { "no" }.to_owned(),
             peer.path,
+            peer.hops
+                .map_or_else(|| "-".to_owned(), |hops| hops.to_string()),
             micros(peer.since_ms.saturating_mul(1_000)),
             micros(peer.rtt_us),
             peer.mtu.to_string(),
@@ -205,6 +213,6 @@ fn print(table: &Table, output: Output) -> Result<Exit, Failed> {
 }
 
 /// Enough of an id to tell nodes apart at a glance.
-fn short(node: &str) -> String {
+pub(super) fn short(node: &str) -> String {
     node.get(..16).unwrap_or(node).to_owned()
 }

@@ -8,7 +8,7 @@ use macula_wire::limit;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{DEFAULT_PORT, NodeBuilder};
+use crate::{DEFAULT_PORT, ForwardingConfig, NodeBuilder};
 
 /// What `node.toml` says. Every key may be left out; an unknown one is refused.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -66,6 +66,10 @@ pub struct LimitsConfig {
     /// Up to how many members the node has a link to every one, by default 64. Above it, links that nobody needs are
     /// closed while there are more. The same on every node of a realm.
     pub link_pool: usize,
+    /// Bytes in a second that each peer may have carried to others or to this node, by default 4 MiB.
+    pub max_forward_rate: u64,
+    /// Bytes that each peer may have carried at once after a quiet time, by default 1 MiB. 0 carries nothing.
+    pub max_forward_burst: u64,
     /// Seconds that a TLS handshake may take, by default 10.
     pub handshake_timeout_s: u64,
     /// Seconds that HANDSHAKE may take after that, by default 5.
@@ -76,6 +80,7 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         let transport = macula_transport::Config::default();
         let pubsub = macula_pubsub::Config::default();
+        let forwarding = ForwardingConfig::default();
         Self {
             max_payload: limit::DEFAULT_MAX_PAYLOAD_LEN,
             max_connections: transport.max_connections,
@@ -86,6 +91,8 @@ impl Default for LimitsConfig {
             max_session_subscriptions: pubsub.max_session_subscriptions,
             event_outbox_bytes: transport.event_outbox_bytes,
             link_pool: macula_swim::Config::default().link_pool,
+            max_forward_rate: forwarding.max_rate,
+            max_forward_burst: forwarding.max_burst,
             handshake_timeout_s: transport.handshake_timeout.as_secs(),
             hello_timeout_s: transport.hello_timeout.as_secs(),
         }
@@ -217,13 +224,19 @@ impl NodeConfig {
         interest.max_session_subscriptions = limits.max_session_subscriptions;
         let mut membership = macula_swim::Config::default();
         membership.link_pool = limits.link_pool;
+        let forwarding = ForwardingConfig {
+            max_rate: limits.max_forward_rate,
+            max_burst: limits.max_forward_burst,
+            ..ForwardingConfig::default()
+        };
         builder = builder
             .membership(membership)
             .listen(self.listen)
             .http(self.http)
             .max_payload_len(limits.max_payload)
             .transport(transport)
-            .interest(interest);
+            .interest(interest)
+            .forwarding(forwarding);
         for address in &self.advertise {
             builder = builder.advertise(*address);
         }

@@ -9,10 +9,10 @@ use macula_kad::Checked;
 use macula_pubsub::{Table, WatchKey};
 use macula_rpc::ProviderTable;
 use macula_swim::Class;
-use macula_wire::message::Body;
+use macula_wire::message::{Body, SignedRoutingRecord};
 use macula_wire::{Epoch, ErrorCode, NodeId, Procedure};
 
-use super::MemberEvent;
+use super::{MemberEvent, Neighbourhood};
 
 /// What happened outside of the machine.
 #[derive(Debug)]
@@ -133,6 +133,10 @@ pub enum NodeOutput {
     },
     /// The neighbours in the overlay are these from here on.
     Neighbours(BTreeSet<NodeId>),
+    /// What is forwarded goes by this neighbourhood from here on. Comes at most 20 times a second.
+    Neighbourhood(Arc<Neighbourhood>),
+    /// What a node says of itself was found: it was [asked for](super::NodeMachine::look_up_node).
+    Described(Arc<SignedRoutingRecord>),
     /// Something happened to a member.
     Member(MemberEvent),
     /// Close the link to a member, unless a later run of it is at the other end by now.

@@ -47,6 +47,7 @@ impl NodeMachine {
                     self.member(event);
                 }
                 self.make_known(now, &record);
+                self.telling.touch();
             }
             Output::Misbehaved { peer, offence } => {
                 if offence == Offence::TooManyAccusations {
@@ -100,6 +101,7 @@ impl NodeMachine {
     }
 
     fn tell_neighbours(&mut self, now: Instant) {
+        self.telling.touch();
         let neighbours = self.overlay.neighbours().collect();
         self.outputs.push_back(NodeOutput::Neighbours(neighbours));
         self.describe(now);
@@ -176,6 +178,7 @@ impl NodeMachine {
             return self.disconnect((peer, epoch), ErrorCode::SHUTTING_DOWN, HAS_LEFT);
         }
         let replaced = self.links.insert(peer, epoch).is_some();
+        self.telling.touch();
         self.introduce(now, peer);
         self.swim
             .handle_input(now, macula_swim::Input::LinkUp { peer });
@@ -201,6 +204,7 @@ impl NodeMachine {
             return;
         }
         self.pool.lost(now, &peer);
+        self.telling.touch();
         self.swim
             .handle_input(now, macula_swim::Input::LinkDown { peer });
         self.overlay
@@ -222,6 +226,7 @@ impl NodeMachine {
     }
 
     pub(super) fn member(&mut self, event: MemberEvent) {
+        self.telling.touch();
         self.outputs.push_back(NodeOutput::Member(event));
     }
 

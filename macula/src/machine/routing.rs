@@ -31,7 +31,7 @@ impl NodeMachine {
                 record, present, ..
             } if record.record.owner != self.own => self.on_changed(now, &record, present),
             Output::Watching { key, kind } => self.on_watching(key, kind),
-            Output::Found(outcome) => self.outputs.push_back(NodeOutput::Found(outcome)),
+            Output::Found(outcome) => self.on_found(outcome),
             // What this node announced it knows.
             _ => {}
         }

@@ -117,6 +117,11 @@ impl Sink<NodeOutput> for Outputs {
             NodeOutput::Neighbours(neighbours) => {
                 self.plane.neighbours.store(Arc::new(neighbours));
             }
+            NodeOutput::Neighbourhood(neighbourhood) => {
+                let forwarding = &self.dialler.forwarding;
+                forwarding.replace_neighbourhood(neighbourhood);
+            }
+            NodeOutput::Described(record) => self.dialler.forwarding.describe(&record),
             NodeOutput::Member(event) => self.member(event),
             NodeOutput::Disconnect {
                 node,

@@ -1,18 +1,23 @@
-//! Dialling members that have no link, and the seeds to join by.
+//! Dialling addresses: those of members that have no link, and the seeds to join by.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use macula_transport::{Backoff, Endpoint, Link, LinkError, LinkReceiver};
 use macula_wire::message::SignedRecord;
-use macula_wire::{Instant, NodeId, Random};
-use tokio::sync::mpsc;
+use macula_wire::{NodeId, Random};
+use tokio::sync::{mpsc, watch};
 
-use crate::machine::{NodeInput, Wish};
+use super::control::Control;
+use super::reach::{By, Outcome};
+use crate::machine::Wish;
 use crate::plane::Plane;
+use crate::plane::forward::{Forwarding, ForwardingConfig};
 
 /// The shortest pause between two rounds of dialling.
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
@@ -22,8 +27,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 const HEAD_START: Duration = Duration::from_secs(1);
 /// How many remembered members are dialled in one round.
 const AT_A_TIME: usize = 4;
-/// How much later than the smaller id the larger one of two members dials, so that they do not cross each other.
-const COURTESY: Duration = Duration::from_millis(500);
+/// How long an address of a member has to answer before the next one is dialled as well.
+const STAGGER: Duration = Duration::from_secs(1);
 
 /// A link that was dialled, on its way to the task that runs links.
 pub(crate) type Dialled = (Link, LinkReceiver);
@@ -31,77 +36,100 @@ pub(crate) type Dialled = (Link, LinkReceiver);
 /// Dials for one node.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialler {
-    plane: Arc<Plane>,
-    endpoint: Endpoint,
+    pub(super) plane: Arc<Plane>,
+    pub(super) control: Control,
+    pub(super) endpoint: Endpoint,
+    pub(super) forwarding: Arc<Forwarding>,
     dialled: mpsc::Sender<Dialled>,
-    /// Tells the machine of those who do not answer. It is the machine's own queue, which ends with the node.
-    inputs: mpsc::WeakSender<(Instant, NodeInput)>,
-    wanted: Arc<Mutex<BTreeSet<NodeId>>>,
+    /// The members that are being dialled, and how that ends.
+    pub(super) wanted: Arc<Mutex<BTreeMap<NodeId, watch::Receiver<Option<Outcome>>>>>,
     /// The seeds that are being dialled.
     seeds: Arc<Mutex<BTreeSet<SocketAddr>>>,
 }
 
 impl Dialler {
     pub(crate) fn new(
-        plane: Arc<Plane>,
+        control: Control,
         endpoint: Endpoint,
+        forwarding: ForwardingConfig,
         dialled: mpsc::Sender<Dialled>,
-        inputs: mpsc::WeakSender<(Instant, NodeInput)>,
     ) -> Self {
+        let plane = Arc::clone(&control.plane);
+        let forwarding = Forwarding::new(Arc::clone(&plane), endpoint.clone(), forwarding);
         Self {
             plane,
+            control,
             endpoint,
+            forwarding: Arc::new(forwarding),
             dialled,
-            inputs,
             wanted: Arc::default(),
             seeds: Arc::default(),
         }
     }
 
-    fn wanted<T>(&self, with: impl FnOnce(&mut BTreeSet<NodeId>) -> T) -> T {
-        with(&mut lock(&self.wanted))
-    }
-
-    /// Dials `node` once, at each of its addresses, and tells the machine if none of them answers. Does nothing if it is
-    /// being dialled already. Membership asks again as long as the link is missing.
+    /// Dials `node` once, at each of its addresses, and by forwarding where none works. Does nothing if it is being
+    /// dialled already. Membership asks again as long as the link is missing.
     pub(crate) fn connect(&self, node: NodeId, addresses: Vec<SocketAddr>, wish: Wish) {
-        if addresses.is_empty() || self.is_leaving() || !self.wanted(|wanted| wanted.insert(node)) {
-            return;
-        }
-        let dialler = self.clone();
-        self.plane.tasks.spawn("dial", async move {
-            let reached = dialler.reach(node, &addresses, wish).await;
-            dialler.wanted(|wanted| wanted.remove(&node));
-            if !reached {
-                dialler.tell_unreachable(node).await;
-            }
-        });
-    }
-
-    async fn tell_unreachable(&self, node: NodeId) {
-        if let Some(inputs) = self.inputs.upgrade() {
-            let unreachable = NodeInput::Unreachable(node);
-            drop(inputs.send((self.plane.clock.now(), unreachable)).await);
+        if !self.is_leaving() {
+            drop(self.attempt(node, addresses, By::Machine(wish)));
         }
     }
 
-    /// Whether there is a link, or soon will be.
-    async fn reach(&self, node: NodeId, addresses: &[SocketAddr], wish: Wish) -> bool {
-        if wish == Wish::OfBoth && self.plane.node() > node {
-            tokio::time::sleep(COURTESY).await;
-        }
-        for address in addresses {
-            if self.is_leaving() || self.plane.links.member(&node).is_some() {
-                return true;
+    /// Dials the addresses of a member, the next one when one has failed or has had some time. The first link is handed
+    /// over.
+    ///
+    /// # Errors
+    ///
+    /// What became of each.
+    pub(super) async fn dial_each(
+        &self,
+        node: NodeId,
+        addresses: &[SocketAddr],
+    ) -> Result<(), Vec<LinkError>> {
+        let mut waiting = addresses.iter();
+        let mut running = FuturesUnordered::new();
+        let mut errors = Vec::new();
+        loop {
+            if self.is_leaving() || self.is_linked_directly(&node) {
+                return Ok(());
             }
-            match self.dial(*address, Some(node)).await {
-                Ok(_) => return true,
-                Err(error) => {
-                    tracing::debug!(peer = %node.short(), %address, %error, "dial failed");
-                }
+            if let Some(address) = waiting.next() {
+                let dial = self.endpoint.dial(&self.plane.realm, *address, Some(node));
+                running.push(dial);
+            }
+            tokio::select! {
+                dialled = running.next() => match dialled {
+                    Some(Ok(dialled)) => {
+                        self.hand_over(dialled).await;
+                        return Ok(());
+                    }
+                    Some(Err(error)) => {
+                        tracing::debug!(peer = %node.short(), %error, "dial failed");
+                        errors.push(error);
+                    }
+                    None => return Err(errors),
+                },
+                () = tokio::time::sleep(STAGGER), if waiting.len() > 0 => {}
             }
         }
-        false
+    }
+
+    /// Starts what runs as long as the node.
+    pub(crate) fn start(&self) {
+        self.forwarding.start();
+        let tasks = &self.plane.tasks;
+        tasks.spawn("hints", self.clone().keep_hints());
+        tasks.spawn("paths", self.clone().keep_paths());
+    }
+
+    /// Gives a link to the task that runs links.
+    pub(super) async fn hand_over(&self, dialled: Dialled) {
+        drop(self.dialled.send(dialled).await);
+    }
+
+    fn is_linked_directly(&self, node: &NodeId) -> bool {
+        let linked = self.plane.links.member(node);
+        linked.is_some_and(|linked| !linked.link.is_forwarded())
     }
 
     /// Dials one address and hands the link over. Returns who answered.
@@ -115,7 +143,7 @@ impl Dialler {
             .dial(&self.plane.realm, address, expected)
             .await?;
         let node = link.peer().node;
-        drop(self.dialled.send((link, receiver)).await);
+        self.hand_over((link, receiver)).await;
         Ok(node)
     }
 
@@ -143,7 +171,7 @@ impl Dialler {
         }
     }
 
-    fn is_leaving(&self) -> bool {
+    pub(super) fn is_leaving(&self) -> bool {
         self.plane.leaving.load(Ordering::Relaxed)
     }
 
@@ -166,7 +194,7 @@ impl Dialler {
     }
 }
 
-fn lock<T>(set: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(set: &Mutex<T>) -> MutexGuard<'_, T> {
     set.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

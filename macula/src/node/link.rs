@@ -9,6 +9,7 @@ use macula_wire::message::{Body, Message, Priority, Role, StreamKind};
 use macula_wire::{ErrorCode, NodeId};
 
 use super::control::Control;
+use super::dial::Dialler;
 use super::session::Session;
 use crate::machine::{NodeInput, is_of_forwarding, is_of_overlay, is_of_routing};
 use crate::plane::Plane;
@@ -23,6 +24,7 @@ use crate::plane::verified::FrugalVerifier;
 pub(crate) struct LinkRunner {
     pub(crate) plane: Arc<Plane>,
     pub(crate) control: Control,
+    pub(crate) dialler: Dialler,
     pub(crate) swim: macula_swim::Config,
 }
 
@@ -65,14 +67,18 @@ impl LinkRunner {
             Admission::Admitted { replaced: None } => {}
             Admission::Admitted {
                 replaced: Some(old),
-            } => old.link.close(ErrorCode::OK, "replaced by another link"),
+            } => super::replace::retire(&self.plane, old, Arc::clone(attached)),
         }
         self.plane.changed();
+        self.dialler.forwarding.links_changed();
         tracing::info!(peer = %peer.short(), path = %attached.link.path(), "link up");
         let now = self.plane.clock.now();
         let epoch = attached.link.epoch();
         let up = NodeInput::LinkUp { peer, epoch };
         self.control.input(now, up).await;
+        if attached.link.is_forwarded() {
+            self.dialler.seek_direct(Arc::clone(attached));
+        }
         true
     }
 
@@ -83,6 +89,7 @@ impl LinkRunner {
         let id = attached.link.id();
         if self.plane.links.remove_member(&turn, &peer, id) {
             self.plane.changed();
+            self.dialler.forwarding.links_changed();
             let now = self.plane.clock.now();
             self.control.input(now, NodeInput::LinkDown(peer)).await;
         }
@@ -97,6 +104,9 @@ impl LinkRunner {
     ) -> bool {
         let peer = attached.link.peer().node;
         match event {
+            LinkEvent::Control(message) if is_of_forwarding(&message.body) => {
+                return self.misplaced(attached, &message.body);
+            }
             LinkEvent::Control(message) => {
                 return self.member_message(attached, limit, message.body).await;
             }
@@ -138,15 +148,11 @@ impl LinkRunner {
             Body::Heartbeat(_) => {}
             overlay if is_of_overlay(overlay) => {}
             forwarding if is_of_forwarding(forwarding) => {
-                self.forwarded(attached, body);
+                self.dialler.forwarding.take(attached, body);
                 return true;
             }
             routing if is_of_routing(routing) => {
-                let what = format!("{} is for a lookup stream", routing.kind().name());
-                self.misbehaved(from, &what);
-                let detail = "a message that is for a lookup stream";
-                attached.link.close(ErrorCode::PROTOCOL_VIOLATION, detail);
-                return false;
+                return self.misplaced(attached, &body);
             }
             membership => {
                 if let Err(offence) = self.verify(from, limit, membership) {
@@ -183,6 +189,15 @@ impl LinkRunner {
             counters: &self.plane.counters,
         };
         macula_swim::verify(&self.plane.realm, body, &verifier)
+    }
+
+    /// A message of the control stream that is for a lookup stream. Nothing more is read.
+    fn misplaced(&self, attached: &Attached, body: &Body) -> bool {
+        let what = format!("{} is for a lookup stream", body.kind().name());
+        self.misbehaved(attached.link.peer().node, &what);
+        let detail = "a message that is for a lookup stream";
+        attached.link.close(ErrorCode::PROTOCOL_VIOLATION, detail);
+        false
     }
 
     pub(super) fn misbehaved(&self, peer: NodeId, what: &str) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use macula_kad::Checked;
 use macula_transport::{FrameReceiver, LinkError};
-use macula_wire::message::{Body, Message};
+use macula_wire::message::Message;
 use macula_wire::{DecodeError, ErrorCode, Frame};
 
 use super::link::LinkRunner;
@@ -65,7 +65,7 @@ impl LinkRunner {
     async fn lookup_frame(&self, attached: &Attached, frame: &Frame) -> Result<(), Offence> {
         let body = Message::decode(frame).map_err(Offence::Decode)?.body;
         if is_of_forwarding(&body) {
-            self.forwarded(attached, body);
+            self.dialler.forwarding.take(attached, body);
             return Ok(());
         }
         if !is_of_routing(&body) {
@@ -91,12 +91,5 @@ impl LinkRunner {
         } else {
             Err(Offence::Forged)
         }
-    }
-
-    /// A packet or a trace that other nodes pass on. This node forwards none.
-    pub(super) fn forwarded(&self, attached: &Attached, body: Body) {
-        tracing::trace!(peer = %attached.link.peer().node.short(), kind = body.kind().name(), "not forwarded");
-        drop(body);
-        add(&self.plane.counters.dropped_forward, 1);
     }
 }

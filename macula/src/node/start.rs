@@ -26,6 +26,7 @@ use super::watch;
 use crate::Error;
 use crate::credentials::RealmCredentials;
 use crate::machine::{NodeInput, NodeMachine};
+use crate::plane::forward::ForwardingConfig;
 use crate::plane::prove::Prover;
 use crate::plane::{Owner, Plane};
 
@@ -57,6 +58,7 @@ pub(crate) struct Plan {
     pub(crate) transport: macula_transport::Config,
     pub(crate) swim: macula_swim::Config,
     pub(crate) pubsub: macula_pubsub::Config,
+    pub(crate) forwarding: ForwardingConfig,
     pub(crate) max_payload_len: usize,
     pub(crate) http: bool,
     pub(crate) socket: Option<PathBuf>,
@@ -96,8 +98,8 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         inputs,
         plane: Arc::clone(&plane),
     };
-    let answers = control.inputs.downgrade();
-    let dialler = Dialler::new(Arc::clone(&plane), endpoint.clone(), dialled, answers);
+    let forwarding = plan.forwarding.clone();
+    let dialler = Dialler::new(control.clone(), endpoint.clone(), forwarding, dialled);
     let news = MemberNews::new(&plane)?;
     let outputs = Outputs {
         plane: Arc::clone(&plane),
@@ -110,16 +112,16 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     let runner = LinkRunner {
         plane: Arc::clone(&plane),
         control: control.clone(),
+        dialler: dialler.clone(),
         swim: plan.swim.clone(),
     };
+    dialler.start();
     if let Some(local) = local {
-        plane
-            .tasks
-            .spawn("local links", run_local_links(runner.clone(), local));
+        let local = run_local_links(runner.clone(), local);
+        plane.tasks.spawn("local links", local);
     }
-    plane
-        .tasks
-        .spawn("links", run_links(runner, incoming, dialled_queue));
+    let links = run_links(runner, incoming, dialled_queue);
+    plane.tasks.spawn("links", links);
     keep_up(&plane, &control, news);
     let remembered = cache.as_ref().map_or(&[][..], |cache| cache.found());
     let ways = Ways::new(&plan.join, remembered, plane.random());

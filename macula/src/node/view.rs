@@ -58,6 +58,8 @@ pub struct MemberInfo {
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct PeerInfo {
+    /// The number of the link, unique in the process.
+    pub link: u64,
     /// The peer's id, 64 hexadecimal digits.
     pub node: String,
     /// `member`, `client` or `local`.
@@ -66,6 +68,8 @@ pub struct PeerInfo {
     pub neighbour: bool,
     /// The way to it.
     pub path: String,
+    /// How many links packets from there took, 1 without forwarding; `None` before the first one came.
+    pub hops: Option<u8>,
     /// Which side dialled: `this` or `peer`.
     pub dialled_by: &'static str,
     /// Since when the link is up, in milliseconds since 1970.
@@ -174,7 +178,15 @@ impl Node {
     /// [`SHUTTING_DOWN`](ErrorCode::SHUTTING_DOWN) if the node has stopped.
     pub async fn stats(&self) -> Result<NodeStats, Error> {
         let cache = self.0.cache.as_deref();
-        crate::stats::collect(&self.0.plane, &self.0.control, &self.0.endpoint, cache).await
+        let running = &self.0;
+        crate::stats::collect(
+            &running.plane,
+            &running.control,
+            &running.endpoint,
+            &running.dialler.forwarding,
+            cache,
+        )
+        .await
     }
 
     /// This node in a few words.
@@ -302,6 +314,7 @@ pub(crate) fn peer_info(plane: &Plane, attached: &Attached) -> PeerInfo {
     let node = link.peer().node;
     let stats: LinkStats = link.stats();
     PeerInfo {
+        link: link.id().get(),
         node: node.to_string(),
         neighbour: attached.session().is_none() && plane.neighbours.load().contains(&node),
         dialled_by: match link.side() {
@@ -317,6 +330,11 @@ pub(crate) fn peer_info(plane: &Plane, attached: &Attached) -> PeerInfo {
             (false, None) => "member",
         },
         path: link.path().to_string(),
+        hops: if link.is_forwarded() {
+            attached.passage.hops()
+        } else {
+            Some(1)
+        },
         rtt_us: as_micros(stats.rtt),
         mtu: u64::from(stats.mtu),
         sent_bytes: stats.bytes_sent,

@@ -41,8 +41,6 @@ counters! {
     dropped_outbox,
     /// Messages of routing not sent because the lookup stream of a link was full.
     dropped_lookup,
-    /// Packets and traces of other nodes dropped, because this node forwards none.
-    dropped_forward,
     /// Events not sent because no link to an interested member was up.
     dropped_no_link,
     /// Events dropped by the policy of a subscription's queue.

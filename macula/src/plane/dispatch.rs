@@ -35,6 +35,7 @@ pub(crate) async fn serve(
     mut sender: FrameSender,
     mut receiver: FrameReceiver,
 ) {
+    let _busy = attached.busy();
     let request = match tokio::time::timeout(FIRST_FRAME_TIMEOUT, first(&mut receiver)).await {
         Ok(Some(request)) => request,
         Ok(None) => {

@@ -1,16 +1,22 @@
 //! The links that are up, for everybody who sends.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use macula_pubsub::SessionId;
 use macula_transport::{Link, LinkId, Side};
 use macula_wire::message::{Priority, Role};
 use macula_wire::{Instant, NodeId};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::egress::Egress;
+use super::forward::Passage;
 use super::lookup::Lookup;
+
+/// How long a publisher waits for the events of a link that another one replaced.
+const HELD: Duration = Duration::from_millis(250);
 
 /// A link and the state of sending by it.
 #[derive(Debug)]
@@ -18,6 +24,12 @@ pub(crate) struct Attached {
     pub(crate) link: Link,
     /// When it was attached.
     pub(crate) since: Instant,
+    /// What is carried by the link for others.
+    pub(crate) passage: Passage,
+    /// The calls that run on the link, either way.
+    calls: AtomicUsize,
+    /// Whether events wait until those on the link that this one replaced have arrived.
+    held: watch::Sender<bool>,
     pub(crate) lookup: Lookup,
     egress: [Egress; 4],
 }
@@ -27,6 +39,9 @@ impl Attached {
         Self {
             link,
             since,
+            passage: Passage::default(),
+            calls: AtomicUsize::new(0),
+            held: watch::Sender::new(false),
             lookup: Lookup::default(),
             egress: [
                 Egress::new(Priority::Realtime),
@@ -51,12 +66,59 @@ impl Attached {
         self.egress.iter()
     }
 
+    /// Whether it takes the place of a link of the other kind to the same run of the peer. That has not been given up by
+    /// its dialler, and may be of use yet.
+    pub(crate) fn relieves(&self, old: &Self) -> bool {
+        let same_run = old.link.epoch() == self.link.epoch();
+        same_run && old.link.is_forwarded() != self.link.is_forwarded()
+    }
+
+    /// Whether nothing comes back from the peer, though it was asked whether it is there.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.passage.is_silent(self.link.stats().packets_received)
+    }
+
+    /// Lets events go, which waited for those of another link.
+    pub(crate) fn release(&self) {
+        self.held.send_replace(false);
+    }
+
+    /// Waits until events may go, at most 250 ms.
+    pub(crate) async fn released(&self) {
+        if *self.held.borrow() {
+            let mut held = self.held.subscribe();
+            let released = held.wait_for(|held| !held);
+            drop(tokio::time::timeout(HELD, released).await);
+        }
+    }
+
+    /// Counts a call that runs on the link, until what is returned is dropped.
+    pub(crate) fn busy(&self) -> Busy<'_> {
+        self.calls.fetch_add(1, Ordering::AcqRel);
+        Busy(self)
+    }
+
+    /// How many calls run on the link.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Acquire)
+    }
+
     /// The number of the client's session, if the peer is a client.
     pub(crate) fn session(&self) -> Option<SessionId> {
         match self.link.role() {
             Role::Client => Some(SessionId::new(self.link.id().get())),
             Role::Member => None,
         }
+    }
+}
+
+/// A call that runs on a link.
+#[derive(Debug)]
+pub(crate) struct Busy<'a>(&'a Attached);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -131,9 +193,10 @@ impl Links {
 
     /// Decides between a new link to a member and the one that may be there.
     ///
-    /// A newer run of the peer wins. Within one run, two nodes that dialled each other at the same time have to drop
-    /// the same link: the one dialled by the smaller id stays. A second link from the same dialler replaces the
-    /// first, which it has given up.
+    /// A newer run of the peer wins. Within one run, a direct link is better than a forwarded one, unless nothing comes back
+    /// by it. Of two of a kind, two
+    /// nodes that dialled each other at the same time have to drop the same link: the one dialled by the smaller id stays.
+    /// A second link from the same dialler replaces the first, which it has given up.
     pub(crate) fn admit_member(
         &self,
         _: &Turn<'_>,
@@ -152,11 +215,20 @@ impl Links {
                 Side::Acceptor
             };
             let same_side = attached.link.side() == old.link.side();
-            if epoch < before
-                || (epoch == before && !same_side && attached.link.side() != preferred)
-            {
+            let is_worse = match (old.link.is_forwarded(), attached.link.is_forwarded()) {
+                (false, true) => !old.is_silent(),
+                (true, false) => false,
+                _ => !same_side && attached.link.side() != preferred,
+            };
+            if epoch < before || (epoch == before && is_worse) {
                 return Admission::Surplus;
             }
+        }
+        if present
+            .as_ref()
+            .is_some_and(|old| attached.relieves(old) && !old.is_silent())
+        {
+            attached.held.send_replace(true);
         }
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
         members.insert(peer, Arc::clone(attached));

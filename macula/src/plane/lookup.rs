@@ -45,6 +45,11 @@ impl Lookup {
         fits
     }
 
+    /// How many bytes wait for the stream.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
     /// Begins to read the peer's stream. `false` if one is read already.
     pub(crate) fn begin_reading(&self) -> bool {
         !self.is_read.swap(true, Ordering::AcqRel)

@@ -117,6 +117,7 @@ async fn by_link(attached: Option<Arc<Attached>>, request: RpcCall) -> CallInput
     let Some(attached) = attached else {
         return CallInput::NotSent;
     };
+    let _busy = attached.busy();
     let call = request.call;
     let bytes = match Message::from(request).to_bytes() {
         Ok(bytes) => bytes,

@@ -298,6 +298,7 @@ pub(crate) async fn wait_for_room(plane: &Plane, receivers: &Receivers, priority
         queue.ready().await;
     }
     for attached in &receivers.links {
+        attached.released().await;
         let egress = attached.egress(priority);
         egress
             .wait_for_room(&attached.link, plane.clock.now())

@@ -39,8 +39,10 @@ pub(super) async fn find(node: &Node, invocation: &Invocation) -> Result<Reply, 
     };
     let name = question.name.as_str();
     let query = match question.kind.as_str() {
-        "node" => Query::Node(member(node, name).await?),
-        "closest" => Query::Closest(macula_kad::position(&member(node, name).await?)),
+        "node" => Query::Node(node.named(name).await.map_err(super::failure)?),
+        "closest" => Query::Closest(macula_kad::position(
+            &node.named(name).await.map_err(super::failure)?,
+        )),
         "key" => Query::Closest(key(name)?),
         "procedure" => {
             Query::Procedure(Procedure::new(name).map_err(|error| wrong(&error.to_string()))?)
@@ -54,34 +56,6 @@ pub(super) async fn find(node: &Node, invocation: &Invocation) -> Result<Reply, 
         }
     };
     super::json(&node.find(&query, options).await.map_err(super::failure)?)
-}
-
-/// The node of an id, or the one member whose id begins like this.
-async fn member(node: &Node, text: &str) -> Result<NodeId, CallFailure> {
-    if let Ok(id) = text.parse() {
-        return Ok(id);
-    }
-    let is_hex = text
-        .bytes()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if text.is_empty() || !is_hex {
-        return Err(wrong(&format!(
-            "{text:?} is no node id, and not the beginning of one"
-        )));
-    }
-    let members = node.members().await.map_err(super::failure)?;
-    let mut found = members
-        .iter()
-        .filter(|member| member.node.starts_with(text));
-    match (found.next(), found.next()) {
-        (Some(one), None) => one.node.parse().map_err(|_| wrong("no node id")),
-        (Some(_), Some(_)) => Err(wrong(&format!(
-            "several members begin with {text}: write more of the id"
-        ))),
-        (None, _) => Err(wrong(&format!(
-            "no member begins with {text}: `macula members` lists them; a node that is no member needs its whole id"
-        ))),
-    }
 }
 
 fn key(text: &str) -> Result<Key, CallFailure> {

@@ -167,7 +167,7 @@ async fn a_link_has_one_lookup_stream_of_each_side() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_to_be_forwarded_is_dropped_and_counted() {
+async fn what_is_forwarded_is_taken_in_there_and_dropped_if_it_is_malformed() {
     let (_realm, node, forger) = forger().await;
     let mut stream = Stream::open(&forger).await;
     stream
@@ -182,7 +182,7 @@ async fn what_is_to_be_forwarded_is_dropped_and_counted() {
             packet: vec![1].into(),
         })
         .await;
-    until(async || node.stats().await.unwrap().counts.dropped_forward == 1).await;
+    until(async || node.stats().await.unwrap().forwarding.dropped_malformed == 1).await;
     assert_eq!(node.stats().await.unwrap().counts.misbehaved, 0);
 }
 

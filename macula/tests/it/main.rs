@@ -32,10 +32,13 @@ mod command_find;
 mod command_members;
 #[cfg(feature = "command")]
 mod command_node;
+#[cfg(feature = "command")]
+mod command_trace;
 mod events;
 mod forger;
 mod lookups;
 mod members;
 mod mesh;
+mod reach;
 mod refusals;
 mod sim;

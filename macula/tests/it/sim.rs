@@ -3,6 +3,7 @@
 mod directed;
 mod laws;
 mod mesh;
+mod neighbourhood;
 mod pool;
 
 use std::collections::BTreeSet;

@@ -35,7 +35,9 @@ fn counters(registry: &mut Registry, snapshot: &Snapshot) {
     ];
     let membership = snapshot.stats.membership.iter();
     let counts = snapshot.stats.counts.iter();
-    for (name, value) in counts.chain(membership).chain(totals) {
+    let forwarding = snapshot.stats.forwarding.iter();
+    let all = counts.chain(membership).chain(forwarding).chain(totals);
+    for (name, value) in all {
         registry.register(name, help(name), ConstCounter::new(value));
     }
     for (name, value) in snapshot.stats.routing.iter() {
@@ -59,6 +61,7 @@ fn gauges(registry: &mut Registry, snapshot: &Snapshot) {
         ("tasks", stats.tasks),
         ("health", stats.membership.health),
         ("neighbours", stats.membership.neighbours),
+        ("forward_routes", stats.forwarding.routes),
         ("routing_contacts", stats.routing.contacts),
         ("routing_records", stats.routing.records),
         ("routing_record_bytes", stats.routing.record_bytes),

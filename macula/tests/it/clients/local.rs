@@ -101,7 +101,13 @@ async fn a_node_answers_its_clients_about_itself() {
         );
         assert_eq!(ask(client, "$sys.stats").await["links_clients"], 2);
         for (question, _) in PROCEDURES {
-            if ["$sys.dht.put", "$sys.dht.withdraw", "$sys.find"].contains(question) {
+            let takes = [
+                "$sys.dht.put",
+                "$sys.dht.withdraw",
+                "$sys.find",
+                "$sys.trace",
+            ];
+            if takes.contains(question) {
                 let error = within(client.call(question, "", CallOptions::default())).await;
                 let code = error.unwrap_err().code();
                 let refused = [ErrorCode::INVALID_ARGUMENT, ErrorCode::DENIED];
@@ -109,6 +115,18 @@ async fn a_node_answers_its_clients_about_itself() {
             } else {
                 ask(client, question).await;
             }
+        }
+        let options = CallOptions::default();
+        let trace = within(client.call("$sys.trace", "7".repeat(64), options)).await;
+        let trace: Value = serde_json::from_slice(&trace.unwrap().payload).unwrap();
+        assert_eq!(
+            (&trace["node"], &trace["code"]),
+            (&id.as_str().into(), &"UNREACHABLE".into())
+        );
+        for wrong in ["", "7777", &id] {
+            let options = CallOptions::default();
+            let error = within(client.call("$sys.trace", wrong.to_owned(), options)).await;
+            assert_eq!(error.unwrap_err().code(), ErrorCode::INVALID_ARGUMENT);
         }
         let error = within(client.call("$sys.nothing", "", CallOptions::default())).await;
         assert_eq!(error.unwrap_err().code(), ErrorCode::NO_SUCH_PROCEDURE);

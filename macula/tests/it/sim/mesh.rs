@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use macula::wire::message::Roles;
+use macula::wire::message::{Roles, SignedRoutingRecord};
 use macula::wire::{
     Body, Epoch, Instant, Machine, NodeId, Pattern, Procedure, Random, RealmName, Topic,
 };
 use macula::{
-    Lane, MemberEvent, NodeInput, NodeMachine, NodeOutput, Watched, is_of_overlay, is_of_routing,
+    Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, Watched, is_of_overlay,
+    is_of_routing,
 };
 use macula_kad::{Checked, Kad};
 use macula_pubsub::{Destination, LocalId, PubSub, Subscriber};
@@ -140,6 +141,10 @@ pub(super) struct Realm {
     pub(super) said: Vec<(Instant, NodeIndex, MemberEvent)>,
     /// When a node knew all about what it watches.
     pub(super) told: Vec<(Instant, NodeIndex, Watched)>,
+    /// When a node said what forwarding goes by.
+    pub(super) neighbourhoods: Vec<(Instant, NodeIndex, Arc<Neighbourhood>)>,
+    /// The records of nodes that a node asked for.
+    pub(super) described: Vec<(NodeIndex, Arc<SignedRoutingRecord>)>,
     /// The number of the present run of each node, as HANDSHAKE would tell it.
     pub(super) epochs: BTreeMap<NodeId, Epoch>,
 }
@@ -179,6 +184,11 @@ impl Host for Realm {
                 }
             }
             NodeOutput::Table(_) | NodeOutput::Providers(_) | NodeOutput::Neighbours(_) => {}
+            NodeOutput::Neighbourhood(one) => {
+                self.neighbourhoods
+                    .push((context.now(), context.node(), one));
+            }
+            NodeOutput::Described(record) => self.described.push((context.node(), record)),
             other => context.fail(format!("unexpected {other:?}")),
         }
     }
