@@ -65,6 +65,16 @@ impl Allowances {
     }
 }
 
+impl Allowances {
+    /// What `peer` asked for cost so many requests more, because the answer is long. It may ask the less after that.
+    pub(crate) fn charge(&mut self, peer: &NodeId, requests: u64) {
+        if let Some(allowance) = self.peers.get_mut(peer) {
+            let cost = requests.saturating_mul(REQUEST);
+            allowance.left = allowance.left.saturating_sub(cost);
+        }
+    }
+}
+
 fn filled(allowance: Allowance, now: Instant, rate: u64, full: u64) -> u64 {
     let nanos = now.saturating_since(allowance.at).as_nanos();
     let gained = u64::try_from(nanos)
@@ -135,6 +145,17 @@ mod tests {
             .filter(|_| allowances.take(at(1_000), &node_id(1)))
             .count();
         assert_eq!(admitted, 10);
+    }
+
+    #[test]
+    fn long_answers_cost_more() {
+        let mut allowances = Allowances::new(10);
+        let at = Instant::from_millis;
+        assert!(allowances.take(at(0), &node_id(1)));
+        allowances.charge(&node_id(1), 1_000);
+        assert!(!allowances.take(at(0), &node_id(1)));
+        assert!(allowances.take(at(0), &node_id(2)));
+        assert!(allowances.take(at(200), &node_id(1)));
     }
 
     #[test]

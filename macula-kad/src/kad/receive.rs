@@ -8,7 +8,7 @@ use macula_wire::{Body, NodeId};
 
 use super::Kad;
 use super::request::Purpose;
-use super::stage::parts;
+use super::stage::{parts, worth};
 use crate::bucket::Heard;
 use crate::check::Checked;
 use crate::closest::Placed;
@@ -70,6 +70,7 @@ impl Kad {
         let asker = Place::of_node(&from.node);
         let nearest = self.closest_but(&find.key, self.config.k, asker);
         let (records, more) = self.found_here(find);
+        self.allowances.charge(&from.node, worth(&records));
         let found = KadFound {
             request: find.request,
             contacts: nearest.into_contacts(),

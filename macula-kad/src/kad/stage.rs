@@ -45,6 +45,23 @@ impl Kad {
     }
 }
 
+/// How many requests an answer with these records is worth: one for each 4 KiB, of which a record takes 256 bytes besides
+/// its value.
+pub(super) fn worth<'a>(records: impl IntoIterator<Item = &'a Arc<SignedRoutingRecord>>) -> u64 {
+    let bytes = records.into_iter().fold(0_usize, |sum, record| {
+        sum.saturating_add(value_len(record)).saturating_add(256)
+    });
+    u64::try_from(bytes / 4_096).unwrap_or(u64::MAX)
+}
+
+fn value_len(record: &SignedRoutingRecord) -> usize {
+    if let RecordContent::Value(value) = &record.record.content {
+        value.value.len()
+    } else {
+        0
+    }
+}
+
 /// Records in parts that fit a message each.
 pub(super) fn parts(
     records: impl IntoIterator<Item = Arc<SignedRoutingRecord>>,
@@ -52,11 +69,7 @@ pub(super) fn parts(
     let mut parts = Vec::new();
     let (mut part, mut bytes) = (Vec::new(), 0_usize);
     for record in records {
-        let length = if let RecordContent::Value(value) = &record.record.content {
-            value.value.len()
-        } else {
-            0
-        };
+        let length = value_len(&record);
         if part.len() >= MAX_RECORDS || (bytes.saturating_add(length) > MESSAGE && !part.is_empty())
         {
             parts.push(std::mem::take(&mut part));

@@ -10,7 +10,7 @@ use macula_wire::message::{
 use macula_wire::{ErrorCode, Instant, Key, NodeId};
 
 use super::Kad;
-use super::stage::parts;
+use super::stage::{parts, worth};
 use crate::distance::key_of;
 use crate::timer::Timer;
 
@@ -135,7 +135,9 @@ impl Kad {
     /// Tells everything that is under a key.
     fn tell_all(&mut self, to: &Arc<Contact>, at: (Key, RecordKind), version: u64) {
         let records = self.store.under(at.0, at.1).map(Arc::clone);
-        let mut parts = parts(records.collect::<Vec<_>>());
+        let records: Vec<_> = records.collect();
+        self.allowances.charge(&to.node, worth(&records));
+        let mut parts = parts(records);
         if parts.is_empty() {
             parts.push(Vec::new());
         }
