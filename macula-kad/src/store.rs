@@ -314,6 +314,12 @@ impl Store {
         (self.all.records, self.all.bytes)
     }
 
+    /// Whether more than half of the room for records or for their bytes is taken.
+    pub(crate) const fn is_crowded(&self) -> bool {
+        let (all, limit) = (&self.all, &self.limits.all);
+        all.records > limit.records / 2 || all.bytes > limit.bytes / 2
+    }
+
     /// Whether there is nothing at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.records.is_empty()

@@ -11,6 +11,7 @@ use macula_wire::{ErrorCode, Instant, Key};
 use super::Kad;
 use super::publish::millis;
 use crate::Refusal;
+use crate::distance::{Place, key_of};
 use crate::store::Put;
 use crate::timer::Timer;
 
@@ -29,7 +30,11 @@ impl Kad {
 
     /// Takes in a record whose signature is right, and tells those who watch its key.
     pub(super) fn keep(&mut self, record: &Arc<SignedRoutingRecord>) -> Result<Put, Refusal> {
-        let put = self.store.put(record, self.wall_ms());
+        let put = if self.has_room_for(record) {
+            self.store.put(record, self.wall_ms())
+        } else {
+            Err(Refusal::Full)
+        };
         match put {
             Ok(Put::New) => {
                 self.plan_expiry();
@@ -39,6 +44,19 @@ impl Kad {
             Err(refusal) => self.stats.refused(refusal),
         }
         put
+    }
+
+    /// Whether a record may take room: when more than half of it is taken, only those whose keys are near, so that some
+    /// owners cannot fill a node that has nothing to do with them.
+    fn has_room_for(&self, record: &SignedRoutingRecord) -> bool {
+        if !self.store.is_crowded() || self.members.is_empty() {
+            return true;
+        }
+        let inner = &record.record;
+        let key = key_of(&self.realm, &inner.owner, &inner.content);
+        let (own, place) = (self.table.place(), Place::of(&key));
+        let near = self.closest_but(&key, self.config.k.saturating_mul(2), own);
+        place.to(own) <= near.reach()
     }
 
     pub(super) fn on_store(&mut self, from: Arc<Contact>, store: &KadStore, forged: &[usize]) {

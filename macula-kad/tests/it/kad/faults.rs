@@ -130,3 +130,26 @@ fn one_owner_cannot_make_withdrawals_of_others_be_forgotten() {
     bench.hear(1, KadStore { request, records });
     assert!(!bench.kad.keeps(&old.id()));
 }
+
+#[test]
+fn when_a_node_is_half_full_it_keeps_only_what_is_near() {
+    let mut config = Config::default();
+    (config.k, config.max_records) = (2, 20);
+    let mut bench = Bench::among(config, 1..MEMBERS);
+    let rank = |key: &macula_wire::Key| {
+        let order = by_distance(key, 0..MEMBERS);
+        order.iter().position(|number| *number == 0).unwrap()
+    };
+    let mut store = |owner: usize, name: &str| {
+        let request = RequestId::new(1);
+        let records = vec![draft(owner, value(name)).sign()];
+        bench.hear(1, KadStore { request, records });
+        bench.kad.keeps(&draft(owner, value(name)).id())
+    };
+    let far = |start: &str| name_where(RecordKind::Value, start, |key| rank(key) > 4);
+    let near = name_where(RecordKind::Value, "near", |key| rank(key) < 2);
+    // While there is room, whatever comes is kept.
+    assert!((0..11).all(|owner| store(owner + 50, &far("far"))));
+    assert!(!store(70, &far("more")));
+    assert!(store(71, &near));
+}
