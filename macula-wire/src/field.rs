@@ -8,7 +8,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use bytes::Bytes;
 
 use crate::{
-    CallId, DecodeError, EdgeToken, EncodeError, Epoch, Incarnation, Key, NodeId, NodeMark,
+    CallId, ChannelRun, DecodeError, DeliveryId, EdgeToken, EncodeError, Epoch, Incarnation, Key, NodeId, NodeMark,
     Pattern, ProbeId, Procedure, Reader, RealmName, RecordId, RegistrationId, RequestId, Sequence,
     Signature, SubscriptionId, Topic, TopicAlias, check, name, varint,
 };
@@ -87,6 +87,8 @@ numbers!(
     Sequence,
     Incarnation,
     TopicAlias,
+    ChannelRun,
+    DeliveryId,
     SubscriptionId,
     RegistrationId,
     RequestId,
