@@ -37,17 +37,25 @@
 mod config;
 mod error;
 mod forwarder;
+mod ids;
+mod intake;
 mod interest;
 mod pubsub;
+mod replay;
 mod subscriber;
 mod table;
 mod trie;
 mod watch;
 
-pub use config::{Config, ForwarderConfig};
+pub use config::{Config, ForwarderConfig, IntakeConfig, ReplayConfig};
 pub use error::{DeclareError, RetractError, SubscribeError, UnsubscribeError};
 pub use forwarder::{Acceptance, Forwarder, ForwarderStats, Missing, Source};
+pub use intake::{Intake, IntakeInput, IntakeOffence, IntakeOutput, Taken};
 pub use pubsub::{Input, Output, PubSub};
+pub use replay::{
+    Custody, GroupOffer, Offer, OfferError, Outcome, ReceiptId, Replay, ReplayInput, ReplayOffence,
+    ReplayOutput, Transmit, Upstream,
+};
 pub use subscriber::{Destination, LocalId, SessionId, Subscriber};
 pub use table::Table;
 pub use watch::WatchKey;

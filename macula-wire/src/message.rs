@@ -32,7 +32,7 @@ pub use record::{
     SignedRoutingRecord, ValueContent,
 };
 pub use reliable::{
-    Deliver, DeliveryRange, DeliveryRefusal, EventAck, RefusalCause, Resend,
+    Balance, Deliver, DeliveryRange, DeliveryRefusal, EventAck, RefusalCause, Resend,
 };
 pub use routing::{
     KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch, RecordVersion,

@@ -45,6 +45,26 @@ fn check_deliver(deliver: &Deliver) -> Result<(), EncodeError> {
         .map_or(Ok(()), |group| check::word("group", group))
 }
 
+tagged! {
+    /// How one of a group of subscribers is chosen for an event.
+    pub enum Balance as "balance" {
+        /// By turns. The default.
+        RoundRobin = 0,
+        /// Any, each as likely.
+        Random = 1,
+        /// The same as before, as long as it is there.
+        Sticky = 2,
+        /// Whoever has the fewest events that are not settled.
+        LeastInflight = 3,
+        /// By the event's ordering key, or its topic where it has none: the same key goes to the same subscriber.
+        Hash = 4,
+        /// Those of the publisher's own node before others, by turns.
+        LocalFirst = 5,
+        /// The first of them that is there; the others only without it.
+        Failover = 6,
+    }
+}
+
 record! {
     /// Some ids in a row.
     pub struct DeliveryRange {
