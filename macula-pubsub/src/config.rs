@@ -101,6 +101,9 @@ impl Default for ReplayConfig {
 }
 
 impl ReplayConfig {
+    /// The longest lease.
+    pub const MAX_LEASE: Duration = Duration::from_secs(24 * 3_600);
+
     /// The most events and bytes of one custody.
     pub(crate) const fn room(&self, custody: crate::Custody) -> (usize, usize) {
         match custody {

@@ -91,8 +91,8 @@ enum Timer {
     Expire(u64),
     /// The lease of a destination.
     Lease(Destination),
-    /// An event is to be handed over once more, after as many attempts.
-    Again(Destination, u64, u32),
+    /// An event is to be handed over once more.
+    Again(Destination, Priority, u64),
     /// A RESEND takes effect.
     Resend(Destination, Priority),
 }
@@ -167,7 +167,10 @@ impl<T: Clone> Replay<T> {
     /// [`OfferError`]; nothing has changed then.
     pub fn offer(&mut self, now: Instant, offer: Offer<T>) -> Result<DeliveryId, OfferError> {
         self.advance(now);
-        let candidates = offer.group.as_ref().map_or(1, |group| group.candidates.len());
+        let candidates = offer
+            .group
+            .as_ref()
+            .map_or(1, |group| group.candidates.len());
         let fits_group = offer.group.is_none() || (offer.count == 1 && candidates > 0);
         let Some(next) = self.next.checked_add(u64::from(offer.count)) else {
             return Err(OfferError::Invalid);
@@ -200,8 +203,10 @@ impl<T: Clone> Replay<T> {
             Some(group) => Vec::from_iter(self.pick(group)),
             None => offer.owed,
         };
-        let owed: BTreeMap<Destination, Ids> =
-            owed.into_iter().map(|to| (to, Ids::row(first, last))).collect();
+        let owed: BTreeMap<Destination, Ids> = owed
+            .into_iter()
+            .map(|to| (to, Ids::row(first, last)))
+            .collect();
         let matched = u32::try_from(owed.len()).unwrap_or(u32::MAX);
         for (_, id) in &offer.receipts {
             if let Some(tally) = self.receipts.get_mut(id) {
@@ -304,7 +309,10 @@ impl<T: Clone> Replay<T> {
                 });
             }
         }
-        let behind = (std::ops::Bound::Excluded(channel.cursor), std::ops::Bound::Unbounded);
+        let behind = (
+            std::ops::Bound::Excluded(channel.cursor),
+            std::ops::Bound::Unbounded,
+        );
         let Some(first) = channel.owed.range(behind).next().copied() else {
             channel.told = false;
             return None;
@@ -370,8 +378,13 @@ impl<T: Clone> Replay<T> {
             None => !matches!(to, Destination::Member(_)),
         };
         let up: Vec<Destination> = group.candidates.iter().filter(is_up).copied().collect();
-        let candidates = if up.is_empty() { &group.candidates } else { &up };
-        self.picker.pick(&group.name, group.balance, candidates, group.key)
+        let candidates = if up.is_empty() {
+            &group.candidates
+        } else {
+            &up
+        };
+        self.picker
+            .pick(&group.name, group.balance, candidates, group.key)
     }
 
     fn advance(&mut self, now: Instant) {
@@ -384,7 +397,7 @@ impl<T: Clone> Replay<T> {
             match timer {
                 Timer::Expire(first) => self.on_expired(first),
                 Timer::Lease(to) => self.on_lease_over(to, at),
-                Timer::Again(to, id, attempt) => self.on_again(to, id, attempt),
+                Timer::Again(to, class, id) => self.on_again(to, class, id),
                 Timer::Resend(to, class) => self.on_resend_due(to, class),
             }
         }
@@ -414,6 +427,7 @@ impl<T: Clone> Machine for Replay<T> {
         match input {
             ReplayInput::Up(to) => self.on_up(to),
             ReplayInput::Down(to) => self.on_down(to),
+            ReplayInput::Lost(to) => self.on_lost(to),
             ReplayInput::Gone(to) => self.on_gone(to),
             ReplayInput::Ack(to, ack) => self.on_ack(to, &ack),
             ReplayInput::Resend(to, resend) => self.on_resend(to, &resend),
@@ -423,7 +437,12 @@ impl<T: Clone> Machine for Replay<T> {
                 last,
                 outcome,
             } => self.on_settled(to, first, last, outcome),
-            ReplayInput::Nack { to, id, delay } => self.on_nack(to, id, delay),
+            ReplayInput::Retry {
+                to,
+                id,
+                delay,
+                max_deliver,
+            } => self.on_retry(to, id, delay, max_deliver),
         }
     }
 

@@ -1,14 +1,19 @@
 //! The bounded queue of one subscription.
 
+mod kept;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use macula_wire::batch::EntriesIter;
 use macula_wire::{ContentType, Entries, Sequence};
 use tokio::sync::Notify;
 
+use self::kept::Kept;
 use crate::event::{Delivery, Event, Gap, GapCause, Origin};
+use crate::plane::reliable::{AckMode, Credit};
 
 /// What happens when a subscription's queue is full.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -32,8 +37,10 @@ pub struct SubscribeOptions {
     pub max_events: usize,
     /// The most payload bytes that wait, by default 8 MiB. One event always fits.
     pub max_bytes: usize,
-    /// What happens beyond that; by default the oldest events make room.
+    /// What happens beyond that; by default the oldest events make room. Events that are published to be kept
+    /// ([`Qos::AtLeastOnce`](crate::Qos::AtLeastOnce)) are never dropped by it: they wait at their sender.
     pub overflow: Overflow,
+    pub(crate) ack: AckMode,
 }
 
 impl Default for SubscribeOptions {
@@ -42,6 +49,7 @@ impl Default for SubscribeOptions {
             max_events: 1_024,
             max_bytes: 8 << 20,
             overflow: Overflow::DropOldest,
+            ack: AckMode::Auto,
         }
     }
 }
@@ -51,6 +59,18 @@ impl SubscribeOptions {
     #[must_use]
     pub const fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
+        self
+    }
+
+    /// The application says what becomes of each event that is kept, by [`Event::ack`], [`Event::nack`] or
+    /// [`Event::reject`]. Without a word it gets the event again after `redeliver_after`, at least 1 ms; when it was handed
+    /// over `max_deliver` times, 0 for no limit, the event is rejected instead. By default taking an event acknowledges it.
+    #[must_use]
+    pub const fn manual_acks(mut self, redeliver_after: Duration, max_deliver: u32) -> Self {
+        self.ack = AckMode::Manual {
+            redeliver_after,
+            max_deliver,
+        };
         self
     }
 
@@ -78,6 +98,8 @@ pub(crate) struct EventRun {
     left: u64,
     bytes: usize,
     entries: EntriesIter,
+    /// Whom to tell what becomes of the events, if they are kept until then.
+    credit: Option<Credit>,
 }
 
 impl EventRun {
@@ -104,7 +126,15 @@ impl EventRun {
             left: count.saturating_sub(skip),
             bytes,
             entries: iter,
+            credit: None,
         }
+    }
+
+    /// The first `count` of the events, whose sender is told by `credit` what becomes of them.
+    pub(crate) fn kept(mut self, count: u64, credit: Credit) -> Self {
+        self.left = self.left.min(count);
+        self.credit = Some(credit);
+        self
     }
 
     fn pop(&mut self) -> Option<Event> {
@@ -113,11 +143,13 @@ impl EventRun {
         let sequence = self.next;
         self.next = sequence.next();
         self.bytes = self.bytes.saturating_sub(payload.len());
+        let token = self.credit.as_mut().and_then(Credit::hand_over);
         Some(Event {
             origin: Arc::clone(&self.origin),
             sequence,
             content: self.content.clone(),
             payload,
+            token,
         })
     }
 }
@@ -141,6 +173,10 @@ struct State {
     gaps: BTreeMap<GapKey, Gap>,
     events: u64,
     bytes: usize,
+    /// How many events ever came into `items`.
+    came: u64,
+    /// What is kept by its sender until it is settled, beside what may be dropped.
+    kept: Kept,
     closed: bool,
 }
 
@@ -181,6 +217,11 @@ impl Queue {
         state.events > max || (state.bytes > self.options.max_bytes && state.events > 1)
     }
 
+    /// How its application says that it is done with an event that is kept.
+    pub(crate) const fn ack_mode(&self) -> AckMode {
+        self.options.ack
+    }
+
     /// Waits until a blocking queue takes more. Returns at once for the other policies and after the end.
     pub(crate) async fn ready(&self) {
         if self.options.overflow != Overflow::Block {
@@ -213,6 +254,7 @@ impl Queue {
                 dropped = self.push_or_refuse(&mut state, run);
             } else {
                 state.events = state.events.saturating_add(run.left);
+                state.came = state.came.saturating_add(run.left);
                 state.bytes = state.bytes.saturating_add(run.bytes);
                 state.items.push_back(Item::Run(run));
                 if self.options.overflow == Overflow::DropOldest {
@@ -251,16 +293,45 @@ impl Queue {
         if taken > 0 {
             run.left = taken;
             state.events = state.events.saturating_add(taken);
+            state.came = state.came.saturating_add(taken);
             state.bytes = state.bytes.saturating_add(run.bytes);
             state.items.push_back(Item::Run(run));
         }
         refused
     }
 
+    /// Whether there is room for events that are kept. They wait at their sender while there is none, so that no policy
+    /// drops them.
+    pub(crate) fn has_kept_room(&self) -> bool {
+        let state = self.lock();
+        let max = u64::try_from(self.options.max_events.max(1)).unwrap_or(u64::MAX);
+        !state.closed && state.kept.has_room(max, self.options.max_bytes)
+    }
+
+    /// Adds events that their sender keeps until they are settled. Whether there is room is [asked](Self::has_kept_room)
+    /// before.
+    pub(crate) fn push_kept(&self, run: EventRun) {
+        {
+            let mut state = self.lock();
+            if state.closed {
+                return;
+            }
+            let after = state.came;
+            state.kept.push(after, run);
+        }
+        self.readable.notify_one();
+    }
+
     /// Adds a gap that was made before this queue.
     pub(crate) fn push_gap(&self, gap: Gap) {
         {
             let mut state = self.lock();
+            if !state.kept.is_empty() {
+                let after = state.came;
+                state.kept.push_gap(after, gap);
+                drop(state);
+                return self.readable.notify_one();
+            }
             let same =
                 |last: &Gap| Arc::ptr_eq(&last.origin, &gap.origin) && last.to == Some(gap.from);
             let full = state.items.len() >= self.options.max_events.saturating_mul(2).max(64);
@@ -288,6 +359,17 @@ impl Queue {
             let readable = self.readable.notified();
             {
                 let mut state = self.lock();
+                let left = state.came.saturating_sub(state.events);
+                let gap_first = matches!(state.items.front(), Some(Item::Gap(_)));
+                match state.kept.pop(left, gap_first) {
+                    Some(Item::Gap(gap)) => return Some(Delivery::Gap(gap)),
+                    Some(Item::Run(run)) => {
+                        self.delivered.fetch_add(run.left, Ordering::Relaxed);
+                        *current = Some(run);
+                        continue;
+                    }
+                    None => {}
+                }
                 let is_told_first = match state.items.front() {
                     Some(Item::Run(_)) => self.options.overflow != Overflow::DropNewest,
                     front => front.is_none(),

@@ -54,7 +54,9 @@ impl Inbound {
     /// Says what to do with what a DELIVER tells of, and goes on behind it if that is new.
     pub(super) fn judge(&mut self, deliver: &Deliver, has_room: bool) -> Taken {
         let first = deliver.first.get();
-        let last = first.saturating_add(u64::from(deliver.count)).saturating_sub(1);
+        let last = first
+            .saturating_add(u64::from(deliver.count))
+            .saturating_sub(1);
         if last <= self.cursor {
             return Taken::Duplicate;
         }
@@ -160,7 +162,9 @@ impl Inbound {
             });
         }
         let first = self.unsettled.first();
-        let upto = first.map_or(self.cursor, |first| first.saturating_sub(1)).min(end);
+        let upto = first
+            .map_or(self.cursor, |first| first.saturating_sub(1))
+            .min(end);
         let ack = EventAck {
             run: self.run,
             class,

@@ -98,7 +98,10 @@ pub enum OfferError {
 
 /// What became of an event at one destination.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "an event ends in one of these ways")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "an event ends in one of these ways"
+)]
 pub enum Outcome {
     /// Each application concerned has it.
     Acked,
@@ -131,6 +134,8 @@ pub enum ReplayInput {
     Up(Destination),
     /// The link is lost. What is owed waits for the lease.
     Down(Destination),
+    /// It is thought dead: others of its groups get what was meant for it, where there are any.
+    Lost(Destination),
     /// It is gone for good, or has begun a new run: what was owed is dropped, or goes to others of its group.
     Gone(Destination),
     /// A receiver tells how far it has come.
@@ -148,14 +153,17 @@ pub enum ReplayInput {
         /// What became of them.
         outcome: Outcome,
     },
-    /// A subscription of this node wants an event again later, or another of its group shall have it.
-    Nack {
+    /// A subscription of this node gets an event again, or another of its group does, unless it is settled before. Said
+    /// anew, it takes the place of what was said.
+    Retry {
         /// The subscription.
         to: Destination,
         /// The event.
         id: DeliveryId,
-        /// When, from now.
+        /// When, from now; at least 1 ms.
         delay: Duration,
+        /// The event is rejected then instead if it was handed over so often; 0 for never.
+        max_deliver: u32,
     },
 }
 

@@ -1,6 +1,6 @@
 //! What is on its way to one destination in one class.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use macula_wire::Instant;
 
@@ -17,6 +17,8 @@ pub(super) struct Channel {
     pub(super) told: bool,
     /// Single events that are to be handed over once more, with the number of attempts before.
     pub(super) again: VecDeque<(u64, u32)>,
+    /// What is handed over once more in a while, or was.
+    pub(super) retries: BTreeMap<u64, Retry>,
     /// Where to go on when the time has come.
     pub(super) asked: Option<u64>,
     /// Before this a further RESEND has to wait.
@@ -35,7 +37,10 @@ impl Channel {
 
     /// Whether something waits to be sent.
     pub(super) fn has_more(&self) -> bool {
-        let behind = (std::ops::Bound::Excluded(self.cursor), std::ops::Bound::Unbounded);
+        let behind = (
+            std::ops::Bound::Excluded(self.cursor),
+            std::ops::Bound::Unbounded,
+        );
         !self.again.is_empty() || self.owed.range(behind).next().is_some()
     }
 }
@@ -46,4 +51,13 @@ pub(super) enum Reach {
     Up,
     /// What is owed waits until then.
     Down(Instant),
+}
+
+/// How often one event was handed over before, and when it is again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Retry {
+    pub(super) attempt: u32,
+    pub(super) due: Option<Instant>,
+    /// It counts as rejected instead if it was handed over so often; 0 for never.
+    pub(super) max_deliver: u32,
 }

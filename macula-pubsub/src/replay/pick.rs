@@ -51,7 +51,9 @@ impl Picker {
         let group = self.groups.entry(name.to_owned()).or_default();
         let chosen = match balance {
             Balance::RoundRobin => group.after_last(candidates),
-            Balance::Random => candidates.get(random.index(candidates.len().max(1))).copied(),
+            Balance::Random => candidates
+                .get(random.index(candidates.len().max(1)))
+                .copied(),
             Balance::Sticky => match group.last {
                 Some(last) if candidates.contains(&last) => Some(last),
                 _ => group.after_last(candidates),
@@ -99,8 +101,13 @@ impl Picker {
     /// A group of which nothing is under way loses its turn, where there are too many.
     fn make_room(&mut self) {
         if self.groups.len() >= self.max_groups.max(1) {
-            let idle = self.groups.iter().find(|(_, group)| group.inflight.is_empty());
-            let name = idle.or_else(|| self.groups.iter().next()).map(|(name, _)| name.clone());
+            let idle = self
+                .groups
+                .iter()
+                .find(|(_, group)| group.inflight.is_empty());
+            let name = idle
+                .or_else(|| self.groups.iter().next())
+                .map(|(name, _)| name.clone());
             if let Some(name) = name {
                 self.groups.remove(&name);
             }
@@ -111,7 +118,10 @@ impl Picker {
 impl Group {
     /// The candidate whose turn follows the last one's.
     fn after_last(&self, candidates: &[Destination]) -> Option<Destination> {
-        let later = candidates.iter().filter(|one| Some(**one) > self.last).min();
+        let later = candidates
+            .iter()
+            .filter(|one| Some(**one) > self.last)
+            .min();
         later.or_else(|| candidates.iter().min()).copied()
     }
 }
@@ -128,7 +138,9 @@ const fn node_of(own: NodeId, candidate: Destination) -> NodeId {
 fn weight(key: u64, node: NodeId) -> u64 {
     let each = node.as_bytes().chunks(8);
     each.fold(mix(key), |sum, part| {
-        let part = part.iter().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
+        let part = part
+            .iter()
+            .fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
         mix(sum ^ part)
     })
 }
@@ -156,7 +168,8 @@ mod tests {
     fn picks(balance: Balance, candidates: &[Destination], keys: &[u64]) -> Vec<Destination> {
         let mut picker = Picker::new(NodeId::from_bytes([1; 32]), 4, Random::new(1));
         let each = keys.iter();
-        each.map(|key| picker.pick("g", balance, candidates, *key).unwrap()).collect()
+        each.map(|key| picker.pick("g", balance, candidates, *key).unwrap())
+            .collect()
     }
 
     #[test]
@@ -167,7 +180,10 @@ mod tests {
         assert_eq!(picks(Balance::RoundRobin, &all, &keys), turns);
         assert_eq!(picks(Balance::LeastInflight, &all, &keys), turns);
         assert_eq!(picks(Balance::Sticky, &all, &keys), [local(1)].repeat(6));
-        assert_eq!(picks(Balance::LocalFirst, &all, &keys), [local(1)].repeat(6));
+        assert_eq!(
+            picks(Balance::LocalFirst, &all, &keys),
+            [local(1)].repeat(6)
+        );
         assert_eq!(picks(Balance::LocalFirst, &all[1..], &keys[..2]), all[1..]);
         assert_eq!(picks(Balance::Failover, &all, &keys), [local(1)].repeat(6));
         let random = picks(Balance::Random, &all, &[0; 60]);
@@ -202,7 +218,11 @@ mod tests {
     fn groups_beyond_the_bound_take_the_place_of_idle_ones() {
         let mut picker = Picker::new(NodeId::from_bytes([1; 32]), 2, Random::new(1));
         for name in 0..100 {
-            assert!(picker.pick(&name.to_string(), Balance::Sticky, &[local(1)], 0).is_some());
+            assert!(
+                picker
+                    .pick(&name.to_string(), Balance::Sticky, &[local(1)], 0)
+                    .is_some()
+            );
         }
         assert!(picker.groups.len() <= 2);
         assert_eq!(picker.pick("g", Balance::Sticky, &[], 0), None);

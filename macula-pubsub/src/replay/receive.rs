@@ -6,8 +6,12 @@ use macula_wire::DeliveryId;
 use macula_wire::Instant;
 use macula_wire::message::{EventAck, Priority, Resend};
 
+use super::channel::Retry;
 use super::{Outcome, Reach, Replay, ReplayOffence, ReplayOutput, Timer};
 use crate::Destination;
+
+/// The shortest time after which an event is handed over again.
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(1);
 
 impl<T: Clone> Replay<T> {
     pub(super) fn on_up(&mut self, to: Destination) {
@@ -37,6 +41,25 @@ impl<T: Clone> Replay<T> {
     pub(super) fn on_lease_over(&mut self, to: Destination, at: Instant) {
         if matches!(self.reach.get(&to), Some(Reach::Down(until)) if *until == at) {
             self.on_gone(to);
+        }
+    }
+
+    /// What was meant for it goes to others of its groups. The rest waits for the lease, in case that it comes back.
+    pub(super) fn on_lost(&mut self, to: Destination) {
+        let classes = Priority::ALL.iter();
+        let channels = classes.filter_map(|class| self.channels.get(&(to, *class)));
+        let entries: Vec<u64> = channels
+            .flat_map(|channel| &channel.owed)
+            .copied()
+            .collect();
+        for first in entries {
+            let group = self
+                .entries
+                .get(&first)
+                .and_then(|entry| entry.group.as_ref());
+            if group.is_some_and(|group| group.candidates.iter().any(|one| *one != to)) {
+                self.pass_to_another(first, to, Some(Outcome::Gone));
+            }
         }
     }
 
@@ -80,10 +103,15 @@ impl<T: Clone> Replay<T> {
         }
         let sent = channel.sent;
         let settled = ack.acked.last().map_or(ack.upto, |range| range.last);
-        let refused = ack.refused.last().map_or(settled, |refusal| refusal.range.last);
+        let refused = ack
+            .refused
+            .last()
+            .map_or(settled, |refusal| refusal.range.last);
         if settled.get() > sent || refused.get() > sent {
             let offence = ReplayOffence::AckBeyond;
-            return self.outputs.push_back(ReplayOutput::Misbehaved(to, offence));
+            return self
+                .outputs
+                .push_back(ReplayOutput::Misbehaved(to, offence));
         }
         for refusal in &ack.refused {
             let (first, last) = (refusal.range.first.get(), refusal.range.last.get());
@@ -105,7 +133,9 @@ impl<T: Clone> Replay<T> {
         }
         if resend.after.get() > channel.sent {
             let offence = ReplayOffence::ResendBeyond;
-            return self.outputs.push_back(ReplayOutput::Misbehaved(to, offence));
+            return self
+                .outputs
+                .push_back(ReplayOutput::Misbehaved(to, offence));
         }
         channel.asked = Some(resend.after.get());
         if channel.paced_until > self.now {
@@ -142,35 +172,74 @@ impl<T: Clone> Replay<T> {
         }
     }
 
-    pub(super) fn on_nack(&mut self, to: Destination, id: DeliveryId, delay: Duration) {
+    pub(super) fn on_retry(
+        &mut self,
+        to: Destination,
+        id: DeliveryId,
+        delay: Duration,
+        max_deliver: u32,
+    ) {
         let id = id.get();
         let Some((_, entry)) = self.entries.range(..=id).next_back() else {
             return;
         };
-        if entry.owes(to, id) {
-            let attempt = entry.attempt.saturating_add(1);
-            let at = self.now + delay.max(Duration::from_millis(1));
-            self.timers.insert((at, Timer::Again(to, id, attempt)));
-        }
-    }
-
-    /// An event is handed over once more: to the same, or to another of its group.
-    pub(super) fn on_again(&mut self, to: Destination, id: u64, attempt: u32) {
-        let Some((first, entry)) = self.entries.range_mut(..=id).next_back() else {
-            return;
-        };
+        let (class, attempt) = (entry.class, entry.attempt);
         if !entry.owes(to, id) {
             return;
         }
-        let (first, class) = (*first, entry.class);
-        entry.attempt = entry.attempt.max(attempt);
-        if entry.group.is_some() {
-            self.pass_to_another(first, to, None);
+        let Some(channel) = self.channels.get_mut(&(to, class)) else {
             return;
+        };
+        let due = self.now + delay.max(MIN_RETRY_DELAY);
+        let fresh = Retry {
+            attempt,
+            ..Retry::default()
+        };
+        let retry = channel.retries.entry(id).or_insert(fresh);
+        retry.max_deliver = max_deliver;
+        if let Some(before) = retry.due.replace(due) {
+            self.timers.remove(&(before, Timer::Again(to, class, id)));
         }
-        if let Some(channel) = self.channels.get_mut(&(to, class)) {
-            channel.again.push_back((id, attempt));
-            self.tell_ready(to, class);
+        self.timers.insert((due, Timer::Again(to, class, id)));
+    }
+
+    /// An event is handed over once more: to the same, or to another of its group.
+    pub(super) fn on_again(&mut self, to: Destination, class: Priority, id: u64) {
+        let Some(channel) = self.channels.get_mut(&(to, class)) else {
+            return;
+        };
+        let Some(retry) = channel.retries.get_mut(&id) else {
+            return;
+        };
+        retry.due = None;
+        retry.attempt = retry.attempt.saturating_add(1);
+        let retry = *retry;
+        if retry.max_deliver > 0 && retry.attempt >= retry.max_deliver {
+            return self.settle(to, class, id, id, Outcome::Rejected);
+        }
+        let Some((first, entry)) = self.entries.range_mut(..=id).next_back() else {
+            return;
+        };
+        if entry.group.is_some() {
+            entry.attempt = entry.attempt.max(retry.attempt);
+            let first = *first;
+            return self.pass_to_another(first, to, None);
+        }
+        channel.again.push_back((id, retry.attempt));
+        self.tell_ready(to, class);
+    }
+
+    /// What is settled at a destination is not handed over again there.
+    pub(super) fn drop_retries(&mut self, to: Destination, class: Priority, low: u64, high: u64) {
+        let Some(channel) = self.channels.get_mut(&(to, class)) else {
+            return;
+        };
+        while let Some((id, retry)) = channel.retries.range(low..=high).next() {
+            let (id, due) = (*id, retry.due);
+            channel.retries.remove(&id);
+            if let Some(due) = due {
+                self.timers.remove(&(due, Timer::Again(to, class, id)));
+            }
         }
     }
 }

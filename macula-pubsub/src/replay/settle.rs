@@ -34,8 +34,12 @@ impl<T: Clone> Replay<T> {
         let Some(entry) = self.entries.get_mut(&first) else {
             return;
         };
-        if entry.group.is_some() && outcome != Outcome::Acked && outcome != Outcome::Expired {
-            self.pass_to_another(first, to, Some(outcome));
+        let is_over = matches!(outcome, Outcome::Acked | Outcome::Expired);
+        if entry.group.is_some() && !is_over {
+            // It is one event, and may lie before those that are settled.
+            if low <= first && first <= high {
+                self.pass_to_another(first, to, Some(outcome));
+            }
             return;
         }
         let Some(owed) = entry.owed.get_mut(&to) else {
@@ -45,6 +49,7 @@ impl<T: Clone> Replay<T> {
         if taken.is_empty() {
             return;
         }
+        let class = entry.class;
         if owed.is_empty() {
             entry.owed.remove(&to);
             if let Some(channel) = self.channels.get_mut(&(to, entry.class)) {
@@ -53,6 +58,9 @@ impl<T: Clone> Replay<T> {
             if let Some(group) = &entry.group {
                 self.picker.settled(&group.name, to);
             }
+        }
+        for (low, high) in taken.ranges() {
+            self.drop_retries(to, class, low, high);
         }
         self.conclude(first, &taken, outcome);
     }
@@ -83,7 +91,8 @@ impl<T: Clone> Replay<T> {
         let is_over = entry.owed.is_empty();
         for (payload, at) in dead {
             let offset = u32::try_from(at).unwrap_or(u32::MAX);
-            self.outputs.push_back(ReplayOutput::Dead { payload, offset });
+            self.outputs
+                .push_back(ReplayOutput::Dead { payload, offset });
         }
         for id in told {
             if let Some(tally) = self.receipts.get_mut(&id) {
@@ -154,6 +163,10 @@ impl<T: Clone> Replay<T> {
         if let Some(channel) = self.channels.get_mut(&(from, class)) {
             channel.owed.remove(&first);
         }
+        self.drop_retries(from, class, first, first);
+        let Some(entry) = self.entries.get_mut(&first) else {
+            return;
+        };
         let Some(mut group) = entry.group.clone() else {
             return;
         };

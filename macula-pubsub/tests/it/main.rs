@@ -13,4 +13,5 @@ mod common;
 mod laws;
 mod model;
 mod order;
+mod reliable;
 mod rules;

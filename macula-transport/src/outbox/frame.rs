@@ -43,6 +43,16 @@ impl OutFrame {
         }
     }
 
+    /// Several frames that are written one after the other, with none between.
+    #[must_use]
+    pub fn joined(frames: impl IntoIterator<Item = Self>) -> Self {
+        let mut pieces = Vec::new();
+        for frame in frames {
+            frame.append_to(&mut pieces);
+        }
+        Self::pieces(pieces)
+    }
+
     /// The length in bytes, headers included.
     #[must_use]
     pub const fn len(&self) -> usize {

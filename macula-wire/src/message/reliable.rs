@@ -123,7 +123,9 @@ fn check_ack(ack: &EventAck) -> Result<(), EncodeError> {
     let mut before = ack.upto.get();
     for range in &ack.acked {
         // Two ranges without an id between them are one.
-        let apart = before.checked_add(1).is_some_and(|next| range.first.get() > next);
+        let apart = before
+            .checked_add(1)
+            .is_some_and(|next| range.first.get() > next);
         check::require(apart, "acked", range.first.get())?;
         before = range.last.get();
     }

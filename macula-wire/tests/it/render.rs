@@ -10,21 +10,22 @@ use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
     Accusation, Ack, Alias, BucketVersions, CallCancel, CallError, CallProgress, CallResult,
-    CancelMode, CertUpdate, Close, Contact, Deliver, DeliveryRange, DeliveryRefusal, DigestPart, Drain, ErrorReport, Event, EventAck, Failure,
-    Forward, ForwardError, Gap, Handshake, HandshakeAck, Heartbeat, InterestContent, KadAnswer,
-    KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch, MemberRecord,
-    MemberStatus, MemberVersion, NodeContent, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove,
-    OverlayOffer, OverlayPeers, OverlayVerdict, OverlayWalk, Ping, Pong, Priority, ProviderContent,
-    Publish, Qos, Receipt, RecordContent, RecordKind, RecordVersion, RefusalCause, Register, Resend, Role, Roles,
+    CancelMode, CertUpdate, Close, Contact, Deliver, DeliveryRange, DeliveryRefusal, DigestPart,
+    Drain, ErrorReport, Event, EventAck, Failure, Forward, ForwardError, Gap, Handshake,
+    HandshakeAck, Heartbeat, InterestContent, KadAnswer, KadChanges, KadDigest, KadFind, KadFound,
+    KadStore, KadWant, KadWatch, MemberRecord, MemberStatus, MemberVersion, NodeContent,
+    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
+    OverlayVerdict, OverlayWalk, Ping, Pong, Priority, ProviderContent, Publish, Qos, Receipt,
+    RecordContent, RecordKind, RecordVersion, RefusalCause, Register, Resend, Role, Roles,
     RoutingRecord, RpcCall, SignedAccusation, SignedRecord, SignedRoutingRecord, Standing, Stream,
     StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing,
     SwimPingReq, SwimState, Tag, Trace, Traced, TracedHop, Unregister, Unsubscribe, Update,
     ValueContent, Way,
 };
 use macula_wire::{
-    Body, CallId, ChannelRun, ContentType, DeliveryId, EdgeToken, Epoch, ErrorCode, Header, Incarnation, Key, Message,
-    NodeId, NodeMark, Pattern, ProbeId, Procedure, RealmName, RecordId, RegistrationId, RequestId,
-    RetryHint, Sequence, Signature, SubscriptionId, Topic, TopicAlias,
+    Body, CallId, ChannelRun, ContentType, DeliveryId, EdgeToken, Epoch, ErrorCode, Header,
+    Incarnation, Key, Message, NodeId, NodeMark, Pattern, ProbeId, Procedure, RealmName, RecordId,
+    RegistrationId, RequestId, RetryHint, Sequence, Signature, SubscriptionId, Topic, TopicAlias,
 };
 use serde_json::{Map, Value, json};
 

@@ -138,6 +138,36 @@ impl Egress {
         Sent::Queued
     }
 
+    /// Sends events that are kept, or sends them again: `frames` are a DELIVER and the batch of `count` events from `base`
+    /// on. Whether the outbox took them.
+    pub(crate) fn send_kept(
+        &self,
+        link: &Link,
+        feed: &Feed,
+        base: Sequence,
+        count: u64,
+        frames: [OutFrame; 2],
+    ) -> bool {
+        let outbox = self.outbox(link);
+        let mut table = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let progress = table
+            .entry((feed.publisher, feed.epoch, feed.alias))
+            .or_insert_with(|| Progress::new(feed, base));
+        let missing = progress.told.is_none_or(|told| told != progress.next);
+        let alias = if missing {
+            progress.alias_frame()
+        } else {
+            None
+        };
+        let together = OutFrame::joined(alias.into_iter().chain(frames));
+        if outbox.try_push(together).is_err() {
+            return false;
+        }
+        progress.next = progress.next.max(base.plus(count));
+        progress.told = Some(progress.next);
+        true
+    }
+
     /// Takes note that every event before `next` that was not sent is missing here too: the receiver is to be told even
     /// if no batch follows.
     pub(crate) fn skip(&self, feed: &Feed, next: Sequence) {
@@ -201,6 +231,13 @@ impl Progress {
             self.push_alias(outbox, next)?;
         }
         Ok(())
+    }
+
+    /// ALIAS that lets the receiver expect the next event.
+    fn alias_frame(&self) -> Option<OutFrame> {
+        let mut alias = self.alias.clone();
+        alias.next = self.next;
+        OutFrame::message(&Message::from(alias)).ok()
     }
 
     fn push_alias(&mut self, outbox: &Outbox, next: Sequence) -> Result<(), OutboxError> {

@@ -5,7 +5,9 @@ use macula_wire::message::{
     Alias, Deliver, DeliveryRange, DeliveryRefusal, Event, EventAck, Gap, Priority, Publish, Qos,
     Receipt, RefusalCause, Resend, Subscribe, Unsubscribe,
 };
-use macula_wire::{Body, ChannelRun, DeliveryId, Epoch, RequestId, Sequence, SubscriptionId, TopicAlias};
+use macula_wire::{
+    Body, ChannelRun, DeliveryId, Epoch, RequestId, Sequence, SubscriptionId, TopicAlias,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;

@@ -105,8 +105,16 @@ fn refusals_ascend() {
         ..ack(Vec::new())
     };
     let accepted = || refusing(&[(0, 1), (2, 3)]);
-    twins(accepted(), refusing(&[(2, 3), (0, 1)]), invalid("refused", 0));
-    twins(accepted(), refusing(&[(1, 2), (2, 3)]), invalid("refused", 2));
+    twins(
+        accepted(),
+        refusing(&[(2, 3), (0, 1)]),
+        invalid("refused", 0),
+    );
+    twins(
+        accepted(),
+        refusing(&[(1, 2), (2, 3)]),
+        invalid("refused", 2),
+    );
     let many: Vec<(u64, u64)> = (0..=32).map(|n| (n, n)).collect();
     let error = too_large("refused", MAX_ACK_RANGES);
     twins(refusing(&many[..32]), refusing(&many), error);

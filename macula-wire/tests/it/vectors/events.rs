@@ -7,7 +7,8 @@ use macula_wire::message::{
     Receipt, RefusalCause, Resend, Subscribe, Unsubscribe,
 };
 use macula_wire::{
-    ChannelRun, ContentType, DeliveryId, Header, MediaType, Pattern, RequestId, Sequence, SubscriptionId, Topic, TopicAlias,
+    ChannelRun, ContentType, DeliveryId, Header, MediaType, Pattern, RequestId, Sequence,
+    SubscriptionId, Topic, TopicAlias,
 };
 
 use super::session::{EPOCH, node, signature};
