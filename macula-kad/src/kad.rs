@@ -176,7 +176,7 @@ impl Kad {
     }
 
     /// The same without this node and one more.
-    fn closest_but(&self, key: &Key, count: usize, but: Place) -> Nearest {
+    fn closest_but(&self, key: &Key, count: usize, but: Place) -> Nearest<'_> {
         let mut nearest = Nearest::new(key, count, [self.table.place(), but]);
         self.members.offer(&mut nearest);
         // Whom membership does not know may have left.

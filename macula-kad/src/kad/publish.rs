@@ -186,11 +186,11 @@ impl Kad {
         let key = own.key;
         if !self.members.is_empty() || self.table.len() < self.config.k {
             let closest = self.closest_but(&key, self.config.k, self.table.place());
-            let reach = closest.reach();
+            let (reach, closest) = (closest.reach(), closest.into_contacts());
             if let Some(own) = self.owns.get_mut(&id) {
                 own.reach = Some(reach);
             }
-            self.tell_closest(id, &closest.into_contacts());
+            self.tell_closest(id, &closest);
         } else if self.queries.len() < self.config.max_queries {
             let options = LookupOptions {
                 paths: WRITE_PATHS,

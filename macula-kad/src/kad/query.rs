@@ -9,7 +9,7 @@ use macula_wire::{Instant, Key, NodeId, RecordId};
 
 use super::request::Purpose;
 use super::{Goal, Kad, LookupOptions, Outcome, Output, QueryId};
-use crate::closest::{Nearest, Placed};
+use crate::closest::{Nearest, Told};
 use crate::distance::{Distance, position, record_id};
 use crate::lookup::{Lookup, Plan};
 use crate::timer::Timer;
@@ -143,7 +143,7 @@ impl Kad {
         &mut self,
         (id, path): (QueryId, usize),
         (from, distance): (&NodeId, Distance),
-        contacts: &[Placed],
+        contacts: &[Told<'_>],
     ) {
         let now = self.now;
         let Some(query) = self.queries.get_mut(&id) else {
