@@ -8,6 +8,7 @@ mod moves;
 mod publish;
 mod query;
 mod receive;
+mod renew;
 mod replicate;
 mod request;
 mod run;

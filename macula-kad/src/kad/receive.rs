@@ -10,7 +10,7 @@ use super::Kad;
 use super::request::Purpose;
 use super::stage::{parts, worth};
 use crate::bucket::Heard;
-use crate::check::Checked;
+use crate::check::{Checked, records};
 use crate::closest::Told;
 use crate::distance::Place;
 
@@ -20,6 +20,7 @@ impl Kad {
             return;
         }
         let (body, forged) = message.into_parts();
+        self.outdo(records(&body), &forged);
         #[expect(
             clippy::wildcard_enum_match_arm,
             reason = "other messages are those of other protocols"
