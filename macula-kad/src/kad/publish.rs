@@ -1,11 +1,11 @@
 //! The records of this node: signing them, telling those that ought to keep them, and renewing them in time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use macula_wire::message::{Contact, KadAnswer, RecordContent, RecordVersion};
-use macula_wire::{ErrorCode, Instant, NodeId, RecordId};
+use macula_wire::{ErrorCode, Instant, Key, NodeId, RecordId};
 
 use super::moves::Moves;
 use super::query::Asker;
@@ -170,14 +170,25 @@ impl Kad {
                 own.reach = Some(reach);
             }
             self.tell_closest(id, &closest);
+        } else if let Some(ids) = self.seeking.get_mut(&key) {
+            // Who is closest to the key is being found out already.
+            ids.insert(id);
         } else if self.queries.len() < self.config.max_queries {
             let options = LookupOptions {
                 paths: WRITE_PATHS,
                 ..LookupOptions::default()
             };
-            self.start(Asker::Publish(id), key, self.config.k, options);
+            self.seeking.insert(key, BTreeSet::from([id]));
+            self.start(Asker::Publish(key), key, self.config.k, options);
         } else {
             self.after(Timer::Tell, RETRY);
+        }
+    }
+
+    /// A lookup has found out who is closest to a key.
+    pub(super) fn tell_found(&mut self, key: &Key, closest: &[Arc<Contact>]) {
+        for id in self.seeking.remove(key).into_iter().flatten() {
+            self.tell_closest(id, closest);
         }
     }
 
