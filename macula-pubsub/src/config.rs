@@ -72,10 +72,10 @@ pub struct ReplayConfig {
     pub max_events: usize,
     /// The most bytes that they take; one offer always fits. Default 64 MiB.
     pub max_bytes: usize,
-    /// The most events of other nodes that wait for subscribers and clients of this one. Beyond it nothing more is
-    /// taken from other nodes, which keep it meanwhile. Default 16,384.
+    /// When so many events of other nodes wait for subscribers and clients of this one, nothing more is taken from other
+    /// nodes, which keep it meanwhile; one batch goes beyond. Default 16,384.
     pub max_transit_events: usize,
-    /// The most bytes that they take; one offer always fits. Default 64 MiB.
+    /// The same by their bytes. Default 64 MiB.
     pub max_transit_bytes: usize,
     /// How long events wait for a member whose link is lost. Default 60 s, at most 24 h.
     pub lease: Duration,

@@ -181,10 +181,17 @@ impl<T: Clone> Replay<T> {
         let count = usize::try_from(offer.count).unwrap_or(usize::MAX);
         let room = self.room(offer.custody);
         let (max_events, max_bytes) = self.config.room(offer.custody);
-        // A single offer fits whatever its size, so that none waits for ever.
-        let fits = room.events.saturating_add(count) <= max_events
-            && room.bytes.saturating_add(offer.bytes) <= max_bytes;
-        if !fits && room.events > 0 {
+        let fits = match offer.custody {
+            // A single offer fits whatever its size, so that none waits for ever.
+            Custody::Own => {
+                room.events == 0
+                    || (room.events.saturating_add(count) <= max_events
+                        && room.bytes.saturating_add(offer.bytes) <= max_bytes)
+            }
+            // Whether there is room was decided when they came: one offer goes beyond the bound.
+            Custody::Transit => self.has_room(Custody::Transit),
+        };
+        if !fits {
             return Err(OfferError::Full {
                 events: room.events,
                 bytes: room.bytes,
@@ -332,6 +339,14 @@ impl<T: Clone> Replay<T> {
             attempt: entry.attempt,
             payload: entry.payload.clone(),
         })
+    }
+
+    /// Whether there is room for anything more.
+    #[must_use]
+    pub const fn has_room(&self, custody: Custody) -> bool {
+        let room = self.room(custody);
+        let (max_events, max_bytes) = self.config.room(custody);
+        room.events < max_events && room.bytes < max_bytes
     }
 
     /// How many events wait, and how many bytes they take.

@@ -22,7 +22,7 @@ fn publisher() -> NodeId {
 }
 
 fn member(at: usize) -> Destination {
-    Destination::Member(node_id(u64::try_from(at).unwrap() + 1))
+    Destination::Member(node_id(at + 1))
 }
 
 fn config() -> ReplayConfig {
@@ -32,7 +32,7 @@ fn config() -> ReplayConfig {
     config
 }
 
-fn replay(own: u64, seed: u64) -> Replay<u64> {
+fn replay(own: usize, seed: u64) -> Replay<u64> {
     let run = ChannelRun::new(5);
     Replay::new(
         config(),
@@ -87,7 +87,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let receiver = |at: usize| Receiver {
             intake: Intake::new(IntakeConfig::default(), Instant::ZERO),
-            replay: replay(u64::try_from(at).unwrap() + 1, seed),
+            replay: replay(at + 1, seed),
             is_up: false,
             forth: VecDeque::new(),
             back: VecDeque::new(),
@@ -243,7 +243,7 @@ impl World {
             return;
         };
         let count = usize::try_from(deliver.count).unwrap();
-        let has_room = receiver.replay.used(Custody::Transit).0 < config().max_transit_events;
+        let has_room = receiver.replay.has_room(Custody::Transit);
         let taken = receiver
             .intake
             .take(self.now, publisher(), CLASS, &deliver, count, has_room);
@@ -417,7 +417,7 @@ impl Receiver {
                 break;
             }
         }
-        if self.replay.used(Custody::Transit).0 < config().max_transit_events {
+        if self.replay.has_room(Custody::Transit) {
             self.intake.handle_input(now, IntakeInput::Room);
         }
     }

@@ -148,7 +148,7 @@ impl Plane {
             while let Some(output) = machines.replay.poll_output() {
                 self.on_replay(machines, now, output, work);
             }
-            if machines.is_stalled && machines.has_transit_room() {
+            if machines.is_stalled && machines.replay.has_room(Custody::Transit) {
                 machines.is_stalled = false;
                 machines.intake.handle_input(now, IntakeInput::Room);
             }
@@ -352,11 +352,6 @@ impl Machines {
     fn due(&self) -> Option<Instant> {
         let due = [self.replay.poll_timeout(), self.intake.poll_timeout()];
         due.into_iter().flatten().min()
-    }
-
-    const fn has_transit_room(&self) -> bool {
-        let (events, bytes) = self.replay.used(Custody::Transit);
-        events < self.config.max_transit_events && bytes < self.config.max_transit_bytes
     }
 
     fn on_up(&mut self, now: Instant, peer: NodeId, epoch: Epoch) {

@@ -36,7 +36,7 @@ impl Machines {
         } = arrival;
         let class = parcel.origin().priority;
         let count = parcel.batch().entries.count();
-        let has_room = self.has_transit_room();
+        let has_room = self.replay.has_room(Custody::Transit);
         let taken = Intake::take(
             &mut self.intake,
             now,
