@@ -3,6 +3,7 @@
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
     reason = "a test that goes wrong has to stop"

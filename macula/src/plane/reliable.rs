@@ -70,7 +70,7 @@ pub(crate) struct Machines {
 #[derive(Debug)]
 enum Work {
     Pump(Destination, Priority),
-    Tell(NodeId, Body),
+    Tell(NodeId, Box<Body>),
     Dead(Parcel, u32),
     Misbehaved(String),
 }
@@ -156,10 +156,10 @@ impl Plane {
                 return;
             };
             work.push(match output {
-                IntakeOutput::Ack(peer, ack) => Work::Tell(peer, Body::EventAck(ack)),
+                IntakeOutput::Ack(peer, ack) => Work::Tell(peer, Box::new(Body::EventAck(ack))),
                 IntakeOutput::Resend(peer, resend) => {
                     add(&self.counters.resends_asked, 1);
-                    Work::Tell(peer, Body::Resend(resend))
+                    Work::Tell(peer, Box::new(Body::Resend(resend)))
                 }
                 _ => continue,
             });
@@ -228,7 +228,7 @@ impl Plane {
                 let pump = Arc::clone(self).pump(to, class);
                 self.tasks.spawn("kept events", pump);
             }
-            Work::Tell(peer, body) => self.tell(peer, body),
+            Work::Tell(peer, body) => self.tell(peer, *body),
             Work::Dead(parcel, offset) => {
                 add(&self.counters.dead_letters, 1);
                 tracing::debug!(topic = %parcel.origin().topic, offset, "an event was rejected");
