@@ -28,7 +28,9 @@ pub const MAX_KEY_LEN: usize = 64;
 pub const MAX_CHAIN: usize = 4;
 /// The longest certificate in bytes.
 pub const MAX_CERTIFICATE_LEN: usize = crate::field::MAX_LISTED_BYTES;
-/// The longest name of a group of subscribers in bytes.
+/// The most groups that one record of interest names.
+pub const MAX_GROUPS: usize = 16;
+/// The longest name of a group, in bytes.
 pub const MAX_GROUP_LEN: usize = 64;
 /// The most ranges of ids that one EVENT_ACK lists as acknowledged, and as refused.
 pub const MAX_ACK_RANGES: usize = 32;

@@ -44,6 +44,7 @@ mod directory;
 mod error;
 mod event;
 mod graph;
+mod group;
 mod machine;
 mod node;
 mod plane;
@@ -67,6 +68,7 @@ pub use directory::{
 pub use error::Error;
 pub use event::{Delivery, Event, Gap, GapCause};
 pub use graph::{Graph, GraphEdge, GraphNode};
+pub use group::{Balance, Group};
 pub use machine::{
     Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, Watched, Wish,
     is_of_forwarding, is_of_overlay, is_of_routing,

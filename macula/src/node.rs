@@ -46,10 +46,11 @@ use crate::call::{CallFailure, CallOptions, Handler, Invocation, Reply};
 use crate::machine::MemberEvent;
 use crate::plane::Plane;
 use crate::plane::dispatch::Registration;
+use crate::plane::rights::NodeRules;
 use crate::publisher::{PublishOptions, Publisher};
 use crate::queue::{Queue, SubscribeOptions};
 use crate::subscription::Subscription;
-use crate::{Error, Served};
+use crate::{Error, Group, Served};
 
 /// A member of a realm, running in this process. Cloning shares the node.
 ///
@@ -194,6 +195,35 @@ impl Node {
         pattern: &str,
         options: SubscribeOptions,
     ) -> Result<Subscription, Error> {
+        self.subscribe_as(pattern, options, None).await
+    }
+
+    /// Subscribes as one of a group: of all its subscriptions in the realm, one gets each event. Otherwise as
+    /// [`subscribe`](Self::subscribe).
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe), and [`POLICY_CONFLICT`](macula_wire::ErrorCode::POLICY_CONFLICT) if the group is
+    /// balanced in another way by subscriptions of this node.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it returns, nothing stays subscribed.
+    pub async fn subscribe_in(
+        &self,
+        group: &Group,
+        pattern: &str,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, Error> {
+        self.subscribe_as(pattern, options, Some(group)).await
+    }
+
+    async fn subscribe_as(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+        group: Option<&Group>,
+    ) -> Result<Subscription, Error> {
         let pattern = Pattern::in_realm(self.realm(), pattern)?;
         let id = LocalId::new(self.0.next_key.fetch_add(1, Ordering::Relaxed));
         let queue = Arc::new(Queue::new(options));
@@ -203,13 +233,18 @@ impl Node {
         // From here on dropping the future drops the subscription, which takes everything back.
         let subscription = Subscription::new(pattern.clone(), queue, release);
         let principal = self.0.plane.own.clone();
+        let group = group.map(|group| group.interest().clone());
         self.0
             .control
             .run(move |machine, now| {
-                let subscriber = Subscriber::Local(id);
-                machine
-                    .pubsub_mut()
-                    .subscribe(now, &DefaultRules, &principal, subscriber, pattern)
+                let (who, subscriber) = (&principal, Subscriber::Local(id));
+                let pubsub = machine.pubsub_mut();
+                match &group {
+                    None => pubsub.subscribe(now, &NodeRules, who, subscriber, pattern),
+                    Some(group) => {
+                        pubsub.subscribe_shared(now, &NodeRules, who, subscriber, pattern, group)
+                    }
+                }
             })
             .await?
             .map_err(subscribe_error)?;

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use macula_pubsub::{Forwarder, ForwarderConfig, LocalId, ReplayConfig, Source, Table};
+use macula_pubsub::{Forwarder, ForwarderConfig, GroupTable, LocalId, ReplayConfig, Source, Table};
 use macula_realm::Principal;
 use macula_rpc::{InvocationConfig, Invocations, ProviderTable, RegistrationKey};
 use macula_transport::{Clock, OutFrame, TaskSet};
@@ -77,6 +77,8 @@ pub(crate) struct Plane {
     /// How much has happened to members so far.
     pub(crate) member_changes: AtomicU64,
     pub(crate) table: ArcSwap<Table>,
+    /// Who shares which topic in a group.
+    pub(crate) groups: ArcSwap<GroupTable>,
     pub(crate) providers: ArcSwap<ProviderTable>,
     pub(crate) forwarder: Forwarder,
     pub(crate) links: Links,
@@ -145,6 +147,7 @@ impl Plane {
             leaving: AtomicBool::new(false),
             member_changes: AtomicU64::new(0),
             table: ArcSwap::default(),
+            groups: ArcSwap::default(),
             providers: ArcSwap::default(),
             forwarder: Forwarder::new(&ForwarderConfig::default()),
             links: Links::default(),
@@ -195,7 +198,8 @@ impl Plane {
             let again = tokio::time::sleep(WATCH_AGAIN);
             self.watch(&Name::Topic(topic.clone())).await?;
             let receivers = route.resolve(self, topic, Source::Own);
-            if !receivers.queues.is_empty() || !receivers.links.is_empty() {
+            let is_wanted = !receivers.queues.is_empty() || !receivers.links.is_empty();
+            if is_wanted || !receivers.groups.is_empty() {
                 return Ok(());
             }
             tokio::select! {

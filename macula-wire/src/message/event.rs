@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::GroupInterest;
 use crate::content::{Header, MAX_HEADERS, check_headers};
 use crate::field::{UNLIMITED, record, tagged};
 use crate::limit::{MAX_CHAIN, MAX_KEY_LEN};
@@ -78,6 +79,8 @@ record! {
         pub subscription: SubscriptionId,
         /// What is wanted.
         pub pattern: Pattern,
+        /// The group that it is of; `None` for every event.
+        pub group: Option<GroupInterest>,
     }
 }
 

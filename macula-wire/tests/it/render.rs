@@ -158,7 +158,7 @@ macro_rules! enums {
         }
     )*};
 }
-enums!(CancelMode MemberStatus OverlayVerdict Priority Qos RecordKind RefusalCause RetryHint Role Standing);
+enums!(Balance CancelMode MemberStatus OverlayVerdict Priority Qos RecordKind RefusalCause RetryHint Role Standing);
 
 impl<T: Render> Render for Option<T> {
     fn render(&self) -> Value {
@@ -199,7 +199,7 @@ records! {
     ErrorReport: request code retry retry_after_ms detail;
     Close: code detail;
     Publish: request topic qos retain ttl_ms key dedup content headers payload;
-    Subscribe: request subscription pattern;
+    Subscribe: request subscription pattern group;
     Unsubscribe: request subscription;
     Event: hops publisher epoch topic sequence ttl_ms content headers signature payload;
     Alias: publisher epoch alias topic next chain;
@@ -245,7 +245,8 @@ records! {
     OverlayPeers: ask peers;
     NodeContent: addresses tags neighbours;
     ProviderContent: procedure weight;
-    InterestContent: pattern;
+    GroupInterest: name balance;
+    InterestContent: pattern each groups;
     ValueContent: name content value;
     RoutingRecord: owner sequence expires_ms withdrawn content;
     SignedRoutingRecord: record signature;

@@ -324,9 +324,7 @@ fn a_record_id_has_its_owner_its_kind_and_its_whole_name() {
             procedure,
             weight: 9,
         }),
-        RecordContent::Interest(InterestContent {
-            pattern: Pattern::new("a.*").unwrap(),
-        }),
+        RecordContent::Interest(InterestContent::each(Pattern::new("a.*").unwrap())),
         RecordContent::Value(ValueContent {
             name: Topic::new("a.b").unwrap(),
             content: ContentType::Json,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use macula_kad::Checked;
-use macula_pubsub::{Table, WatchKey};
+use macula_pubsub::{GroupTable, Table, WatchKey};
 use macula_rpc::ProviderTable;
 use macula_swim::Class;
 use macula_wire::message::{Body, SignedRoutingRecord};
@@ -122,6 +122,8 @@ pub enum NodeOutput {
     },
     /// The table of who is owed which topic.
     Table(Arc<Table>),
+    /// The table of who shares which topic in a group.
+    Groups(Arc<GroupTable>),
     /// The table of who serves which procedure.
     Providers(Arc<ProviderTable>),
     /// Everything that others announced of a name so far is known; changes follow.

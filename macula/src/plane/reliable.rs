@@ -5,12 +5,14 @@
 //! waited for while the lock is held.
 
 mod credit;
+mod dead;
 mod parcel;
 mod publish;
 mod receive;
 mod send;
 
 pub(crate) use credit::{AckMode, Credit, Token};
+pub(crate) use dead::PREFIX as DEAD_LETTERS;
 pub(crate) use parcel::Parcel;
 pub(crate) use publish::{Owed, Receipted, Reserved};
 pub(crate) use receive::Arrival;
@@ -229,10 +231,7 @@ impl Plane {
                 self.tasks.spawn("kept events", pump);
             }
             Work::Tell(peer, body) => self.tell(peer, *body),
-            Work::Dead(parcel, offset) => {
-                add(&self.counters.dead_letters, 1);
-                tracing::debug!(topic = %parcel.origin().topic, offset, "an event was rejected");
-            }
+            Work::Dead(parcel, offset) => self.bury(&parcel, offset),
             Work::Misbehaved(what) => {
                 add(&self.counters.misbehaved, 1);
                 tracing::warn!(what, "a peer broke a rule");

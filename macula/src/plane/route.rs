@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use macula_pubsub::{Destination, Forwarder, Source};
+use macula_pubsub::{Destination, Forwarder, GroupMatch, Source};
 use macula_wire::Topic;
 
 use super::Plane;
@@ -19,12 +19,17 @@ pub(crate) struct Receivers {
     pub(crate) unlinked: u64,
     /// All of them.
     pub(crate) destinations: Vec<Destination>,
+    /// The groups of which one member is owed each event.
+    pub(crate) groups: Vec<GroupMatch>,
 }
 
 impl Receivers {
     /// Whether nobody is owed anything.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.queues.is_empty() && self.links.is_empty() && self.unlinked == 0
+        self.queues.is_empty()
+            && self.links.is_empty()
+            && self.unlinked == 0
+            && self.groups.is_empty()
     }
 }
 
@@ -85,5 +90,15 @@ fn resolve(plane: &Plane, topic: &Topic, from: Source) -> Receivers {
         }
     }
     receivers.destinations = found;
+    receivers.groups = plane.groups.load().matches(topic);
+    if let Source::Member(_) = from {
+        // Its publisher has chosen this node: one here gets it.
+        for group in &mut receivers.groups {
+            group
+                .members
+                .retain(|to| !matches!(to, Destination::Member(_)));
+        }
+        receivers.groups.retain(|group| !group.members.is_empty());
+    }
     receivers
 }

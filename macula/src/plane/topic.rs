@@ -236,6 +236,11 @@ impl OwnTopic {
         }
     }
 
+    /// Keeps its events from here on until their receivers have them.
+    pub(crate) fn keep_all(&self) {
+        self.is_kept.store(true, Ordering::Release);
+    }
+
     /// Waits until everything taken so far has been handed to the queues of links and subscribers.
     pub(crate) async fn flushed(&self) {
         loop {
@@ -254,6 +259,10 @@ impl OwnTopic {
             let receivers =
                 self.route
                     .resolve(plane, &self.origin.topic, macula_pubsub::Source::Own);
+            if !receivers.groups.is_empty() {
+                // One of a group is chosen for each event, and another one if that is lost.
+                self.is_kept.store(true, Ordering::Release);
+            }
             self.gather(&receivers).await;
             if !self.is_kept.load(Ordering::Acquire) {
                 wait_for_room(plane, &receivers, self.priority()).await;
@@ -338,6 +347,7 @@ impl OwnTopic {
             return;
         };
         owed.to.clone_from(&receivers.destinations);
+        owed.groups.clone_from(&receivers.groups);
         let parcel = Parcel::new(
             Arc::clone(&self.origin),
             Arc::clone(&self.feed),

@@ -1,5 +1,6 @@
 //! Events between nodes of one process, over real sockets.
 
+mod groups;
 mod kept;
 mod loss;
 mod sizes;

@@ -45,9 +45,7 @@ fn store(forger: &Forger, pattern: &str, is_genuine: bool) -> KadStore {
         sequence: now_ms,
         expires_ms: now_ms + 3_600_000,
         withdrawn: false,
-        content: RecordContent::Interest(InterestContent {
-            pattern: Pattern::new(pattern).unwrap(),
-        }),
+        content: RecordContent::Interest(InterestContent::each(Pattern::new(pattern).unwrap())),
     };
     let bytes = signed::record_bytes(forger.identity.realm(), &record).unwrap();
     let mut signature = *forger.identity.signer().sign(&bytes).as_bytes();

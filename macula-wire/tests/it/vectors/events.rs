@@ -175,6 +175,19 @@ fn interests() -> Vec<Sample> {
                 request: RequestId::new(1),
                 subscription: SubscriptionId::new(1),
                 pattern: Pattern::new("home.*.measured").unwrap(),
+                group: None,
+            },
+        ),
+        sample(
+            "subscribe in a group",
+            Subscribe {
+                request: RequestId::new(3),
+                subscription: SubscriptionId::new(2),
+                pattern: Pattern::new("orders.**").unwrap(),
+                group: Some(GroupInterest {
+                    name: "billing".into(),
+                    balance: Balance::LeastInflight,
+                }),
             },
         ),
         sample(

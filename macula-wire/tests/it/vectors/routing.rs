@@ -81,8 +81,21 @@ fn provider(weight: u32) -> RecordContent {
 }
 
 fn interest(pattern: &str) -> RecordContent {
+    RecordContent::Interest(InterestContent::each(Pattern::new(pattern).unwrap()))
+}
+
+fn shared(pattern: &str) -> RecordContent {
+    let group = |name: &str, balance| GroupInterest {
+        name: name.into(),
+        balance,
+    };
     RecordContent::Interest(InterestContent {
         pattern: Pattern::new(pattern).unwrap(),
+        each: false,
+        groups: vec![
+            group("audit", Balance::Failover),
+            group("billing", Balance::Hash),
+        ],
     })
 }
 

@@ -49,16 +49,27 @@ impl Ingress {
         }
         let receivers = announced.route.resolve(plane, topic, self.source);
         let forwarded = one_hop_less(frame);
+        let is_here = |to: &Destination| match to {
+            Destination::Local(_) => true,
+            Destination::Session(_) => forwarded.is_some(),
+            Destination::Member(_) => false,
+        };
+        let is_believed = is_proven && may;
         let mut owed = Vec::new();
-        if is_proven && may {
-            let kept = receivers.destinations.iter().filter(|to| match to {
-                Destination::Local(_) => true,
-                Destination::Session(_) => forwarded.is_some(),
-                Destination::Member(_) => false,
-            });
-            owed.extend(kept.copied());
+        let mut group = None;
+        match &deliver.group {
+            Some(name) if is_believed && count == 1 => {
+                let named = receivers.groups.iter().find(|group| *group.name == **name);
+                group = named.cloned().and_then(|mut group| {
+                    group.members.retain(is_here);
+                    (!group.members.is_empty()).then_some(group)
+                });
+            }
+            None if is_believed => {
+                owed.extend(receivers.destinations.iter().copied().filter(is_here));
+            }
+            _ => {}
         }
-        let is_group = deliver.group.is_some();
         let (base, class) = (batch.base, self.priority);
         let frame = forwarded.unwrap_or_else(|| macula_transport::OutFrame::pieces(Vec::new()));
         let parcel = Parcel::new(
@@ -68,12 +79,13 @@ impl Ingress {
             frame,
             plane.clock.now(),
         );
-        let follows = !is_group && !owed.is_empty();
+        let follows = !owed.is_empty();
         let arrival = Arrival {
             peer: self.attached.link.peer().node,
             deliver,
             parcel,
             owed,
+            group,
         };
         let taken = plane.arrive(arrival, || {
             if follows {

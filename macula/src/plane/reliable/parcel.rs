@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use macula_pubsub::Transmit;
+use macula_pubsub::{GroupMatch, GroupOffer, Transmit};
 use macula_transport::OutFrame;
 use macula_wire::message::{Body, Deliver, Message};
 use macula_wire::{Batch, ChannelRun, Entries, Instant};
@@ -59,6 +59,18 @@ impl Parcel {
         Some(Self::new(origin, feed, batch, frame, now))
     }
 
+    /// What it is offered to a group as.
+    pub(super) fn offered_to(&self, group: &GroupMatch) -> GroupOffer {
+        GroupOffer {
+            name: group.name.to_string(),
+            balance: group.balance,
+            candidates: group.members.clone(),
+            key: hash(self.0.origin.topic.as_str().as_bytes()),
+            // How often it may be handed over each subscription says itself.
+            max_deliver: 0,
+        }
+    }
+
     pub(super) fn origin(&self) -> &Arc<Origin> {
         &self.0.origin
     }
@@ -99,6 +111,13 @@ fn ttl_of(batch: &Batch) -> Option<Duration> {
 
 fn encoded(batch: Batch) -> Option<OutFrame> {
     OutFrame::message(&Message::from(Body::Batch(batch))).ok()
+}
+
+/// FNV-1a: every node that publishes hashes a key alike.
+fn hash(key: &[u8]) -> u64 {
+    key.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// What a receiver is told before the events of `transmit`.

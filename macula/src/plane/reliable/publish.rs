@@ -1,8 +1,9 @@
 //! Events of this node that are kept.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use macula_pubsub::{Custody, Destination, Offer, OfferError, ReceiptId};
+use macula_pubsub::{Custody, Destination, GroupMatch, Offer, OfferError, ReceiptId};
 use macula_wire::Instant;
 use tokio::sync::oneshot;
 
@@ -40,6 +41,8 @@ impl Drop for Reserved {
 pub(crate) struct Owed {
     /// Who is owed it.
     pub(crate) to: Vec<Destination>,
+    /// The groups of which one is owed each event.
+    pub(crate) groups: Vec<GroupMatch>,
     /// The room that was promised: events and bytes.
     pub(crate) reserved: (usize, usize),
     /// The receipts of some of its events.
@@ -130,22 +133,25 @@ impl Machines {
         let count = parcel.batch().entries.count();
         let bytes = parcel.batch().entries.encoded().len();
         let (used_events, used_bytes) = self.replay.used(Custody::Own);
-        let fits = used_events.saturating_add(count) <= self.config.max_events
-            && used_bytes.saturating_add(bytes) <= self.config.max_bytes;
+        let times = owed.groups.len().saturating_add(1);
+        let (all_events, all_bytes) = (count.saturating_mul(times), bytes.saturating_mul(times));
+        let fits = used_events.saturating_add(all_events) <= self.config.max_events
+            && used_bytes.saturating_add(all_bytes) <= self.config.max_bytes;
         if !fits && used_events > 0 {
             return false;
         }
         let Owed {
             to,
+            groups,
             reserved,
             receipts,
         } = std::mem::take(owed);
         self.release(reserved.0, reserved.1);
-        let mut named: Vec<(u32, ReceiptId)> = Vec::new();
+        let mut named: BTreeMap<u32, ReceiptId> = BTreeMap::new();
         for receipted in receipts {
             let id = self.replay.receipt();
             self.receipts.insert(id, receipted.waiting);
-            named.push((receipted.at, id));
+            named.insert(receipted.at, id);
         }
         let offer = Offer {
             payload: parcel.clone(),
@@ -158,16 +164,53 @@ impl Machines {
             group: None,
             attempt: 0,
             upstream: None,
-            receipts: named.clone(),
+            receipts: named.iter().map(|(at, id)| (*at, *id)).collect(),
         };
-        match self.replay.offer(now, offer) {
-            Ok(_) => {}
-            Err(OfferError::Full { .. }) => debug_assert!(false, "there was room for it"),
-            Err(error) => debug_assert!(false, "{error}"),
+        self.offer(now, offer);
+        for group in &groups {
+            for at in 0..u32::try_from(count).unwrap_or(u32::MAX) {
+                self.keep_shared(now, parcel, at, group, named.get(&at).copied());
+            }
         }
-        for (_, id) in named {
+        for id in named.into_values() {
             self.replay.close_receipt(id);
         }
         true
+    }
+
+    /// Keeps one event of a batch for one of a group.
+    fn keep_shared(
+        &mut self,
+        now: Instant,
+        parcel: &Parcel,
+        at: u32,
+        group: &GroupMatch,
+        receipt: Option<ReceiptId>,
+    ) {
+        let Some(single) = parcel.single(at, now) else {
+            debug_assert!(false, "an event of the batch");
+            return;
+        };
+        let offer = Offer {
+            count: 1,
+            bytes: single.batch().entries.encoded().len(),
+            class: single.origin().priority,
+            ttl: single.ttl(),
+            custody: Custody::Own,
+            owed: Vec::new(),
+            group: Some(single.offered_to(group)),
+            attempt: 0,
+            upstream: None,
+            receipts: receipt.into_iter().map(|id| (0, id)).collect(),
+            payload: single,
+        };
+        self.offer(now, offer);
+    }
+
+    fn offer(&mut self, now: Instant, offer: Offer<Parcel>) {
+        if let Err(error) = self.replay.offer(now, offer) {
+            // Where there are groups a batch is offered several times, and the last of them find the buffer full.
+            debug_assert!(matches!(error, OfferError::Full { .. }), "{error}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use macula_pubsub::{Custody, Destination, Intake, Offer, Taken, Upstream};
+use macula_pubsub::{Custody, Destination, GroupMatch, Intake, Offer, Taken, Upstream};
 use macula_wire::message::Deliver;
 use macula_wire::{Instant, NodeId};
 
@@ -16,6 +16,8 @@ pub(crate) struct Arrival {
     pub(crate) parcel: Parcel,
     /// Subscriptions and clients of this node; nobody where the batch is not to be believed.
     pub(crate) owed: Vec<Destination>,
+    /// The group here that it is for, in the place of them.
+    pub(crate) group: Option<GroupMatch>,
 }
 
 impl Plane {
@@ -33,6 +35,7 @@ impl Machines {
             deliver,
             parcel,
             owed,
+            group,
         } = arrival;
         let class = parcel.origin().priority;
         let count = parcel.batch().entries.count();
@@ -62,6 +65,7 @@ impl Machines {
             first: deliver.first,
         };
         let ttl = parcel.ttl();
+        let group = group.map(|group| parcel.offered_to(&group));
         let offer = Offer {
             count: deliver.count,
             bytes: parcel.batch().entries.encoded().len(),
@@ -70,7 +74,7 @@ impl Machines {
             ttl,
             custody: Custody::Transit,
             owed,
-            group: None,
+            group,
             attempt: deliver.attempt,
             upstream: Some(upstream),
             receipts: Vec::new(),
