@@ -140,12 +140,17 @@ async fn events_outlive_the_links_that_they_travel_on() {
     const LINKS: u32 = 8;
     let realm = Realm::new();
     let [one, two] = realm.mesh().await;
-    let mut there = subscribe(&two, "cut.x").await;
+    let few = SubscribeOptions::default().max_events(8);
+    let mut there = within(two.subscribe("cut.x", few)).await.unwrap();
     told(&two, &one).await;
     let publisher = publisher(&one, "cut.x").await;
     let address = one.local_addr();
+    let read_from = tokio::sync::Notify::new();
     let cutting = async {
-        // The dialler gives its link up for another: what was on its way is lost.
+        // The dialler gives its link up for another. Nobody has read before the first time, so all of it is sent again.
+        until(async || one.stats().await.unwrap().counts.kept_sent > 100).await;
+        within(two.connect(address)).await.unwrap();
+        read_from.notify_one();
         for link in 1..=LINKS {
             let share = u64::from(link) * COUNT / u64::from(LINKS + 1);
             until(async || one.stats().await.unwrap().counts.events_published >= share).await;
@@ -153,7 +158,10 @@ async fn events_outlive_the_links_that_they_travel_on() {
             until(async || two.connect(address).await.is_ok()).await;
         }
     };
-    let reading = read(&mut there, 0..COUNT);
+    let reading = async {
+        within(read_from.notified()).await;
+        read(&mut there, 0..COUNT).await;
+    };
     let (receipts, (), ()) = tokio::join!(publish(&publisher, 0..COUNT), cutting, reading);
     for receipt in &receipts {
         assert_eq!(counts(receipt), [1, 1, 0, 0]);
