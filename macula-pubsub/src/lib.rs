@@ -38,15 +38,17 @@ mod config;
 mod error;
 mod forwarder;
 mod interest;
+mod matcher;
+mod owner;
 mod pubsub;
 mod subscriber;
 mod table;
-mod trie;
 mod watch;
 
 pub use config::{Config, ForwarderConfig};
 pub use error::{DeclareError, RetractError, SubscribeError, UnsubscribeError};
 pub use forwarder::{Acceptance, Forwarder, ForwarderStats, Missing, Source};
+pub use matcher::MatchKey;
 pub use pubsub::{Input, Output, PubSub};
 pub use subscriber::{Destination, LocalId, SessionId, Subscriber};
 pub use table::Table;
