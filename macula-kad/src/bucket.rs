@@ -105,14 +105,14 @@ impl Bucket {
     }
 
     /// Another told of a contact. It is remembered if there is room for it among the contacts.
-    pub(crate) fn hear_of(&mut self, placed: &Placed, config: &Config) {
-        let place = placed.place;
+    pub(crate) fn hear_of(&mut self, place: Place, contact: &Arc<Contact>, config: &Config) {
         let room = config.k.saturating_sub(self.entries.len());
         if self.told.len() < room.saturating_mul(2)
             && self.find(place).is_none()
             && self.told.iter().all(|told| told.place != place)
         {
-            self.told.push(placed.clone());
+            let contact = Arc::clone(contact);
+            self.told.push(Placed { place, contact });
         }
     }
 

@@ -69,8 +69,10 @@ pub(crate) struct Kept {
 pub(crate) enum Put {
     /// It is new, or later than the one that was there; a withdrawn one has taken that out.
     New,
-    /// One as late or later was there, and stays.
+    /// One as late was there, and stays.
     Known,
+    /// A later one was there, of this sequence, and stays.
+    Outdated(u64),
 }
 
 /// What an owner takes up.
@@ -174,8 +176,13 @@ impl Store {
         let bytes = self.judge(inner, wall_ms)?;
         let id = record_id(&inner.owner, &inner.content);
         let before = self.records.get(&id);
-        if before.is_some_and(|kept| kept.record.record.sequence >= inner.sequence) {
-            return Ok(Put::Known);
+        let known = before.map(|kept| kept.record.record.sequence);
+        if let Some(known) = known.filter(|known| *known >= inner.sequence) {
+            return Ok(if known == inner.sequence {
+                Put::Known
+            } else {
+                Put::Outdated(known)
+            });
         }
         if inner.withdrawn {
             self.make_room_for_withdrawal(inner.owner);
@@ -325,13 +332,9 @@ impl Store {
         self.records.is_empty()
     }
 
-    /// Which of these are not here, or in an earlier version only.
-    pub(crate) fn lacking(&self, versions: &[RecordVersion]) -> Vec<RecordId> {
-        let has = |version: &RecordVersion| {
-            let known = self.get(&version.id);
-            known.is_some_and(|known| known.record.sequence >= version.sequence)
-        };
-        let lacking = versions.iter().filter(|version| !has(version));
-        lacking.map(|version| version.id).collect()
+    /// Whether this version is not here, nor a later one.
+    pub(crate) fn lacks(&self, version: &RecordVersion) -> bool {
+        let known = self.get(&version.id);
+        known.is_none_or(|known| known.record.sequence < version.sequence)
     }
 }

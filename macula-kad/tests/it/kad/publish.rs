@@ -8,8 +8,8 @@ use macula_wire::message::{RecordContent, RecordKind, RoutingRecord};
 use macula_wire::{Body, ErrorCode, Key, RecordId};
 
 use super::bench::{
-    Bench, HOUR_MS, WALL_MS, answer, by_distance, contact, found, key_value, millis, name_where,
-    provider, request_of, value, value_of, willing,
+    Bench, HOUR_MS, WALL_MS, answer, by_distance, contact, found, interest, key_value, millis,
+    name_where, provider, request_of, value, value_of, willing,
 };
 
 /// How many keep a record here.
@@ -340,6 +340,34 @@ fn without_membership_the_closest_are_looked_up_first() {
     });
     assert_eq!(bench.told_of(id), keepers(&key_value("a")));
     assert_eq!(node_id(0), bench.kad.node());
+}
+
+#[test]
+fn without_membership_one_lookup_serves_all_records_of_a_key() {
+    let mut bench = Bench::with(config());
+    (1..MEMBERS).for_each(|number| bench.contact(number));
+    let [one, other] = ["a.b", "a.c"].map(|pattern| publish(&mut bench, interest(pattern)));
+    // A newer version of one, and a contact that may be among the closest.
+    publish(&mut bench, interest("a.b"));
+    bench.contact(MEMBERS);
+    bench.pass(millis(100));
+    assert_eq!(bench.stats().queries, 1);
+    bench.answer_all(|_, body| willing(body));
+    assert_eq!(bench.told_of(one).len(), K);
+    assert_eq!(bench.told_of(one), bench.told_of(other));
+    // The twin: another key.
+    publish(&mut bench, interest("b"));
+    assert_eq!(bench.stats().queries, 2);
+    // One that was withdrawn meanwhile is told as such.
+    bench.answer_all(|_, body| willing(body));
+    bench.forget();
+    let last = publish(&mut bench, interest("c"));
+    bench.with_kad(|kad, now| assert!(kad.withdraw(now, &last)));
+    bench.answer_all(|_, body| willing(body));
+    let told = bench.told_of(last);
+    assert_eq!(told.len(), K);
+    let versions = versions(&bench, told[0]);
+    assert!(matches!(&versions[..], [record] if record.withdrawn));
 }
 
 #[test]

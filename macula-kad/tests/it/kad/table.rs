@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use macula_kad::{Config, Distance, Goal, Input, LookupOptions, position};
+use macula_kad::{Config, Distance, Goal, Input, LookupOptions, MemberSnapshot, position};
 use macula_testkit::node_id;
 use macula_wire::Body;
 use macula_wire::RequestId;
@@ -219,9 +219,14 @@ fn the_bound_of_a_network_holds_in_each_bucket() {
 fn the_size_of_the_realm_is_known_or_guessed() {
     assert_eq!(Bench::new().kad.size_estimate(), 1);
     let mut bench = Bench::among(Config::default(), 1..30);
-    assert_eq!(bench.kad.size_estimate(), 29);
+    assert_eq!(bench.kad.size_estimate(), 30, "29 others and this node");
     bench.gone(3);
-    assert_eq!(bench.kad.size_estimate(), 28);
+    assert_eq!(bench.kad.size_estimate(), 29);
+    // A snapshot of all names this node too.
+    let snapshot = MemberSnapshot::new((0..30).map(contact));
+    let mut bench = Bench::new();
+    bench.with_kad(|kad, _| kad.begin_with(snapshot.into()));
+    assert_eq!(bench.kad.size_estimate(), 30);
     // Without membership, by the distances of the closest.
     let mut bench = Bench::new();
     let own = position(&node_id(0));
