@@ -10,7 +10,7 @@ use macula_wire::Body;
 use macula_wire::RequestId;
 use macula_wire::message::{Contact, KadFind};
 
-use super::bench::{Bench, at, contact, found, key_value, millis, number_of, willing};
+use super::bench::{Bench, NOBODY, at, contact, found, key_value, millis, number_of, willing};
 
 /// Nodes that share no bit with node 0, so that they are in its first bucket, and differ from each other within the
 /// parts of a bucket as little as can be.
@@ -74,7 +74,7 @@ fn an_old_contact_keeps_its_place_if_it_answers_a_check() {
     let nodes: Vec<usize> = first_bucket().take(4).collect();
     nodes[..3].iter().for_each(|number| bench.contact(*number));
     bench.contact(nodes[3]);
-    assert_eq!(checked(&bench), [], "they were heard just now");
+    assert_eq!(checked(&bench), NOBODY, "they were heard just now");
     bench.pass(millis(900_000));
     bench.forget();
     bench.contact(nodes[3]);
