@@ -2,6 +2,7 @@
 
 mod kept;
 mod loss;
+mod options;
 mod sizes;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -66,7 +66,6 @@ impl Ingress {
             Arc::clone(&announced.feed),
             batch,
             frame,
-            plane.clock.now(),
         );
         let follows = !is_group && !owed.is_empty();
         let arrival = Arrival {

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use macula::wire::ErrorCode;
 use macula::{
-    Node, Overflow, PublishOptions, Publisher, Qos, Receipt, SubscribeOptions, Subscription,
+    EventOptions, Node, Overflow, PublishOptions, Publisher, Qos, Receipt, SubscribeOptions,
+    Subscription,
 };
 
 use crate::mesh::{Mortal, Realm, event, hasty, link, numbered, subscribe, told, until, within};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+fn patient() -> EventOptions {
+    EventOptions::default().deadline(Duration::from_secs(20))
+}
 
 fn kept() -> PublishOptions {
     PublishOptions::default().qos(Qos::AtLeastOnce)
@@ -23,7 +26,7 @@ async fn publisher(node: &Node, topic: &str) -> Publisher {
 async fn publish(publisher: &Publisher, numbers: std::ops::Range<u64>) -> Vec<Receipt> {
     let mut pending = Vec::new();
     for number in numbers.clone() {
-        let taken = within(publisher.publish_with_receipt(numbered(number), PATIENCE)).await;
+        let taken = within(publisher.publish_with_receipt(numbered(number), &patient())).await;
         pending.push(taken.unwrap());
     }
     let mut receipts = Vec::new();
@@ -90,10 +93,10 @@ async fn an_event_that_was_not_taken_is_not_acknowledged() {
     let mut there = subscribe(&two, "kept.x").await;
     told(&two, &one).await;
     let publisher = publisher(&one, "kept.x").await;
-    let first = within(publisher.publish_with_receipt("1", PATIENCE))
+    let first = within(publisher.publish_with_receipt("1", &patient()))
         .await
         .unwrap();
-    let second = within(publisher.publish_with_receipt("2", PATIENCE))
+    let second = within(publisher.publish_with_receipt("2", &patient()))
         .await
         .unwrap();
     until(async || two.stats().await.unwrap().counts.events_received == 2).await;
@@ -108,7 +111,7 @@ async fn an_event_that_was_not_taken_is_not_acknowledged() {
         counts(&within(second.receipt()).await.unwrap()),
         [1, 0, 0, 1]
     );
-    let nobody = within(publisher.publish_with_receipt("3", PATIENCE))
+    let nobody = within(publisher.publish_with_receipt("3", &patient()))
         .await
         .unwrap();
     let receipt = within(nobody.receipt()).await.unwrap();
@@ -184,11 +187,8 @@ async fn a_full_buffer_makes_publishers_wait() {
     let mut taken = 0;
     let error = loop {
         assert!(taken <= 16, "nothing is ever refused");
-        let patience = Duration::from_millis(200);
-        match publisher
-            .publish_with_receipt(numbered(taken), patience)
-            .await
-        {
+        let soon = EventOptions::default().deadline(Duration::from_millis(200));
+        match publisher.publish_with_receipt(numbered(taken), &soon).await {
             Ok(_) => taken += 1,
             Err(error) => break error,
         }
@@ -220,7 +220,7 @@ async fn who_does_not_come_back_within_its_lease_is_dropped() {
     let _there = subscribe(&two.node, "lease.x").await;
     told(&two.node, &one).await;
     let publisher = publisher(&one, "lease.x").await;
-    let pending = within(publisher.publish_with_receipt(numbered(0), PATIENCE)).await;
+    let pending = within(publisher.publish_with_receipt(numbered(0), &patient())).await;
     read(&mut here, 0..1).await;
     two.kill();
     let receipt = within(pending.unwrap().receipt()).await.unwrap();
