@@ -41,11 +41,13 @@ mod groups;
 mod ids;
 mod intake;
 mod interest;
+mod matcher;
+mod owner;
 mod pubsub;
+mod repeats;
 mod replay;
 mod subscriber;
 mod table;
-mod trie;
 mod watch;
 
 pub use config::{Config, ForwarderConfig, IntakeConfig, ReplayConfig};
@@ -53,7 +55,9 @@ pub use error::{DeclareError, RetractError, SubscribeError, UnsubscribeError};
 pub use forwarder::{Acceptance, Forwarder, ForwarderStats, Missing, Source};
 pub use groups::{GroupMatch, GroupTable};
 pub use intake::{Intake, IntakeInput, IntakeOffence, IntakeOutput, Taken};
+pub use matcher::MatchKey;
 pub use pubsub::{Input, Output, PubSub};
+pub use repeats::{Repeats, RepeatsConfig};
 pub use replay::{
     Custody, GroupOffer, Offer, OfferError, Outcome, ReceiptId, Replay, ReplayInput, ReplayOffence,
     ReplayOutput, Transmit, Upstream,

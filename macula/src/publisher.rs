@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, ErrorCode, Topic};
+use macula_wire::{ContentType, ErrorCode, Sequence, Topic};
 use tokio::sync::oneshot;
 
 use crate::Error;
+use crate::event::{EventOptions, encoded};
+use crate::matching::Matching;
 use crate::plane::Plane;
-use crate::plane::topic::{BatchKey, NotTaken, OwnTopic, Payload, Promise};
-use crate::receipt::{EventId, PendingReceipt, Qos};
+use crate::plane::topic::{BatchKey, Enveloped, NotTaken, OwnTopic, Payload, Promise};
+use crate::receipt::{EventId, Outcomes, PendingReceipt, Qos};
 
 /// How events are published.
 #[derive(Clone, Debug)]
@@ -81,6 +83,7 @@ impl Publisher {
             key: BatchKey {
                 content: options.content,
                 ttl_ms: None,
+                enveloped: false,
             },
             qos: options.qos,
         };
@@ -116,28 +119,35 @@ impl Publisher {
     ///
     /// Safe: dropped before it returns, the event was not published.
     pub async fn publish(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
-        self.put(payload.into()).await
+        self.put(&self.key, payload.into(), None).await.map(drop)
     }
 
-    async fn put(&self, payload: impl Payload) -> Result<(), Error> {
-        let promise = match self.qos {
-            Qos::AtMostOnce => None,
-            Qos::AtLeastOnce => Some(Promise {
-                room: self.plane.reserved(payload.len()).await,
-                receipt: None,
-            }),
-        };
-        let put = self.topic.put(&self.plane, &self.key, payload, promise);
-        put.await.map(drop)
-    }
-
-    /// Publishes an event as with [`Qos::AtLeastOnce`], whatever the publisher's is, waiting for room in the replay buffer
-    /// for `patience` at most. What becomes of the event the receipt tells.
+    /// Publishes an event with options of its own. Otherwise as [`publish`](Self::publish).
     ///
     /// # Errors
     ///
-    /// As [`publish`](Self::publish), and [`ErrorCode::BUFFER_FULL`] if there was no room in time. The event is not published
-    /// then.
+    /// As [`publish`](Self::publish), [`ErrorCode::INVALID_ARGUMENT`] for options beyond their limits, and, if there was no
+    /// room within `options.deadline`, [`ErrorCode::BUFFER_FULL`] for what is to be kept and
+    /// [`ErrorCode::DEADLINE_EXCEEDED`] for the rest. The event is not published then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it returns, the event was not published.
+    pub async fn publish_with(
+        &self,
+        payload: impl Into<Bytes>,
+        options: &EventOptions,
+    ) -> Result<(), Error> {
+        let put = self.put_with(payload.into(), options, None);
+        put.await.map(drop)
+    }
+
+    /// Publishes an event as with [`Qos::AtLeastOnce`], whatever the publisher's is. What becomes of it the receipt tells.
+    /// Otherwise as [`publish_with`](Self::publish_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`publish_with`](Self::publish_with), and [`ErrorCode::UNSUPPORTED_FEATURE`] on a client.
     ///
     /// # Cancel safety
     ///
@@ -145,24 +155,11 @@ impl Publisher {
     pub async fn publish_with_receipt(
         &self,
         payload: impl Into<Bytes>,
-        patience: Duration,
+        options: &EventOptions,
     ) -> Result<PendingReceipt, Error> {
         self.check_keeps()?;
-        let payload = payload.into();
         let (give, outcomes) = oneshot::channel();
-        let put = async {
-            let promise = Promise {
-                room: self.plane.reserved(payload.len()).await,
-                receipt: Some(give),
-            };
-            let put = self
-                .topic
-                .put(&self.plane, &self.key, payload, Some(promise));
-            put.await
-        };
-        let sequence = tokio::time::timeout(patience, put)
-            .await
-            .map_err(|_| buffer_full(patience))??;
+        let sequence = self.put_with(payload.into(), options, Some(give)).await?;
         let origin = &self.topic.origin;
         let id = EventId {
             publisher: origin.publisher,
@@ -173,13 +170,71 @@ impl Publisher {
         Ok(PendingReceipt { id, outcomes })
     }
 
-    /// A client has its events kept by its member.
+    /// A client cannot have its events kept.
     fn check_keeps(&self) -> Result<(), Error> {
         if self.plane.uplink.is_none() {
             return Ok(());
         }
         let detail = "a client publishes at most once: use a node";
         Err(Error::new(ErrorCode::UNSUPPORTED_FEATURE, detail))
+    }
+
+    async fn put_with(
+        &self,
+        payload: Bytes,
+        options: &EventOptions,
+        receipt: Option<oneshot::Sender<Outcomes>>,
+    ) -> Result<Sequence, Error> {
+        let (key, envelope) = self.prepared(options)?;
+        let is_kept = receipt.is_some() || self.qos == Qos::AtLeastOnce;
+        let put = async {
+            match envelope {
+                Some(envelope) => {
+                    let event = Enveloped {
+                        envelope: &envelope,
+                        payload,
+                    };
+                    self.put(&key, event, receipt).await
+                }
+                None => self.put(&key, payload, receipt).await,
+            }
+        };
+        let Some(deadline) = options.deadline else {
+            return put.await;
+        };
+        let done = tokio::time::timeout(deadline, put).await;
+        done.map_err(|_| no_room(deadline, is_kept))?
+    }
+
+    /// Waits for room and takes an event. It is kept where somebody waits for its receipt.
+    async fn put(
+        &self,
+        key: &BatchKey,
+        payload: impl Payload,
+        receipt: Option<oneshot::Sender<Outcomes>>,
+    ) -> Result<Sequence, Error> {
+        let is_kept = receipt.is_some() || self.qos == Qos::AtLeastOnce;
+        let promise = if is_kept {
+            let room = self.plane.reserved(payload.encoded_len()).await;
+            Some(Promise { room, receipt })
+        } else {
+            None
+        };
+        self.topic.put(&self.plane, key, payload, promise).await
+    }
+
+    /// What the event shares with others of a batch, and its envelope, encoded.
+    fn prepared(&self, options: &EventOptions) -> Result<(BatchKey, Option<Vec<u8>>), Error> {
+        let envelope = options.envelope()?.as_ref().map(encoded).transpose()?;
+        let key = BatchKey {
+            content: options
+                .content
+                .clone()
+                .unwrap_or_else(|| self.key.content.clone()),
+            ttl_ms: options.ttl_ms()?,
+            enveloped: envelope.is_some(),
+        };
+        Ok((key, envelope))
     }
 
     /// Publishes an event whose payload is copied: for small payloads that are made in a buffer of the caller's, this
@@ -193,7 +248,7 @@ impl Publisher {
     ///
     /// Safe: dropped before it returns, the event was not published.
     pub async fn publish_copy(&self, payload: &[u8]) -> Result<(), Error> {
-        self.put(payload).await
+        self.put(&self.key, payload, None).await.map(drop)
     }
 
     /// Publishes an event if that needs no waiting.
@@ -203,26 +258,46 @@ impl Publisher {
     /// [`ErrorCode::WOULD_BLOCK`] where [`publish`](Self::publish) would wait, and its errors. The event is not
     /// published then.
     pub fn try_publish(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
-        let blocks = |detail| Err(Error::new(ErrorCode::WOULD_BLOCK, detail));
+        self.try_put(&self.key, &payload.into())
+    }
+
+    /// Publishes an event with options of its own if that needs no waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::WOULD_BLOCK`] where [`publish_with`](Self::publish_with) would wait, and its errors. The event is not
+    /// published then.
+    pub fn try_publish_with(
+        &self,
+        payload: impl Into<Bytes>,
+        options: &EventOptions,
+    ) -> Result<(), Error> {
         let payload = payload.into();
+        let (key, envelope) = self.prepared(options)?;
+        match &envelope {
+            Some(envelope) => self.try_put(&key, &Enveloped { envelope, payload }),
+            None => self.try_put(&key, &payload),
+        }
+    }
+
+    fn try_put(&self, key: &BatchKey, payload: &impl Payload) -> Result<(), Error> {
         let mut promise = None;
         if self.qos == Qos::AtLeastOnce {
-            let Some(room) = self.plane.reserve(payload.len()) else {
-                return blocks("the replay buffer is full: wait, or use publish");
+            let Some(room) = self.plane.reserve(payload.encoded_len()) else {
+                let detail = "the replay buffer is full: wait, or use publish";
+                return Err(Error::new(ErrorCode::WOULD_BLOCK, detail));
             };
             let receipt = None;
             promise = Some(Promise { room, receipt });
         }
-        let put = self
-            .topic
-            .try_put(&self.plane, &self.key, &payload, &mut promise);
-        match put {
-            Ok(_) => Ok(()),
-            Err(NotTaken::Refused(error)) => Err(error),
-            Err(NotTaken::NoRoom) => {
-                blocks("the batch before has not left yet: wait, or use publish")
-            }
-        }
+        let put = self.topic.try_put(&self.plane, key, payload, &mut promise);
+        put.map(drop).map_err(not_taken)
+    }
+
+    /// Tells whether anybody wants the events of the topic, and when that changes.
+    #[must_use]
+    pub fn matching(&self) -> Matching {
+        Matching::new(Arc::clone(&self.plane), Arc::clone(&self.topic))
     }
 
     /// Waits until every event published so far was handed to the queues of links and subscribers.
@@ -231,11 +306,25 @@ impl Publisher {
     }
 }
 
-fn buffer_full(patience: Duration) -> Error {
+fn no_room(deadline: Duration, is_kept: bool) -> Error {
+    if is_kept {
+        let detail = format!(
+            "there was no room in the replay buffer within {deadline:?}: subscribers do not keep up, or are away"
+        );
+        return Error::new(ErrorCode::BUFFER_FULL, detail);
+    }
     Error::new(
-        ErrorCode::BUFFER_FULL,
-        format!(
-            "there was no room in the replay buffer within {patience:?}: subscribers do not keep up, or are away"
-        ),
+        ErrorCode::DEADLINE_EXCEEDED,
+        format!("there was no room for the event within {deadline:?}"),
     )
+}
+
+fn not_taken(reason: NotTaken) -> Error {
+    match reason {
+        NotTaken::Refused(error) => error,
+        NotTaken::NoRoom => Error::new(
+            ErrorCode::WOULD_BLOCK,
+            "the batch before has not left yet: wait, or use publish",
+        ),
+    }
 }

@@ -10,6 +10,7 @@
 )]
 
 mod auto_traits;
+mod baseline;
 mod common;
 mod laws;
 mod model;

@@ -9,23 +9,24 @@ use std::sync::Arc;
 use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
-    Accusation, Ack, Alias, BucketVersions, CallCancel, CallError, CallProgress, CallResult,
-    CancelMode, CertUpdate, Close, Contact, Deliver, DeliveryRange, DeliveryRefusal, DigestPart,
-    Drain, ErrorReport, Event, EventAck, Failure, Forward, ForwardError, Gap, Handshake,
-    HandshakeAck, Heartbeat, InterestContent, KadAnswer, KadChanges, KadDigest, KadFind, KadFound,
-    KadStore, KadWant, KadWatch, MemberRecord, MemberStatus, MemberVersion, NodeContent,
-    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
-    OverlayVerdict, OverlayWalk, Ping, Pong, Priority, ProviderContent, Publish, Qos, Receipt,
-    RecordContent, RecordKind, RecordVersion, RefusalCause, Register, Resend, Role, Roles,
+    Accusation, Ack, Alias, Balance, BucketVersions, CallCancel, CallError, CallProgress,
+    CallResult, CancelMode, CertUpdate, Close, Contact, Deliver, DeliveryRange, DeliveryRefusal,
+    DigestPart, Drain, ErrorReport, Event, EventAck, Failure, Forward, ForwardError, Gap,
+    GroupInterest, Handshake, HandshakeAck, Heartbeat, InterestContent, KadAnswer, KadChanges,
+    KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch, MemberRecord, MemberStatus,
+    MemberVersion, NodeContent, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer,
+    OverlayPeers, OverlayVerdict, OverlayWalk, Ping, Pong, Priority, ProviderContent, Publish, Qos,
+    Receipt, RecordContent, RecordKind, RecordVersion, RefusalCause, Register, Resend, Role, Roles,
     RoutingRecord, RpcCall, SignedAccusation, SignedRecord, SignedRoutingRecord, Standing, Stream,
     StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing,
     SwimPingReq, SwimState, Tag, Trace, Traced, TracedHop, Unregister, Unsubscribe, Update,
     ValueContent, Way,
 };
 use macula_wire::{
-    Body, CallId, ChannelRun, ContentType, DeliveryId, EdgeToken, Epoch, ErrorCode, Header,
-    Incarnation, Key, Message, NodeId, NodeMark, Pattern, ProbeId, Procedure, RealmName, RecordId,
-    RegistrationId, RequestId, RetryHint, Sequence, Signature, SubscriptionId, Topic, TopicAlias,
+    Audience, Body, CallId, ChannelRun, ContentType, DeliveryId, EdgeToken, Envelope, Epoch,
+    ErrorCode, Header, Incarnation, Key, Message, NodeId, NodeMark, Pattern, ProbeId, Procedure,
+    RealmName, RecordId, RegistrationId, RequestId, RetryHint, Selection, Sequence, Signature,
+    SubscriptionId, Topic, TopicAlias,
 };
 use serde_json::{Map, Value, json};
 
@@ -132,6 +133,12 @@ render! {
     };
 }
 
+impl<T: Render> Render for Box<T> {
+    fn render(&self) -> Value {
+        T::render(self)
+    }
+}
+
 impl<T: Render> Render for Arc<T> {
     fn render(&self) -> Value {
         T::render(self)
@@ -198,12 +205,12 @@ records! {
     Ack: request;
     ErrorReport: request code retry retry_after_ms detail;
     Close: code detail;
-    Publish: request topic qos retain ttl_ms key dedup content headers payload;
+    Publish: request topic qos retain ttl_ms key dedup content headers audience payload;
     Subscribe: request subscription pattern group;
     Unsubscribe: request subscription;
-    Event: hops publisher epoch topic sequence ttl_ms content headers signature payload;
+    Event: hops publisher epoch topic sequence ttl_ms content envelope signature payload;
     Alias: publisher epoch alias topic next chain;
-    Batch: hops publisher epoch alias base ttl_ms content signature entries;
+    Batch: hops publisher epoch alias base ttl_ms content enveloped signature entries;
     Receipt: request matched acked expired dropped;
     Gap: publisher epoch topic from;
     Deliver: run prev first count floor group attempt;
@@ -220,6 +227,9 @@ records! {
     CallCancel: call mode;
     CallProgress: call sequence content payload;
     Header: key value;
+    Selection: nodes roles tenants;
+    Audience: exclude_self eligible exclude;
+    Envelope: headers key dedup audience retain;
     Tag: key value;
     MemberRecord: node epoch incarnation status addresses roles zone agent tags;
     SignedRecord: record signature;

@@ -2,19 +2,29 @@
 
 use std::collections::VecDeque;
 
-use super::{EventRun, Item};
-use crate::event::Gap;
+use super::EventRun;
+use super::run::is_past;
+use super::waiting::Item;
+use crate::event::{Event, Gap};
+use crate::plane::reliable::Credit;
 
 /// They are not dropped by any policy, so they wait apart from those that may be, each in its place among them.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     /// Each with the number of events that came before it and may be dropped.
-    items: VecDeque<(u64, Item)>,
+    items: VecDeque<(u64, Waits)>,
     events: u64,
     bytes: usize,
 }
 
-/// The most gaps that wait here; more are not told.
+#[derive(Debug)]
+enum Waits {
+    Run(EventRun),
+    One(Event, Credit),
+    Gap(Gap),
+}
+
+/// The most gaps that wait here; more are not told one by one.
 const MAX_GAPS: usize = 1_024;
 
 impl Kept {
@@ -30,14 +40,23 @@ impl Kept {
     pub(super) fn push(&mut self, after: u64, run: EventRun) {
         self.events = self.events.saturating_add(run.left);
         self.bytes = self.bytes.saturating_add(run.bytes);
-        self.items.push_back((after, Item::Run(run)));
+        self.items.push_back((after, Waits::Run(run)));
     }
 
-    pub(super) fn push_gap(&mut self, after: u64, gap: Gap) {
+    pub(super) fn push_event(&mut self, after: u64, event: Event, credit: Credit) {
+        self.events = self.events.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(event.payload.len());
+        self.items.push_back((after, Waits::One(event, credit)));
+    }
+
+    /// Adds a gap, or says how many events it tells of if there is no room for it.
+    pub(super) fn push_gap(&mut self, after: u64, gap: Gap) -> Result<(), u64> {
         let events = usize::try_from(self.events).unwrap_or(usize::MAX);
-        if self.items.len() < MAX_GAPS.saturating_add(events) {
-            self.items.push_back((after, Item::Gap(gap)));
+        if self.items.len() >= MAX_GAPS.saturating_add(events) {
+            return Err(gap.lost);
         }
+        self.items.push_back((after, Waits::Gap(gap)));
+        Ok(())
     }
 
     /// The next, if of the others as many have `left` as came before it, and none that is `told_first` stands there.
@@ -46,10 +65,18 @@ impl Kept {
             return None;
         }
         let (_, item) = self.items.pop_front()?;
-        if let Item::Run(run) = &item {
-            self.events = self.events.saturating_sub(run.left);
-            self.bytes = self.bytes.saturating_sub(run.bytes);
-        }
+        let item = match item {
+            Waits::Run(run) => Item::Run(run),
+            Waits::One(mut event, mut credit) => {
+                if !is_past(event.expires) {
+                    event.token = credit.hand_over();
+                }
+                Item::One(event)
+            }
+            Waits::Gap(gap) => Item::Gap(gap),
+        };
+        self.events = self.events.saturating_sub(item.events());
+        self.bytes = self.bytes.saturating_sub(item.bytes());
         Some(item)
     }
 }

@@ -3,6 +3,7 @@
 mod groups;
 mod kept;
 mod loss;
+mod options;
 mod sizes;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -138,7 +138,14 @@ fn said(said: &RecordContent) -> Part {
             list(&it.neighbours, |node| *node.as_bytes()),
         )),
         RecordContent::Provider(it) => theirs((1_u32, it.procedure.as_str(), it.weight)),
-        RecordContent::Interest(it) => theirs((2_u32, it.pattern.as_str())),
+        RecordContent::Interest(it) => theirs((
+            2_u32,
+            it.pattern.as_str(),
+            it.each,
+            list(&it.groups, |group| {
+                (group.name.clone(), group.balance as u32)
+            }),
+        )),
         RecordContent::Value(it) => theirs((
             3_u32,
             it.name.as_str(),

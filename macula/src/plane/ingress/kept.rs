@@ -77,7 +77,6 @@ impl Ingress {
             Arc::clone(&announced.feed),
             batch,
             frame,
-            plane.clock.now(),
         );
         let follows = !owed.is_empty();
         let arrival = Arrival {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use macula_pubsub::{Destination, LocalId, Outcome, ReplayInput};
 use macula_wire::DeliveryId;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// What was said and not heard yet. Whoever says something does not wait: it may be the application's own thread.
 ///
@@ -17,7 +18,8 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    fn say(&self, input: ReplayInput) {
+    /// Says what becomes of events.
+    pub(super) fn say(&self, input: ReplayInput) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         match (said.last_mut(), input) {
             // Events that are handed over one after the other are said together.
@@ -69,6 +71,7 @@ pub(crate) struct Credit {
     to: LocalId,
     next: u64,
     left: u64,
+    expires: Option<Instant>,
     mode: AckMode,
     attempt: u32,
 }
@@ -78,6 +81,7 @@ impl Credit {
         inbox: Arc<Inbox>,
         to: LocalId,
         (first, count): (DeliveryId, u32),
+        expires: Option<Instant>,
         mode: AckMode,
         attempt: u32,
     ) -> Self {
@@ -86,9 +90,15 @@ impl Credit {
             to,
             next: first.get(),
             left: count as u64,
+            expires,
             mode,
             attempt,
         }
+    }
+
+    /// For how many events it is.
+    pub(crate) const fn left(&self) -> u64 {
+        self.left
     }
 
     /// The application is handed the next event. Where it says itself what becomes of it, it does so by the token.
@@ -130,7 +140,13 @@ impl Drop for Credit {
             let first = DeliveryId::new(self.next);
             let last = DeliveryId::new(self.next.saturating_add(self.left).saturating_sub(1));
             let to = Destination::Local(self.to);
-            self.inbox.say(settled(to, first, last, Outcome::Gone));
+            let is_over = self.expires.is_some_and(|at| at <= Instant::now());
+            let outcome = if is_over {
+                Outcome::Expired
+            } else {
+                Outcome::Gone
+            };
+            self.inbox.say(settled(to, first, last, outcome));
         }
     }
 }

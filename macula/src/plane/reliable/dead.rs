@@ -32,6 +32,7 @@ impl Plane {
                 let key = BatchKey {
                     content: parcel.batch().content.clone(),
                     ttl_ms: None,
+                    enveloped: parcel.batch().enveloped,
                 };
                 own.try_take(self, &key, &payload).ok()
             });

@@ -1,12 +1,13 @@
 //! Events as they are kept: encoded once, for everybody who is owed them.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use macula_pubsub::{GroupMatch, GroupOffer, Transmit};
 use macula_transport::OutFrame;
 use macula_wire::message::{Body, Deliver, Message};
-use macula_wire::{Batch, ChannelRun, Entries, Instant};
+use macula_wire::{Batch, ChannelRun, Entries, Envelope};
 
 use crate::event::Origin;
 use crate::plane::egress::Feed;
@@ -22,30 +23,28 @@ struct Contents {
     batch: Batch,
     frame: OutFrame,
     /// When its time to live ends.
-    expires: Option<Instant>,
+    expires: Option<tokio::time::Instant>,
+    /// Places of events that are not for applications of this node, once that was found out.
+    unwanted: OnceLock<BTreeSet<u32>>,
 }
 
 impl Parcel {
     /// `batch`, whose encoding is `frame`.
-    pub(crate) fn new(
-        origin: Arc<Origin>,
-        feed: Arc<Feed>,
-        batch: Batch,
-        frame: OutFrame,
-        now: Instant,
-    ) -> Self {
-        let expires = ttl_of(&batch).map(|ttl| now + ttl);
+    pub(crate) fn new(origin: Arc<Origin>, feed: Arc<Feed>, batch: Batch, frame: OutFrame) -> Self {
+        let now = tokio::time::Instant::now();
+        let expires = ttl_of(&batch).and_then(|ttl| now.checked_add(ttl));
         Self(Arc::new(Contents {
             origin,
             feed,
             batch,
             frame,
             expires,
+            unwanted: OnceLock::new(),
         }))
     }
 
     /// The event at `offset` by itself; `None` if there is none.
-    pub(super) fn single(&self, offset: u32, now: Instant) -> Option<Self> {
+    pub(super) fn single(&self, offset: u32) -> Option<Self> {
         if self.0.batch.entries.count() == 1 && offset == 0 {
             return Some(self.clone());
         }
@@ -56,7 +55,19 @@ impl Parcel {
         batch.base = batch.base.plus(u64::from(offset));
         let frame = encoded(batch.clone())?;
         let (origin, feed) = (Arc::clone(&self.0.origin), Arc::clone(&self.0.feed));
-        Some(Self::new(origin, feed, batch, frame, now))
+        let single = Self::new(origin, feed, batch, frame);
+        Some(single)
+    }
+
+    /// A hash of the ordering key of the first event, or of the topic where it has none.
+    fn key(&self) -> u64 {
+        let first = self.0.batch.entries.iter().next();
+        let envelope = first.filter(|_| self.0.batch.enveloped);
+        let envelope = envelope.and_then(|entry| Envelope::split(&entry).ok());
+        match envelope.and_then(|(envelope, _)| envelope.key) {
+            Some(key) => hash(&key),
+            None => hash(self.0.origin.topic.as_str().as_bytes()),
+        }
     }
 
     /// What it is offered to a group as.
@@ -65,7 +76,7 @@ impl Parcel {
             name: group.name.to_string(),
             balance: group.balance,
             candidates: group.members.clone(),
-            key: hash(self.0.origin.topic.as_str().as_bytes()),
+            key: self.key(),
             // How often it may be handed over each subscription says itself.
             max_deliver: 0,
         }
@@ -87,12 +98,23 @@ impl Parcel {
         ttl_of(&self.0.batch)
     }
 
-    /// The frame, with what is left of the time to live at `now`.
-    pub(super) fn frame(&self, now: Instant) -> OutFrame {
+    /// When its time to live ends.
+    pub(super) fn expires(&self) -> Option<tokio::time::Instant> {
+        self.0.expires
+    }
+
+    /// The places of events that are not for applications of this node, which `find` finds out once.
+    pub(super) fn unwanted(&self, find: impl FnOnce() -> BTreeSet<u32>) -> &BTreeSet<u32> {
+        self.0.unwanted.get_or_init(find)
+    }
+
+    /// The frame, with what is left of the time to live.
+    pub(super) fn frame(&self) -> OutFrame {
         let Some(expires) = self.0.expires else {
             return self.0.frame.clone();
         };
-        let left = expires.saturating_since(now).as_millis();
+        let left = expires.saturating_duration_since(tokio::time::Instant::now());
+        let left = left.as_millis();
         let left = u32::try_from(left).unwrap_or(u32::MAX).max(1);
         if self.0.batch.ttl_ms == Some(left) || self.0.batch.signature.is_some() {
             return self.0.frame.clone();

@@ -187,7 +187,7 @@ impl Machines {
         group: &GroupMatch,
         receipt: Option<ReceiptId>,
     ) {
-        let Some(single) = parcel.single(at, now) else {
+        let Some(single) = parcel.single(at) else {
             debug_assert!(false, "an event of the batch");
             return;
         };

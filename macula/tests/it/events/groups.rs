@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use macula::wire::ErrorCode;
 use macula::{
-    Balance, Delivery, Event, Group, Node, EventOptions, PublishOptions, Publisher, Qos, SubscribeOptions,
-    Subscription,
+    Balance, Delivery, Event, EventOptions, Group, Node, PublishOptions, Publisher, Qos,
+    SubscribeOptions, Subscription,
 };
 
 use crate::mesh::{Mortal, Realm, event, hasty, link, numbered, subscribe, until, within};

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use macula::wire::ErrorCode;
 use macula::{
-    Node, Overflow, PublishOptions, Publisher, Qos, Receipt, SubscribeOptions, Subscription,
+    EventOptions, Node, Overflow, PublishOptions, Publisher, Qos, Receipt, SubscribeOptions,
+    Subscription,
 };
 
 use crate::mesh::{Mortal, Realm, event, hasty, link, numbered, subscribe, told, until, within};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+fn patient() -> EventOptions {
+    EventOptions::default().deadline(Duration::from_secs(20))
+}
 
 fn kept() -> PublishOptions {
     PublishOptions::default().qos(Qos::AtLeastOnce)
@@ -23,7 +26,7 @@ async fn publisher(node: &Node, topic: &str) -> Publisher {
 async fn publish(publisher: &Publisher, numbers: std::ops::Range<u64>) -> Vec<Receipt> {
     let mut pending = Vec::new();
     for number in numbers.clone() {
-        let taken = within(publisher.publish_with_receipt(numbered(number), PATIENCE)).await;
+        let taken = within(publisher.publish_with_receipt(numbered(number), &patient())).await;
         pending.push(taken.unwrap());
     }
     let mut receipts = Vec::new();
@@ -90,10 +93,10 @@ async fn an_event_that_was_not_taken_is_not_acknowledged() {
     let mut there = subscribe(&two, "kept.x").await;
     told(&two, &one).await;
     let publisher = publisher(&one, "kept.x").await;
-    let first = within(publisher.publish_with_receipt("1", PATIENCE))
+    let first = within(publisher.publish_with_receipt("1", &patient()))
         .await
         .unwrap();
-    let second = within(publisher.publish_with_receipt("2", PATIENCE))
+    let second = within(publisher.publish_with_receipt("2", &patient()))
         .await
         .unwrap();
     until(async || two.stats().await.unwrap().counts.events_received == 2).await;
@@ -108,7 +111,7 @@ async fn an_event_that_was_not_taken_is_not_acknowledged() {
         counts(&within(second.receipt()).await.unwrap()),
         [1, 0, 0, 1]
     );
-    let nobody = within(publisher.publish_with_receipt("3", PATIENCE))
+    let nobody = within(publisher.publish_with_receipt("3", &patient()))
         .await
         .unwrap();
     let receipt = within(nobody.receipt()).await.unwrap();
@@ -140,12 +143,17 @@ async fn events_outlive_the_links_that_they_travel_on() {
     const LINKS: u32 = 8;
     let realm = Realm::new();
     let [one, two] = realm.mesh().await;
-    let mut there = subscribe(&two, "cut.x").await;
+    let few = SubscribeOptions::default().max_events(8);
+    let mut there = within(two.subscribe("cut.x", few)).await.unwrap();
     told(&two, &one).await;
     let publisher = publisher(&one, "cut.x").await;
     let address = one.local_addr();
+    let read_from = tokio::sync::Notify::new();
     let cutting = async {
-        // The dialler gives its link up for another: what was on its way is lost.
+        // The dialler gives its link up for another. Nobody has read before the first time, so all of it is sent again.
+        until(async || one.stats().await.unwrap().counts.kept_sent > 100).await;
+        within(two.connect(address)).await.unwrap();
+        read_from.notify_one();
         for link in 1..=LINKS {
             let share = u64::from(link) * COUNT / u64::from(LINKS + 1);
             until(async || one.stats().await.unwrap().counts.events_published >= share).await;
@@ -153,7 +161,10 @@ async fn events_outlive_the_links_that_they_travel_on() {
             until(async || two.connect(address).await.is_ok()).await;
         }
     };
-    let reading = read(&mut there, 0..COUNT);
+    let reading = async {
+        within(read_from.notified()).await;
+        read(&mut there, 0..COUNT).await;
+    };
     let (receipts, (), ()) = tokio::join!(publish(&publisher, 0..COUNT), cutting, reading);
     for receipt in &receipts {
         assert_eq!(counts(receipt), [1, 1, 0, 0]);
@@ -176,11 +187,8 @@ async fn a_full_buffer_makes_publishers_wait() {
     let mut taken = 0;
     let error = loop {
         assert!(taken <= 16, "nothing is ever refused");
-        let patience = Duration::from_millis(200);
-        match publisher
-            .publish_with_receipt(numbered(taken), patience)
-            .await
-        {
+        let soon = EventOptions::default().deadline(Duration::from_millis(200));
+        match publisher.publish_with_receipt(numbered(taken), &soon).await {
             Ok(_) => taken += 1,
             Err(error) => break error,
         }
@@ -212,7 +220,7 @@ async fn who_does_not_come_back_within_its_lease_is_dropped() {
     let _there = subscribe(&two.node, "lease.x").await;
     told(&two.node, &one).await;
     let publisher = publisher(&one, "lease.x").await;
-    let pending = within(publisher.publish_with_receipt(numbered(0), PATIENCE)).await;
+    let pending = within(publisher.publish_with_receipt(numbered(0), &patient())).await;
     read(&mut here, 0..1).await;
     two.kill();
     let receipt = within(pending.unwrap().receipt()).await.unwrap();
