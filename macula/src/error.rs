@@ -4,8 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use macula_wire::message::Failure;
-use macula_wire::{ErrorCode, NameError, RetryHint};
+use macula_wire::message::{ErrorReport, Failure};
+use macula_wire::{ErrorCode, NameError, RequestId, RetryHint};
 
 /// Why a command of this node or client failed.
 ///
@@ -24,6 +24,18 @@ struct Inner {
 }
 
 impl Error {
+    /// What a peer is told of it, in answer to a request.
+    pub(crate) fn report(&self, request: Option<RequestId>) -> ErrorReport {
+        let printable = self.detail().chars().filter(|c| !c.is_control());
+        ErrorReport {
+            request,
+            code: self.code(),
+            retry: self.retry(),
+            retry_after_ms: self.retry_after_ms(),
+            detail: printable.take(120).collect(),
+        }
+    }
+
     /// An error of `code`, with what to tell people.
     #[must_use]
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {

@@ -3,6 +3,7 @@
 //! Nothing here asks a machine. Tasks that read links, publishers and callers look at the present tables, remember
 //! what they found, and look again when [`Plane::version`] has moved.
 
+pub(crate) mod asked;
 pub(crate) mod counters;
 mod deliver;
 pub(crate) mod dispatch;
@@ -90,6 +91,8 @@ pub(crate) struct Plane {
     /// How many events were dropped in this process because their time to live was over.
     pub(crate) expired: Arc<AtomicU64>,
     pub(crate) links: Links,
+    /// What a client has its member publish.
+    pub(crate) asked: asked::Asked,
     /// What is kept until it is acknowledged.
     pub(crate) reliable: Reliable,
     /// Who waits for lookups to end.
@@ -161,6 +164,7 @@ impl Plane {
             expired: Arc::default(),
             repeats: Mutex::new(Repeats::new(RepeatsConfig::default())),
             links: Links::default(),
+            asked: asked::Asked::default(),
             reliable,
             lookups: crate::node::Lookups::default(),
             queues: RwLock::default(),

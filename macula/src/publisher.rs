@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use macula_wire::message::Priority;
+use macula_wire::message::{self, Priority, Publish};
 use macula_wire::{ContentType, ErrorCode, Sequence, Topic};
 use tokio::sync::oneshot;
 
@@ -12,7 +12,10 @@ use crate::Error;
 use crate::event::{EventOptions, encoded};
 use crate::matching::Matching;
 use crate::plane::Plane;
-use crate::plane::topic::{BatchKey, Enveloped, NotTaken, OwnTopic, Payload, Promise};
+use crate::plane::topic::{
+    stored,
+    BatchKey, Enveloped, NotTaken, OwnTopic, Payload, Promise, too_large,
+};
 use crate::receipt::{EventId, Outcomes, PendingReceipt, Qos};
 
 /// How events are published.
@@ -77,7 +80,7 @@ impl Publisher {
         options: PublishOptions,
     ) -> Result<Self, Error> {
         let own = plane.own_topic(topic, options.priority)?;
-        let made = Self {
+        Ok(Self {
             plane,
             topic: own,
             key: BatchKey {
@@ -86,11 +89,7 @@ impl Publisher {
                 enveloped: false,
             },
             qos: options.qos,
-        };
-        if options.qos == Qos::AtLeastOnce {
-            made.check_keeps()?;
-        }
-        Ok(made)
+        })
     }
 
     /// Watches for those who want its events.
@@ -147,7 +146,7 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// As [`publish_with`](Self::publish_with), and [`ErrorCode::UNSUPPORTED_FEATURE`] on a client.
+    /// As [`publish_with`](Self::publish_with).
     ///
     /// # Cancel safety
     ///
@@ -157,7 +156,6 @@ impl Publisher {
         payload: impl Into<Bytes>,
         options: &EventOptions,
     ) -> Result<PendingReceipt, Error> {
-        self.check_keeps()?;
         let (give, outcomes) = oneshot::channel();
         let sequence = self.put_with(payload.into(), options, Some(give)).await?;
         let origin = &self.topic.origin;
@@ -167,16 +165,8 @@ impl Publisher {
             topic: origin.topic.clone(),
             sequence,
         };
+        let id = self.plane.uplink.is_none().then_some(id);
         Ok(PendingReceipt { id, outcomes })
-    }
-
-    /// A client cannot have its events kept.
-    fn check_keeps(&self) -> Result<(), Error> {
-        if self.plane.uplink.is_none() {
-            return Ok(());
-        }
-        let detail = "a client publishes at most once: use a node";
-        Err(Error::new(ErrorCode::UNSUPPORTED_FEATURE, detail))
     }
 
     async fn put_with(
@@ -186,7 +176,7 @@ impl Publisher {
         receipt: Option<oneshot::Sender<Outcomes>>,
     ) -> Result<Sequence, Error> {
         let (key, envelope) = self.prepared(options)?;
-        let is_kept = receipt.is_some() || self.qos == Qos::AtLeastOnce;
+        let is_kept = receipt.is_some() || self.qos.keeps();
         let put = async {
             match envelope {
                 Some(envelope) => {
@@ -213,14 +203,58 @@ impl Publisher {
         payload: impl Payload,
         receipt: Option<oneshot::Sender<Outcomes>>,
     ) -> Result<Sequence, Error> {
-        let is_kept = receipt.is_some() || self.qos == Qos::AtLeastOnce;
+        let is_kept = receipt.is_some() || self.qos.keeps();
+        if is_kept && self.plane.uplink.is_some() {
+            return self.put_by_member(key, &payload, receipt).await;
+        }
+        let mut is_stored = None;
         let promise = if is_kept {
             let room = self.plane.reserved(payload.encoded_len()).await;
-            Some(Promise { room, receipt })
+            let (promise, stored) = Promise::new(&self.plane, room, receipt, self.qos)?;
+            is_stored = stored;
+            Some(promise)
         } else {
             None
         };
-        self.topic.put(&self.plane, key, payload, promise).await
+        let sequence = self.topic.put(&self.plane, key, payload, promise).await?;
+        if let Some(is_stored) = is_stored {
+            stored(is_stored).await?;
+        }
+        Ok(sequence)
+    }
+
+    /// A client has its events kept by its member, which publishes them in its own name.
+    async fn put_by_member(
+        &self,
+        key: &BatchKey,
+        payload: &impl Payload,
+        receipt: Option<oneshot::Sender<Outcomes>>,
+    ) -> Result<Sequence, Error> {
+        let max = self.plane.max_payload_len;
+        if payload.len() > max {
+            return Err(too_large(payload.len(), max));
+        }
+        let (envelope, payload) = payload.apart();
+        let origin = &self.topic.origin;
+        let publish = Publish {
+            request: None,
+            topic: origin.topic.clone(),
+            qos: match self.qos {
+                Qos::AtMostOnce | Qos::AtLeastOnce => message::Qos::AtLeastOnce,
+                Qos::Durable => message::Qos::Durable,
+            },
+            retain: envelope.retain,
+            ttl_ms: key.ttl_ms,
+            key: envelope.key,
+            dedup: envelope.dedup,
+            content: key.content.clone(),
+            headers: envelope.headers,
+            audience: envelope.audience,
+            payload,
+        };
+        let asked = self.plane.ask_to_publish(publish, origin.priority, receipt);
+        // Under which sequence the member publishes it, it does not say.
+        asked.await.map(|()| Sequence::new(0))
     }
 
     /// What the event shares with others of a batch, and its envelope, encoded.
@@ -255,8 +289,9 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::WOULD_BLOCK`] where [`publish`](Self::publish) would wait, and its errors. The event is not
-    /// published then.
+    /// [`ErrorCode::WOULD_BLOCK`] where [`publish`](Self::publish) would wait, its errors, and
+    /// [`ErrorCode::UNSUPPORTED_FEATURE`] where it always waits: for events that a client's member or a disk keeps. The event
+    /// is not published then.
     pub fn try_publish(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
         self.try_put(&self.key, &payload.into())
     }
@@ -282,13 +317,22 @@ impl Publisher {
 
     fn try_put(&self, key: &BatchKey, payload: &impl Payload) -> Result<(), Error> {
         let mut promise = None;
-        if self.qos == Qos::AtLeastOnce {
+        if self.qos.keeps() {
+            if self.plane.uplink.is_some() || self.qos == Qos::Durable {
+                let detail = "to keep an event the answer of the node, or of the disk, is waited for: use publish";
+                return Err(Error::new(ErrorCode::UNSUPPORTED_FEATURE, detail));
+            }
             let Some(room) = self.plane.reserve(payload.encoded_len()) else {
                 let detail = "the replay buffer is full: wait, or use publish";
                 return Err(Error::new(ErrorCode::WOULD_BLOCK, detail));
             };
             let receipt = None;
-            promise = Some(Promise { room, receipt });
+            let stored = None;
+            promise = Some(Promise {
+                room,
+                receipt,
+                stored,
+            });
         }
         let put = self.topic.try_put(&self.plane, key, payload, &mut promise);
         put.map(drop).map_err(not_taken)

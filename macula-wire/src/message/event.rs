@@ -36,6 +36,8 @@ tagged! {
         AtMostOnce = 0,
         /// Kept and repeated until each subscriber has it.
         AtLeastOnce = 1,
+        /// The same, and kept on disk before it is acknowledged to the publisher.
+        Durable = 2,
     }
 }
 

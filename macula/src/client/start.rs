@@ -205,7 +205,11 @@ async fn run(
 ) {
     let reason = loop {
         match receiver.next().await {
-            LinkEvent::Control(message) => control(&requests, message.body),
+            LinkEvent::Control(message) => {
+                if !plane.publish_answered(&message.body) {
+                    control(&requests, message.body);
+                }
+            }
             LinkEvent::Events(priority, stream) => {
                 let ingress = Ingress::new(Arc::clone(&plane), Arc::clone(&uplink), priority);
                 plane.tasks.spawn("ingress", ingress.run(stream));
@@ -221,6 +225,7 @@ async fn run(
         }
     };
     requests.fail(&reason);
+    plane.forget_asked();
     {
         let queues = plane
             .queues

@@ -7,7 +7,7 @@ use macula_realm::{DefaultRules, Principal};
 use macula_rpc::{RegisterOptions, Registrant};
 use macula_transport::OutFrame;
 use macula_wire::message::{
-    Ack, Body, ErrorReport, Message, Register, Subscribe, Unregister, Unsubscribe,
+    Ack, Body, Message, Register, Subscribe, Unregister, Unsubscribe,
 };
 use macula_wire::{ErrorCode, RequestId};
 
@@ -72,18 +72,7 @@ impl Session {
     }
 
     fn report(&self, request: Option<RequestId>, error: &Error) {
-        self.push(&Message::from(ErrorReport {
-            request,
-            code: error.code(),
-            retry: error.retry(),
-            retry_after_ms: error.retry_after_ms(),
-            detail: error
-                .detail()
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(120)
-                .collect(),
-        }));
+        self.push(&Message::from(error.report(request)));
     }
 
     /// A client that does not read its answers loses its link.

@@ -1,6 +1,7 @@
 //! Reading one event stream: prove, put in order, deliver, pass on.
 
 mod kept;
+mod publish;
 mod single;
 mod watching;
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::future::select_all;
 use macula_wire::batch::{BY_REFERENCE, BatchBuilder, BatchHead};
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, ErrorCode, Instant, SealedBatch, Sequence, limit};
+use macula_wire::{ContentType, Envelope, ErrorCode, Instant, SealedBatch, Sequence, limit};
 use tokio::sync::{Notify, OnceCell, oneshot};
 
 use super::Plane;
@@ -20,7 +20,7 @@ use super::reliable::{Owed, Parcel, Receipted, Reserved};
 use super::route::{Receivers, RouteCache};
 use crate::Error;
 use crate::event::{Gap, GapCause, Origin};
-use crate::receipt::Outcomes;
+use crate::receipt::{Outcomes, Qos};
 
 /// How many payload bytes a batch collects before its publisher waits.
 const MAX_BATCH_BYTES: usize = 64 << 10;
@@ -81,6 +81,44 @@ pub(crate) struct Promise {
     pub(crate) room: Reserved,
     /// Who waits to hear what becomes of it.
     pub(crate) receipt: Option<oneshot::Sender<Outcomes>>,
+    /// Who waits until it is on disk, where it is kept there.
+    pub(crate) stored: Option<oneshot::Sender<Result<(), Error>>>,
+}
+
+impl Promise {
+    /// A promise for an event of `qos`, and where it is told that the event is on disk.
+    pub(crate) fn new(
+        plane: &Plane,
+        room: Reserved,
+        receipt: Option<oneshot::Sender<Outcomes>>,
+        qos: Qos,
+    ) -> Result<(Self, Option<Stored>), Error> {
+        let mut promise = Self {
+            room,
+            receipt,
+            stored: None,
+        };
+        if qos != Qos::Durable {
+            return Ok((promise, None));
+        }
+        plane.check_event_log()?;
+        let (give, take) = oneshot::channel();
+        promise.stored = Some(give);
+        Ok((promise, Some(take)))
+    }
+}
+
+/// Where it is told that an event is on disk.
+pub(crate) type Stored = oneshot::Receiver<Result<(), Error>>;
+
+/// Waits until an event is on disk.
+pub(crate) async fn stored(told: Stored) -> Result<(), Error> {
+    told.await.unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorCode::SHUTTING_DOWN,
+            "the node ended before the event was on disk",
+        ))
+    })
 }
 
 /// A declared topic: its sequence, and the events that wait for the next batch.
@@ -113,6 +151,9 @@ pub(crate) trait Payload {
 
     /// Adds it to a batch.
     fn push(&self, batch: &mut BatchBuilder);
+
+    /// What goes with it, and the payload itself.
+    fn apart(&self) -> (Envelope, Bytes);
 }
 
 impl Payload for Bytes {
@@ -126,6 +167,10 @@ impl Payload for Bytes {
         } else {
             batch.push_bytes(self.clone());
         }
+    }
+
+    fn apart(&self) -> (Envelope, Bytes) {
+        (Envelope::EMPTY, self.clone())
     }
 }
 
@@ -147,6 +192,13 @@ impl Payload for Enveloped<'_> {
     fn push(&self, batch: &mut BatchBuilder) {
         batch.push_enveloped(self.envelope, self.payload.clone());
     }
+
+    fn apart(&self) -> (Envelope, Bytes) {
+        let encoded = Bytes::copy_from_slice(self.envelope);
+        // It was encoded here.
+        let envelope = Envelope::split(&encoded).map(|(envelope, _)| envelope);
+        (envelope.unwrap_or_default(), self.payload.clone())
+    }
 }
 
 impl Payload for &[u8] {
@@ -156,6 +208,10 @@ impl Payload for &[u8] {
 
     fn push(&self, batch: &mut BatchBuilder) {
         batch.push(self);
+    }
+
+    fn apart(&self) -> (Envelope, Bytes) {
+        (Envelope::EMPTY, Bytes::copy_from_slice(self))
     }
 }
 
@@ -481,6 +537,7 @@ impl Waiting {
         let (events, bytes) = self.owed.reserved;
         let more = promise.room.pass_on();
         self.owed.reserved = (events.saturating_add(1), bytes.saturating_add(more));
+        self.owed.stored.extend(promise.stored);
         if let Some(waiting) = promise.receipt {
             let at = self.builder.count().saturating_sub(1);
             let at = u32::try_from(at).unwrap_or(u32::MAX);

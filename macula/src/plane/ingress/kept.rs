@@ -33,9 +33,10 @@ impl Ingress {
         let count = u64::from(deliver.count);
         let key = (batch.publisher, batch.epoch, batch.alias);
         let Some(announced) = self.announced.get(&key).cloned() else {
-            // Its ids count as they would otherwise: the sender asks for the end of the stream.
             add(&plane.counters.dropped_unproven, count);
-            return Ok(());
+            let peer = self.attached.link.peer().node;
+            let events = batch.entries.count();
+            return judged(plane.refuse(peer, self.priority, &deliver, events), count);
         };
         let topic = &announced.origin.topic;
         let is_proven =
@@ -98,15 +99,9 @@ impl Ingress {
             Taken::Hole | Taken::NoRoom => {
                 tracing::trace!(?class, ?taken, "kept events come again");
             }
-            Taken::Violation(offence) => {
-                tracing::debug!(%offence, "kept events refused");
-                return Err(DecodeError::Invalid {
-                    field: "ids of DELIVER",
-                    value: count,
-                });
-            }
+            Taken::Violation(_) => {}
         }
-        Ok(())
+        judged(taken, count)
     }
 
     /// Takes the place of a publisher in its topic along, and tells what is missing before it.
@@ -135,4 +130,16 @@ impl Ingress {
             }
         }
     }
+}
+
+/// Whether the sender kept to the rules.
+fn judged(taken: Taken, count: u64) -> Result<(), DecodeError> {
+    if let Taken::Violation(offence) = taken {
+        tracing::debug!(%offence, "kept events refused");
+        return Err(DecodeError::Invalid {
+            field: "ids of DELIVER",
+            value: count,
+        });
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use macula_pubsub::Source;
-use macula_wire::message::{Alias, Body, Event, Kind, Message, Publish};
+use macula_wire::message::{Alias, Body, Event, Kind, Message, Publish, Qos};
 use macula_wire::{Batch, DecodeError, Entries, Envelope, Frame, Topic, TopicAlias};
 
 use super::{Ingress, Proof, unexpected};
@@ -118,6 +118,11 @@ impl Ingress {
 
     /// An event with options of its own, from a client of this node.
     pub(super) async fn on_publish(&self, publish: Publish) -> Result<(), DecodeError> {
+        let is_clients = matches!(self.source, Source::Session(_));
+        if publish.qos != Qos::AtMostOnce && (is_clients || self.is_local()) {
+            self.publish_kept(publish).await;
+            return Ok(());
+        }
         if !self.is_local() {
             return Err(unexpected(Kind::Publish));
         }

@@ -8,6 +8,7 @@ use macula_wire::Instant;
 use tokio::sync::oneshot;
 
 use super::{Machines, Parcel};
+use crate::Error;
 use crate::plane::Plane;
 use crate::receipt::Outcomes;
 
@@ -47,6 +48,8 @@ pub(crate) struct Owed {
     pub(crate) reserved: (usize, usize),
     /// The receipts of some of its events.
     pub(crate) receipts: Vec<Receipted>,
+    /// Who waits until it is on disk; nobody where it need not be.
+    pub(crate) stored: Vec<oneshot::Sender<Result<(), Error>>>,
 }
 
 /// A receipt that is being made for one event of a batch.

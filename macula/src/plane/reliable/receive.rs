@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use macula_pubsub::{Custody, Destination, GroupMatch, Intake, Offer, Taken, Upstream};
-use macula_wire::message::Deliver;
-use macula_wire::{Instant, NodeId};
+use macula_pubsub::{
+    Custody, Destination, GroupMatch, Intake, IntakeInput, Offer, Outcome, Taken, Upstream,
+};
+use macula_wire::message::{Deliver, Priority};
+use macula_wire::{DeliveryId, Instant, Machine, NodeId};
 
 use super::{Machines, Parcel};
 use crate::plane::Plane;
@@ -25,6 +27,35 @@ impl Plane {
     /// `is_new` is called if it is to be handed on.
     pub(crate) fn arrive(self: &Arc<Self>, arrival: Arrival, is_new: impl FnOnce()) -> Taken {
         self.reliably(|machines, now| machines.take(now, arrival, is_new))
+    }
+}
+
+impl Plane {
+    /// Takes a batch off its sender without handing it to anybody.
+    pub(crate) fn refuse(
+        self: &Arc<Self>,
+        peer: NodeId,
+        class: Priority,
+        deliver: &Deliver,
+        count: usize,
+    ) -> Taken {
+        self.reliably(|machines, now| {
+            let taken = machines.intake.take(now, peer, class, deliver, count, true);
+            if taken == Taken::New {
+                let first = deliver.first;
+                let more = u64::from(deliver.count).saturating_sub(1);
+                let settled = IntakeInput::Settled {
+                    peer,
+                    class,
+                    run: deliver.run,
+                    first,
+                    last: DeliveryId::new(first.get().saturating_add(more)),
+                    outcome: Outcome::Gone,
+                };
+                machines.intake.handle_input(now, settled);
+            }
+            taken
+        })
     }
 }
 
