@@ -390,7 +390,7 @@ impl OwnTopic {
                 let ttl = waiting.ttl_left(|| plane.clock.now());
                 let is_kept = self.is_kept.load(Ordering::Acquire);
                 // What is kept and has expired goes on, so that its receipt tells.
-                let ttl_ms = ttl.unwrap_or(is_kept.then_some(1));
+                let ttl_ms = ttl.unwrap_or_else(|| is_kept.then_some(1));
                 let sealed = self.seal(&mut waiting, ttl_ms);
                 if sealed.is_none() {
                     waiting.sending = false;
