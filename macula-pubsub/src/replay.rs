@@ -35,6 +35,8 @@ pub struct Replay<T> {
     now: Instant,
     /// The next id.
     next: u64,
+    /// The last id that an earlier run of the node may have sent.
+    before: u64,
     /// By the id of the first event.
     entries: BTreeMap<u64, Entry<T>>,
     channels: BTreeMap<(Destination, Priority), Channel>,
@@ -113,6 +115,7 @@ impl<T: Clone> Replay<T> {
             run,
             now,
             next: 1,
+            before: 0,
             entries: BTreeMap::new(),
             channels: BTreeMap::new(),
             reach: BTreeMap::new(),
@@ -138,9 +141,21 @@ impl<T: Clone> Replay<T> {
         self.run
     }
 
-    /// Lets ids begin at `next`, where it is beyond those that were used: for a buffer that goes on after a restart.
+    /// Lets ids go on at `next`, where it is beyond those that were used. For a buffer that goes on after a restart: it is
+    /// given first what was owed, each under its former id, and then goes on behind all ids that were ever used.
     pub fn begin_at(&mut self, next: DeliveryId) {
         self.next = self.next.max(next.get());
+    }
+
+    /// Says that an earlier run of the node may have sent every id below `next`, so that receivers may speak of them.
+    pub fn sent_before(&mut self, next: DeliveryId) {
+        self.before = self.before.max(next.get().saturating_sub(1));
+    }
+
+    /// The id that the next offer gets.
+    #[must_use]
+    pub const fn next_id(&self) -> DeliveryId {
+        DeliveryId::new(self.next)
     }
 
     /// Begins a receipt for one event, to be named in its offers and then [closed](Self::close_receipt).
@@ -274,7 +289,11 @@ impl<T: Clone> Replay<T> {
             };
             self.reach.insert(to, reach);
         }
-        let channel = self.channels.entry((to, class)).or_default();
+        let fresh = Channel {
+            sent: self.before,
+            ..Channel::default()
+        };
+        let channel = self.channels.entry((to, class)).or_insert(fresh);
         channel.owed.insert(first);
         self.tell_ready(to, class);
     }

@@ -34,6 +34,7 @@ pub struct NodeBuilder {
     http: bool,
     socket: Option<PathBuf>,
     member_cache: Option<PathBuf>,
+    event_log: Option<PathBuf>,
 }
 
 impl NodeBuilder {
@@ -55,6 +56,7 @@ impl NodeBuilder {
             http: true,
             socket: None,
             member_cache: None,
+            event_log: None,
         }
     }
 
@@ -180,6 +182,17 @@ impl NodeBuilder {
         self
     }
 
+    /// A folder for events that outlive the node ([`Qos::Durable`](crate::Qos::Durable)); by default none. It is made if it
+    /// is not there, and belongs to this node alone.
+    ///
+    /// A node that starts sends what members were owed by its earlier run. What of the log cannot be read is set aside
+    /// under another name, with a warning.
+    #[must_use]
+    pub fn event_log(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.event_log = Some(folder.into());
+        self
+    }
+
     /// Starts the node in the present tokio runtime. It listens when this returns, and joins on its own.
     ///
     /// # Errors
@@ -236,6 +249,7 @@ impl NodeBuilder {
             http: self.http,
             socket: self.socket,
             member_cache: self.member_cache,
+            event_log: self.event_log,
         })
         .await
     }

@@ -45,6 +45,7 @@ mod error;
 mod event;
 mod graph;
 mod group;
+mod log;
 mod machine;
 mod matching;
 mod node;

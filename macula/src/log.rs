@@ -11,7 +11,7 @@ mod tests;
 mod writer;
 
 pub(crate) use record::{GroupRecord, KeptRecord, Record};
-pub(crate) use recover::{Recovered, recover};
+pub(crate) use recover::recover;
 pub(crate) use writer::Writer;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

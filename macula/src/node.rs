@@ -412,6 +412,14 @@ impl Node {
         self.0.plane.wait_for_subscribers(&topic).await
     }
 
+    /// Tries again to write the log of events, after a disk that was full or failed was mended. Until then nothing is
+    /// published with [`Qos::Durable`](crate::Qos::Durable).
+    pub fn reopen_event_log(&self) {
+        if let Some(log) = &self.0.plane.reliable.log {
+            log.reopen();
+        }
+    }
+
     pub(crate) fn plane(&self) -> &Arc<Plane> {
         &self.0.plane
     }

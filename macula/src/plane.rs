@@ -36,7 +36,7 @@ use macula_realm::Principal;
 use macula_rpc::{InvocationConfig, Invocations, ProviderTable, RegistrationKey};
 use macula_transport::{Clock, TaskSet};
 use macula_wire::message::Priority;
-use macula_wire::{Epoch, ErrorCode, NodeId, Random, RealmName, Topic, TopicAlias};
+use macula_wire::{ChannelRun, Epoch, ErrorCode, NodeId, Random, RealmName, Topic, TopicAlias};
 use tokio::sync::Notify;
 
 use self::counters::Counters;
@@ -52,6 +52,7 @@ use self::watches::{Name, Watches};
 use crate::Error;
 use crate::call::Handler;
 use crate::event::Origin;
+use crate::log::EventLog;
 use crate::queue::Queue;
 
 /// The most topics that one process publishes on.
@@ -123,6 +124,10 @@ pub(crate) struct Owner {
     pub(crate) max_payload_len: usize,
     /// How events are kept until they are acknowledged.
     pub(crate) replay: ReplayConfig,
+    /// The numbering of what is kept.
+    pub(crate) run: ChannelRun,
+    /// Where events are kept that outlive the node.
+    pub(crate) log: Option<Arc<EventLog>>,
     /// The one link of a client.
     pub(crate) uplink: Option<Arc<Attached>>,
 }
@@ -140,9 +145,11 @@ impl Plane {
             epoch,
             max_payload_len,
             replay,
+            run,
+            log,
             uplink,
         } = own;
-        let reliable = Reliable::new(replay, own.node, epoch, random.fork(), clock.now());
+        let reliable = Reliable::new(replay, own.node, run, random.fork(), clock.now(), log);
         Self {
             own,
             realm,
@@ -280,7 +287,8 @@ impl Plane {
 
     /// Waits until everything published was handed to links and every call that was taken has ended. `false` if that
     /// took longer than `patience`.
-    pub(crate) async fn drained(&self, patience: Duration) -> bool {
+    pub(crate) async fn drained(self: &Arc<Self>, patience: Duration) -> bool {
+        self.hear_applications();
         let all = async {
             for topic in self.own_topics() {
                 topic.flushed().await;

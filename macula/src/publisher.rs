@@ -13,8 +13,7 @@ use crate::event::{EventOptions, encoded};
 use crate::matching::Matching;
 use crate::plane::Plane;
 use crate::plane::topic::{
-    stored,
-    BatchKey, Enveloped, NotTaken, OwnTopic, Payload, Promise, too_large,
+    BatchKey, Enveloped, NotTaken, OwnTopic, Payload, Promise, stored, too_large,
 };
 use crate::receipt::{EventId, Outcomes, PendingReceipt, Qos};
 

@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use macula::{Client, Delivery, Event, Gap, Overflow, SubscribeOptions};
+use macula::{
+    Balance, Client, Delivery, Event, Gap, Group, Overflow, SubscribeOptions, Subscription,
+};
 use serde::Serialize;
 
 use super::attach::Attach;
@@ -39,6 +41,21 @@ pub(crate) struct Args {
     /// How many events may wait.
     #[arg(long, value_name = "N", default_value = "1024")]
     max_events: NonZeroUsize,
+    /// Share the events with the other subscribers of this group: each event goes to one of them.
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// How the one of the group is chosen.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Choice::RoundRobin, requires = "group")]
+    balance: Choice,
+    /// When an event that is kept counts as handed over: when it is taken, or when it was printed, by a word of its own.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Acks::Auto)]
+    ack: Acks,
+    /// With --ack manual: after which time without a word an event comes again.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "30s")]
+    redeliver_after: Duration,
+    /// With --ack manual: how often an event comes before it is a dead letter; 0 for no limit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_deliver: u32,
     /// Wait this long after each event, to act as a slow reader.
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     delay: Option<Duration>,
@@ -54,6 +71,67 @@ enum Policy {
     DropNewest,
     /// The link waits, and with it the other events on it.
     Block,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Choice {
+    /// By turns.
+    RoundRobin,
+    /// Any of them.
+    Random,
+    /// The same as before.
+    Sticky,
+    /// Whoever has the fewest events that are not acknowledged.
+    LeastInflight,
+    /// By the ordering key of the event, or its topic.
+    Hash,
+    /// Those of the publisher's node before others.
+    LocalFirst,
+    /// The first one; others only without it.
+    Failover,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Acks {
+    /// When it is taken.
+    Auto,
+    /// When it was printed.
+    Manual,
+}
+
+impl Choice {
+    const fn balance(self) -> Balance {
+        match self {
+            Self::RoundRobin => Balance::RoundRobin,
+            Self::Random => Balance::Random,
+            Self::Sticky => Balance::Sticky,
+            Self::LeastInflight => Balance::LeastInflight,
+            Self::Hash => Balance::Hash,
+            Self::LocalFirst => Balance::LocalFirst,
+            Self::Failover => Balance::Failover,
+        }
+    }
+}
+
+impl Args {
+    fn options(&self) -> SubscribeOptions {
+        let options = SubscribeOptions::default()
+            .overflow(self.overflow.overflow())
+            .max_events(self.max_events.get());
+        match self.ack {
+            Acks::Auto => options,
+            Acks::Manual => options.manual_acks(self.redeliver_after, self.max_deliver),
+        }
+    }
+
+    async fn subscribe(&self, client: &Client, pattern: &str) -> Result<Subscription, Failed> {
+        let options = self.options();
+        let Some(name) = &self.group else {
+            return Ok(client.subscribe(pattern, options).await?);
+        };
+        let group = Group::new(name)?.balance(self.balance.balance());
+        Ok(client.subscribe_in(&group, pattern, options).await?)
+    }
 }
 
 impl Policy {
@@ -106,12 +184,9 @@ enum End {
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
     let mut signals = Signals::listen()?;
     let client = args.attach.client().await?;
-    let options = SubscribeOptions::default()
-        .overflow(args.overflow.overflow())
-        .max_events(args.max_events.get());
     let mut subscriptions = Vec::new();
     for pattern in &args.patterns {
-        subscriptions.push(client.subscribe(pattern, options).await?);
+        subscriptions.push(args.subscribe(&client, pattern).await?);
     }
     if output.is_json() {
         output.object(&Subscribed {
@@ -142,6 +217,7 @@ async fn receive(
         match merged.next().await {
             Some(Delivery::Event(event)) => {
                 print(&event, args.raw, output)?;
+                event.ack();
                 *received = received.saturating_add(1);
                 if let Some(delay) = args.delay {
                     tokio::time::sleep(delay).await;

@@ -164,6 +164,8 @@ fn attach(
         epoch,
         max_payload_len,
         replay: macula_pubsub::ReplayConfig::default(),
+        run: macula_wire::ChannelRun::new(epoch.get()),
+        log: None,
         uplink: Some(Arc::clone(&uplink)),
     };
     let plane = Arc::new(Plane::new(own, clock, prover, random));

@@ -162,7 +162,9 @@ impl KeptRecord {
 fn put_nodes(nodes: &[NodeId], out: &mut Vec<u8>) {
     let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&count.to_le_bytes());
-    nodes.iter().for_each(|node| out.extend_from_slice(node.as_bytes()));
+    nodes
+        .iter()
+        .for_each(|node| out.extend_from_slice(node.as_bytes()));
 }
 
 fn take_nodes(body: &mut &[u8]) -> Option<Vec<NodeId>> {

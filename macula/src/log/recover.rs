@@ -71,7 +71,9 @@ pub(super) fn recover_by(folder: &Path, run: u64, create: Create) -> io::Result<
     let kept: Vec<KeptRecord> = kept.into_values().collect();
     let last = kept.last().map_or(0, |one| one.id);
     let next = next.max(last.saturating_add(MAX_BATCH));
-    let index = segments.last().map_or(0, |(index, _)| index.saturating_add(1));
+    let index = segments
+        .last()
+        .map_or(0, |(index, _)| index.saturating_add(1));
     let folder = folder.to_path_buf();
     let writer = Writer::begin(folder, create, index, (run, next), &kept)?;
     let set_aside = remove_former(&segments, &bad)?;

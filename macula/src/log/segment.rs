@@ -53,7 +53,10 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 
 /// Creates the file of a segment, whose name is on the medium when this returns.
 pub(crate) fn create(path: &Path) -> io::Result<Box<dyn Disk>> {
-    let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+    let file = OpenOptions::new()
+        .append(true)
+        .create_new(true)
+        .open(path)?;
     if let Some(folder) = path.parent() {
         File::open(folder)?.sync_all()?;
     }

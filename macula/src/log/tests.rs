@@ -72,7 +72,10 @@ fn what_was_committed_is_there_until_it_is_settled() {
     assert_eq!((found.run, found.next, found.kept.len()), (9, 4_097, 0));
     let records = vec![record(1), record(2), Record::Reserve { upto: 70_000 }];
     found.writer.commit(false, records, &[]).unwrap();
-    found.writer.commit(false, vec![record(3)], &[2, 99]).unwrap();
+    found
+        .writer
+        .commit(false, vec![record(3)], &[2, 99])
+        .unwrap();
     let again = recover(&folder.0, 10).unwrap();
     assert_eq!((again.run, again.next), (9, 70_000));
     assert_eq!(again.kept, [kept(1), kept(3)]);
@@ -96,7 +99,10 @@ fn a_torn_end_is_set_aside_and_the_rest_counts() {
     assert_eq!(ids(&again.kept), [1, 2]);
     assert_eq!((again.torn, again.damaged), (1, 0));
     assert_eq!(again.set_aside.len(), 1);
-    assert_eq!(std::fs::read(&again.set_aside[0]).unwrap().len(), whole.len() - 100);
+    assert_eq!(
+        std::fs::read(&again.set_aside[0]).unwrap().len(),
+        whole.len() - 100
+    );
     let third = recover(&folder.0, 1).unwrap();
     assert_eq!((ids(&third.kept), third.torn), (vec![1, 2], 0));
 }
@@ -116,7 +122,10 @@ fn each_flipped_bit_is_found() {
         bytes[at] ^= 1 << (at % 8);
         std::fs::write(other.0.join(path.file_name().unwrap()), &bytes).unwrap();
         let again = recover(&other.0, 1).unwrap();
-        assert!(again.torn + again.damaged > 0, "the bit at {at} was not found");
+        assert!(
+            again.torn + again.damaged > 0,
+            "the bit at {at} was not found"
+        );
         assert!(again.kept.iter().all(|one| *one == kept(one.id)), "{at}");
         assert_eq!(again.set_aside.len(), 1);
     }
@@ -186,7 +195,10 @@ fn segments_go_when_nothing_of_them_is_owed() {
     // The first event stays owed, and would keep its segment for ever.
     for id in 1..=60 {
         let settled: Vec<u64> = (2..id).collect();
-        found.writer.commit(false, vec![long(id)], &settled).unwrap();
+        found
+            .writer
+            .commit(false, vec![long(id)], &settled)
+            .unwrap();
         assert!(list(&folder.0).unwrap().len() <= 9);
     }
     drop(found);

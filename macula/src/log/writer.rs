@@ -83,9 +83,9 @@ impl Writer {
         let must_last = !records.is_empty();
         all.extend(records);
         let before = self.length;
-        let written = self.write(&all).and_then(|()| {
-            if must_last { self.disk.sync() } else { Ok(()) }
-        });
+        let written = self
+            .write(&all)
+            .and_then(|()| if must_last { self.disk.sync() } else { Ok(()) });
         if let Err(error) = written {
             // What stands there in part would end the segment for whoever reads it.
             self.forget(&all);
@@ -113,7 +113,9 @@ impl Writer {
             record.put(&mut bytes);
         }
         self.disk.append(&bytes)?;
-        self.length = self.length.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
+        self.length = self
+            .length
+            .saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
         for record in records {
             match record {
                 Record::Kept(kept) => {
@@ -158,7 +160,8 @@ impl Writer {
     /// Removes segments of which nothing is owed, and empties the oldest if there are too many.
     fn make_room(&mut self) -> io::Result<()> {
         let present = self.index;
-        let empty = |(index, count): (&u64, &u64)| (*count == 0 && *index != present).then_some(*index);
+        let empty =
+            |(index, count): (&u64, &u64)| (*count == 0 && *index != present).then_some(*index);
         let empty: Vec<u64> = self.segments.iter().filter_map(empty).collect();
         for index in empty {
             self.remove(index)?;

@@ -6,9 +6,7 @@ use macula_pubsub::{SessionId, Subscriber};
 use macula_realm::{DefaultRules, Principal};
 use macula_rpc::{RegisterOptions, Registrant};
 use macula_transport::OutFrame;
-use macula_wire::message::{
-    Ack, Body, Message, Register, Subscribe, Unregister, Unsubscribe,
-};
+use macula_wire::message::{Ack, Body, Message, Register, Subscribe, Unregister, Unsubscribe};
 use macula_wire::{ErrorCode, RequestId};
 
 use super::control::Control;

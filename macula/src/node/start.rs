@@ -13,7 +13,7 @@ use macula_swim::{Overlay, OwnRecord, Swim};
 use macula_transport::unix::{self, UnixIncoming};
 use macula_transport::{BindError, Clock, Driver, Endpoint, Hello, Incoming, TlsIdentity, entropy};
 use macula_wire::message::{Role, Tag};
-use macula_wire::{Epoch, ErrorCode, Random};
+use macula_wire::{ChannelRun, Epoch, ErrorCode, Random};
 use tokio::sync::{broadcast, mpsc};
 
 use super::Node;
@@ -25,6 +25,7 @@ use super::news::MemberNews;
 use super::watch;
 use crate::Error;
 use crate::credentials::RealmCredentials;
+use crate::log::{EventLog, KeptRecord, Writing};
 use crate::machine::{NodeInput, NodeMachine};
 use crate::plane::forward::ForwardingConfig;
 use crate::plane::prove::Prover;
@@ -64,6 +65,7 @@ pub(crate) struct Plan {
     pub(crate) http: bool,
     pub(crate) socket: Option<PathBuf>,
     pub(crate) member_cache: Option<PathBuf>,
+    pub(crate) event_log: Option<PathBuf>,
 }
 
 /// The program and its version, as peers see it.
@@ -87,7 +89,8 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     )
     .map_err(|error| bind_error(&error, plan.listen))?;
     let local = listen_locally(&plan, &credentials, transport, hello).await?;
-    let plane = Arc::new(plane(&plan, epoch, clock)?);
+    let found = open_event_log(&plan, epoch).await?;
+    let plane = Arc::new(plane(&plan, epoch, clock, found.as_ref())?);
     let cache = cache(&plan, &plane, wall_ms);
     let machine = machine(&plan, &plane, &endpoint, wall_ms)?;
     let (calls, call_queue) = mpsc::channel(MAX_CALLS);
@@ -124,6 +127,12 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     let links = run_links(runner, incoming, dialled_queue);
     plane.tasks.spawn("links", links);
     keep_up(&plane, &control, news);
+    if let Some(found) = found {
+        plane
+            .tasks
+            .spawn("event log", Arc::clone(&found.log).run(found.writing));
+        plane.take_up(found.kept, found.next);
+    }
     let remembered = cache.as_ref().map_or(&[][..], |cache| cache.found());
     let ways = Ways::new(&plan.join, remembered, plane.random());
     if !ways.is_empty() {
@@ -187,7 +196,54 @@ fn bind_error(error: &BindError, listen: SocketAddr) -> Error {
     }
 }
 
-fn plane(plan: &Plan, epoch: Epoch, clock: Clock) -> Result<Plane, Error> {
+/// The event log of a node as it was found.
+struct FoundLog {
+    log: Arc<EventLog>,
+    writing: Writing,
+    kept: Vec<KeptRecord>,
+    run: ChannelRun,
+    next: u64,
+}
+
+/// Opens the log of events, if the node has one.
+async fn open_event_log(plan: &Plan, epoch: Epoch) -> Result<Option<FoundLog>, Error> {
+    let Some(folder) = plan.event_log.clone() else {
+        return Ok(None);
+    };
+    let name = folder.display().to_string();
+    let opened = tokio::task::spawn_blocking(move || crate::log::recover(&folder, epoch.get()));
+    let found = opened.await.map_err(|error| {
+        Error::caused(ErrorCode::INTERNAL, "reading the event log panicked", error)
+    })?;
+    let found = found.map_err(|error| {
+        let detail = format!("the event log in {name} cannot be opened: {error}");
+        Error::caused(ErrorCode::UNAVAILABLE, detail, error)
+    })?;
+    if found.torn > 0 || found.damaged > 0 {
+        tracing::warn!(
+            torn = found.torn,
+            damaged = found.damaged,
+            set_aside = ?found.set_aside,
+            "the event log was damaged: what could be read is sent, the rest was set aside"
+        );
+    }
+    let run = ChannelRun::new(found.run);
+    let (log, writing) = EventLog::new(found.writer);
+    Ok(Some(FoundLog {
+        log,
+        writing,
+        kept: found.kept,
+        run,
+        next: found.next,
+    }))
+}
+
+fn plane(
+    plan: &Plan,
+    epoch: Epoch,
+    clock: Clock,
+    found: Option<&FoundLog>,
+) -> Result<Plane, Error> {
     let own = plan.identity.certificate().principal();
     let realm = plan.trust.realm().clone();
     let prover = Prover::new(realm.clone(), Some(Arc::new(plan.trust.clone())), None);
@@ -199,6 +255,8 @@ fn plane(plan: &Plan, epoch: Epoch, clock: Clock) -> Result<Plane, Error> {
         epoch,
         max_payload_len: plan.max_payload_len,
         replay: plan.replay.clone(),
+        run: found.map_or_else(|| ChannelRun::new(epoch.get()), |found| found.run),
+        log: found.map(|found| Arc::clone(&found.log)),
         uplink: None,
     };
     Ok(Plane::new(own, clock, prover, random))

@@ -38,7 +38,10 @@ impl Plane {
         receipt: Option<oneshot::Sender<Outcomes>>,
     ) -> Result<(), Error> {
         let Some(uplink) = &self.uplink else {
-            return Err(Error::new(ErrorCode::INTERNAL, "a node asks nobody to publish"));
+            return Err(Error::new(
+                ErrorCode::INTERNAL,
+                "a node asks nobody to publish",
+            ));
         };
         let number = self.asked.next.fetch_add(1, Ordering::Relaxed);
         let request = RequestId::new(FIRST.saturating_add(number));
@@ -48,7 +51,8 @@ impl Plane {
         })?;
         let (kept, answer) = oneshot::channel();
         let kept = Some(kept);
-        self.asked.with(|waiting| waiting.insert(request, Waits { kept, receipt }));
+        self.asked
+            .with(|waiting| waiting.insert(request, Waits { kept, receipt }));
         let gone = || Error::new(ErrorCode::UNREACHABLE, "the link to the node is closed");
         if uplink.link.events(priority).push(frame).await.is_err() {
             self.asked.with(|waiting| waiting.remove(&request));

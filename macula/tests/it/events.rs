@@ -1,5 +1,6 @@
 //! Events between nodes of one process, over real sockets.
 
+mod durable;
 mod groups;
 mod kept;
 mod loss;

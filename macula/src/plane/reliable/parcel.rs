@@ -7,9 +7,10 @@ use std::time::Duration;
 use macula_pubsub::{GroupMatch, GroupOffer, Transmit};
 use macula_transport::OutFrame;
 use macula_wire::message::{Body, Deliver, Message};
-use macula_wire::{Batch, ChannelRun, Entries, Envelope};
+use macula_wire::{Batch, ChannelRun, DeliveryId, Entries, Envelope};
 
 use crate::event::Origin;
+use crate::log::EventLog;
 use crate::plane::egress::Feed;
 
 /// A batch that is kept. Clones share it.
@@ -26,6 +27,16 @@ struct Contents {
     expires: Option<tokio::time::Instant>,
     /// Places of events that are not for applications of this node, once that was found out.
     unwanted: OnceLock<BTreeSet<u32>>,
+    /// Where it is to be forgotten once nobody needs it any more.
+    logged: OnceLock<(Arc<EventLog>, u64)>,
+}
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        if let Some((log, id)) = self.logged.take() {
+            log.forget(id);
+        }
+    }
 }
 
 impl Parcel {
@@ -40,6 +51,7 @@ impl Parcel {
             frame,
             expires,
             unwanted: OnceLock::new(),
+            logged: OnceLock::new(),
         }))
     }
 
@@ -60,7 +72,7 @@ impl Parcel {
     }
 
     /// A hash of the ordering key of the first event, or of the topic where it has none.
-    fn key(&self) -> u64 {
+    pub(super) fn key(&self) -> u64 {
         let first = self.0.batch.entries.iter().next();
         let envelope = first.filter(|_| self.0.batch.enveloped);
         let envelope = envelope.and_then(|entry| Envelope::split(&entry).ok());
@@ -96,6 +108,12 @@ impl Parcel {
 
     pub(super) fn ttl(&self) -> Option<Duration> {
         ttl_of(&self.0.batch)
+    }
+
+    /// It stands in `log` under `id`, until nobody needs it any more.
+    pub(super) fn stands_in(&self, log: &Arc<EventLog>, id: DeliveryId) {
+        let fresh = self.0.logged.set((Arc::clone(log), id.get())).is_ok();
+        debug_assert!(fresh, "it is logged once");
     }
 
     /// When its time to live ends.

@@ -5,15 +5,11 @@ use std::time::Duration;
 
 use macula::wire::ErrorCode;
 use macula::{
-    Balance, Delivery, Event, EventOptions, Group, Node, PublishOptions, Publisher, Qos,
-    SubscribeOptions, Subscription,
+    Balance, Delivery, Event, EventOptions, Group, Node, PendingReceipt, PublishOptions, Publisher,
+    Qos, SubscribeOptions, Subscription,
 };
 
 use crate::mesh::{Mortal, Realm, event, hasty, link, numbered, subscribe, until, within};
-
-fn patient() -> EventOptions {
-    EventOptions::default().deadline(Duration::from_secs(20))
-}
 
 fn workers() -> Group {
     Group::new("workers").unwrap()
@@ -57,6 +53,13 @@ async fn known(publisher: &Publisher, subscriptions: &mut [Subscription]) {
     }
 }
 
+async fn pending(publisher: &Publisher, payload: impl Into<bytes::Bytes>) -> PendingReceipt {
+    let options = EventOptions::default().deadline(Duration::from_secs(20));
+    within(publisher.publish_with_receipt(payload, &options))
+        .await
+        .unwrap()
+}
+
 fn number(event: &Event) -> u64 {
     u64::from_le_bytes(event.payload()[..8].try_into().unwrap())
 }
@@ -68,7 +71,8 @@ async fn each_event_goes_to_one_of_a_group_by_turns() {
     let [one, two, three] = realm.mesh().await;
     let client = realm.client(&three).await;
     let options = SubscribeOptions::default();
-    let attached = client.subscribe_in(&workers(), "jobs.*", options);
+    let group = workers();
+    let attached = client.subscribe_in(&group, "jobs.*", options);
     let mut shared = [
         share(&one, &workers(), "jobs.x").await,
         share(&two, &workers(), "jobs.**").await,
@@ -79,8 +83,7 @@ async fn each_event_goes_to_one_of_a_group_by_turns() {
     known(&publisher, &mut shared).await;
     let mut receipts = Vec::new();
     for number in 0..COUNT {
-        let taken = publisher.publish_with_receipt(numbered(number), &patient());
-        receipts.push(within(taken).await.unwrap());
+        receipts.push(pending(&publisher, numbered(number)).await);
     }
     let mut seen = BTreeMap::new();
     for (at, subscription) in shared.iter_mut().enumerate() {
@@ -121,8 +124,7 @@ async fn what_a_lost_one_of_a_group_did_not_take_another_gets() {
     let [mut staying, _leaving] = shared;
     let mut receipts = Vec::new();
     for number in 0..COUNT {
-        let taken = publisher.publish_with_receipt(numbered(number), &patient());
-        receipts.push(within(taken).await.unwrap());
+        receipts.push(pending(&publisher, numbered(number)).await);
     }
     until(async || doomed.node.stats().await.unwrap().kept_in_transit > 0).await;
     doomed.kill();
@@ -147,8 +149,7 @@ async fn an_application_gives_events_back_and_some_die() {
     let publisher = kept(&one, "work.x").await;
     let mut receipts = Vec::new();
     for text in ["done", "later", "never", "broken"] {
-        let taken = publisher.publish_with_receipt(text, &patient());
-        receipts.push(within(taken).await.unwrap());
+        receipts.push(pending(&publisher, text).await);
     }
     let mut handed = BTreeMap::new();
     for _ in 0..7 {
