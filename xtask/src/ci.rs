@@ -85,6 +85,7 @@ const FEATURES: &[&str] = &[
     "-p macula --no-default-features --features http3",
     "-p macula-testkit",
     "-p macula-bench",
+    "-p macula-player",
     "-p macula-sim",
     "-p xtask",
 ];

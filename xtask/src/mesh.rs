@@ -19,6 +19,7 @@ mod node;
 mod one_way;
 mod overlapping;
 mod pauses;
+mod promises;
 mod quickstart;
 mod reach;
 mod restart;
@@ -33,7 +34,7 @@ mod world;
 mod wrong_realm;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
@@ -46,7 +47,7 @@ use world::{Settings, World};
 
 const ACCEPTS: Accepts = Accepts {
     flags: &["--list", "--json", "--netns"],
-    numbers: &["--times", "--minutes"],
+    numbers: &["--times", "--minutes", "--events"],
     names: Names::Many,
 };
 
@@ -56,6 +57,8 @@ struct Scenario {
     name: &'static str,
     about: &'static str,
     network: Network,
+    /// Whether applications of their own take part.
+    has_players: bool,
     run: fn(&World) -> Result<Counts, Failure>,
 }
 
@@ -75,99 +78,223 @@ const SCENARIOS: &[Scenario] = &[
         name: "quickstart",
         about: "three nodes pass real readings, answer calls and leave",
         network: Network::Plain,
+        has_players: false,
         run: quickstart::run,
     },
     Scenario {
         name: "kill-one",
         about: "a node is killed; the others notice, tell, and go on",
         network: Network::Plain,
+        has_players: false,
         run: kill_one::run,
     },
     Scenario {
         name: "restart",
         about: "a node is killed and started again, at once and after its death was seen",
         network: Network::Plain,
+        has_players: false,
         run: restart::run,
     },
     Scenario {
         name: "wrong-realm",
         about: "nodes and clients of other realms are refused, those of the right one are not",
         network: Network::Plain,
+        has_players: false,
         run: wrong_realm::run,
     },
     Scenario {
         name: "slow-reader",
         about: "subscribers that do not keep up are told what they miss and disturb nobody",
         network: Network::Plain,
+        has_players: false,
         run: slow_reader::run,
     },
     Scenario {
         name: "mesh-32",
         about: "thirty-two nodes; twenty are killed in turn, and every other notices in time",
         network: Network::Lossy,
+        has_players: false,
         run: crowd::run,
     },
     Scenario {
         name: "kill-third",
         about: "five of sixteen are killed at once; the others agree and go on",
         network: Network::Lossy,
+        has_players: false,
         run: kill_third::run,
     },
     Scenario {
         name: "frozen",
         about: "five of sixteen stand still; what the others serve and keep is still found",
         network: Network::Plain,
+        has_players: false,
         run: frozen::run,
     },
     Scenario {
         name: "pause",
         about: "a node stands still for 3 s, which is no death, and for 30 s, which is noticed",
         network: Network::Lossy,
+        has_players: false,
         run: pauses::run,
     },
     Scenario {
         name: "one-way",
         about: "nobody hears one node, and nobody else is doubted",
         network: Network::Lossy,
+        has_players: false,
         run: one_way::run,
     },
     Scenario {
         name: "overlapping-partition",
         about: "pairs cannot reach each other, but all others reach both",
         network: Network::Lossy,
+        has_players: false,
         run: overlapping::run,
     },
     Scenario {
         name: "reach",
         about: "two nodes cannot reach each other; others carry their packets, and one of those is killed",
         network: Network::Lossy,
+        has_players: false,
         run: reach::run,
     },
     Scenario {
         name: "rolling-restart",
         about: "sixteen nodes restart in turn while two others exchange events",
         network: Network::Lossy,
+        has_players: false,
         run: rolling::run,
     },
     Scenario {
         name: "seeds-gone",
         about: "the seed leaves for ever; new and old nodes still find the others",
         network: Network::Lossy,
+        has_players: false,
         run: seeds_gone::run,
     },
     Scenario {
         name: "loss",
         about: "every tenth packet is lost and a node hardly runs; nobody dies",
         network: Network::Lossy,
+        has_players: false,
         run: lossy::run,
     },
     Scenario {
         name: "disorder",
         about: "packets are late, doubled and reordered; events are not",
         network: Network::Unruly,
+        has_players: false,
         run: disorder::run,
     },
+    Scenario {
+        name: "promises",
+        about: "events and calls keep their promises under every fault in turn",
+        network: Network::Unruly,
+        has_players: true,
+        run: promises::all,
+    },
+    Scenario {
+        name: "promises-loss-1",
+        about: "the same while one packet of a hundred is lost",
+        network: Network::Lossy,
+        has_players: true,
+        run: promises::loss_1,
+    },
+    Scenario {
+        name: "promises-loss-5",
+        about: "the same while five of a hundred are lost",
+        network: Network::Lossy,
+        has_players: true,
+        run: promises::loss_5,
+    },
+    Scenario {
+        name: "promises-loss-15",
+        about: "the same while fifteen of a hundred are lost",
+        network: Network::Lossy,
+        has_players: true,
+        run: promises::loss_15,
+    },
+    Scenario {
+        name: "promises-disorder",
+        about: "the same while packets are late, doubled and overtaken",
+        network: Network::Unruly,
+        has_players: true,
+        run: promises::disorder,
+    },
+    Scenario {
+        name: "promises-kill-writer",
+        about: "the same when an application that publishes is killed",
+        network: Network::Lossy,
+        has_players: true,
+        run: promises::kill_writer,
+    },
+    Scenario {
+        name: "promises-kill-publisher",
+        about: "the same when the node that publishes is killed",
+        network: Network::Lossy,
+        has_players: true,
+        run: promises::kill_publisher,
+    },
+    Scenario {
+        name: "promises-kill-reader",
+        about: "the same when applications that subscribe and serve are killed",
+        network: Network::Lossy,
+        has_players: true,
+        run: promises::kill_reader,
+    },
+    Scenario {
+        name: "promises-kill-subscriber",
+        about: "the same when the node of a subscriber is killed",
+        network: Network::Lossy,
+        has_players: true,
+        run: promises::kill_subscriber,
+    },
+    Scenario {
+        name: "promises-kill-relay",
+        about: "the same when a node that carries packets of others is killed",
+        network: Network::Lossy,
+        has_players: true,
+        run: promises::kill_relay,
+    },
+    Scenario {
+        name: "promises-partition",
+        about: "the same when two halves cannot reach each other for 10 s",
+        network: Network::Lossy,
+        has_players: true,
+        run: promises::partition,
+    },
+    Scenario {
+        name: "promises-stall",
+        about: "the same while a subscriber stands still and another one is slow",
+        network: Network::Lossy,
+        has_players: true,
+        run: promises::stall,
+    },
+    Scenario {
+        name: "promises-restart",
+        about: "the same while nodes restart in turn",
+        network: Network::Lossy,
+        has_players: true,
+        run: promises::restart,
+    },
 ];
+
+/// What scenarios start.
+#[derive(Debug)]
+struct Programs {
+    command: PathBuf,
+    /// Where one of the scenarios has players.
+    players: Option<PathBuf>,
+}
+
+impl Programs {
+    fn find(scenarios: &[Scenario]) -> Result<Self, Failure> {
+        let has_players = scenarios.iter().any(|scenario| scenario.has_players);
+        let players = has_players.then(|| binary::PLAYER.find()).transpose()?;
+        let command = binary::COMMAND.find()?;
+        Ok(Self { command, players })
+    }
+}
 
 /// All runs of one scenario.
 #[derive(Debug)]
@@ -200,13 +327,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
             net::Kind::Proxy
         },
         minutes: options.number("--minutes"),
+        events: options.number("--events"),
     };
     let chosen = choose(options.names(), settings.net)?;
     let times = options.number("--times").unwrap_or(1);
     if times == 0 {
         return Err(Failure::usage("--times takes a number from 1 on"));
     }
-    let binary = binary::find()?;
+    let programs = Programs::find(&chosen)?;
     let mut rows: Vec<Row> = chosen
         .iter()
         .map(|scenario| Row::new(scenario.name))
@@ -218,7 +346,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
             } else {
                 eprintln!("== {}: {}", scenario.name, scenario.about);
             }
-            play(scenario, &binary, settings, row, options.has("--json"));
+            play(scenario, &programs, settings, row, options.has("--json"));
         }
     }
     if !options.has("--json") {
@@ -261,9 +389,15 @@ fn choose(names: &[String], net: net::Kind) -> Result<Vec<Scenario>, Failure> {
 }
 
 /// Plays one scenario once, and tells how it went.
-fn play(scenario: &Scenario, binary: &Path, settings: Settings, row: &mut Row, as_json: bool) {
+fn play(
+    scenario: &Scenario,
+    programs: &Programs,
+    settings: Settings,
+    row: &mut Row,
+    as_json: bool,
+) {
     let watch = Watch::start();
-    let result = in_a_world(scenario, binary, settings);
+    let result = in_a_world(scenario, programs, settings);
     let took = watch.elapsed();
     row.slowest = row.slowest.max(took);
     match &result {
@@ -298,8 +432,13 @@ fn play(scenario: &Scenario, binary: &Path, settings: Settings, row: &mut Row, a
 }
 
 /// A scenario that panics has failed; whatever happens, its processes end here.
-fn in_a_world(scenario: &Scenario, binary: &Path, settings: Settings) -> Result<Counts, Failure> {
-    let world = World::new(scenario.name, binary, settings)?;
+fn in_a_world(
+    scenario: &Scenario,
+    programs: &Programs,
+    settings: Settings,
+) -> Result<Counts, Failure> {
+    let world = World::new(scenario.name, &programs.command, settings)?;
+    let world = world.with_players(programs.players.as_deref());
     let result = catch_unwind(AssertUnwindSafe(|| (scenario.run)(&world)))
         .unwrap_or_else(|_panic| Err(Failure::failed("the scenario panicked")));
     if result.is_err() {
