@@ -73,10 +73,10 @@ impl Fault {
     ///
     /// When the network cannot do that.
     pub(super) fn prepare(self, fleet: &Fleet<'_>) -> Result<(), Failure> {
-        match self {
-            Self::KillRelay => fleet.fault(FAR, net::Fault::cut()),
-            _ => Ok(()),
+        if matches!(self, Self::KillRelay) {
+            fleet.fault(FAR, net::Fault::cut())?;
         }
+        Ok(())
     }
 
     /// Lets it happen and mends it. Adds to `counts` what proves it.
@@ -195,7 +195,7 @@ fn kill_relay(stage: &mut Stage<'_>, counts: Counts) -> Result<Counts, Failure> 
     let (now, took) = until(LINK_LIMIT, "somebody else carries packets", || {
         Ok(match self::carrier(stage)? {
             Seen::Yes(now) if now == carrier => Seen::NotYet("the killed one".to_owned()),
-            seen => seen,
+            seen @ (Seen::Yes(_) | Seen::NotYet(_)) => seen,
         })
     })?;
     stage.start_node(carrier)?;
@@ -279,7 +279,7 @@ fn restart(stage: &mut Stage<'_>, counts: Counts) -> Result<Counts, Failure> {
     for number in (1..SIZE).rev() {
         let run = stage.fleet.node(number)?.epoch;
         if number.is_multiple_of(2) {
-            stage.fleet.dismiss(number)?;
+            stage.dismiss_node(number)?;
         } else {
             stage.kill_node(number)?;
         }

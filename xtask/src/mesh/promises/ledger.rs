@@ -44,7 +44,12 @@ impl Ledger {
         std::fs::metadata(self.journal(player)).map_or(0, |file| file.len())
     }
 
-    /// A node serves.
+    /// A node is asked to leave.
+    pub(super) fn down(&mut self, node: &str) -> Result<(), Failure> {
+        self.write(&json!({"down": {"node": node}}))
+    }
+
+    /// A node serves, and all others know it.
     pub(super) fn up(&mut self, node: &str) -> Result<(), Failure> {
         self.write(&json!({"up": {"node": node, "durable": false}}))
     }

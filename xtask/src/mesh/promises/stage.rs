@@ -66,10 +66,12 @@ impl<'a> Stage<'a> {
         let mut nodes = Vec::new();
         for number in 0..SIZE {
             fleet.start(number, &[0])?;
-            ledger.up(&fleet.id(number)?)?;
             nodes.push(fleet.id(number)?);
         }
         fleet.agree(JOIN_LIMIT)?;
+        for node in &nodes {
+            ledger.up(node)?;
+        }
         let mut stage = Self {
             world,
             fleet,
@@ -230,6 +232,17 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// Lets a node leave in order.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub(super) fn dismiss_node(&mut self, number: usize) -> Result<(), Failure> {
+        let id = self.fleet.id(number)?;
+        self.ledger.down(&id)?;
+        self.fleet.dismiss(number)
+    }
+
     /// Starts a node again and waits until all others know it.
     ///
     /// # Errors
@@ -238,8 +251,9 @@ impl<'a> Stage<'a> {
     pub(super) fn start_node(&mut self, number: usize) -> Result<Duration, Failure> {
         let started = wall();
         self.fleet.start(number, &[0, SIZE.saturating_sub(1)])?;
+        let took = self.fleet.welcomed(number, started, JOIN_LIMIT)?;
         self.ledger.up(&self.fleet.id(number)?)?;
-        self.fleet.welcomed(number, started, JOIN_LIMIT)
+        Ok(took)
     }
 
     /// Kills a player and starts it again with the same journal.

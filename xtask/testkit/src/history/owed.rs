@@ -309,6 +309,11 @@ impl Asked<'_> {
             if event.publish.qos > 0 || invoked <= from || self.has(event) || accepted > quiet {
                 continue;
             }
+            let faults = &self.index.faults;
+            let is_away = |node| faults.is_away(node, invoked, self.limits.window);
+            if is_away(event.publish.node) || is_away(self.session.node) {
+                continue;
+            }
             if self.was_told(line, at) || self.is_excused(line, at, invoked, last) {
                 continue;
             }

@@ -218,6 +218,29 @@ fn what_was_on_the_way_when_a_writers_link_was_cut_has_no_sequence() {
 }
 
 #[test]
+fn a_node_that_comes_back_owes_from_a_second_later_on() {
+    let without_last = |up: u64| {
+        let mut deeds = sound::example();
+        let is_last = |deed: &Deed| matches!(deed.did, Did::Delivered { number: 9, .. });
+        deeds.retain(|deed| !is_last(deed));
+        let durable = false;
+        deeds.push(deed(500, "world", Did::Down { node: "n1" }));
+        deeds.push(deed(
+            up,
+            "world",
+            Did::Up {
+                node: "n1",
+                durable,
+            },
+        ));
+        broken(&deeds)
+    };
+    // The last event is published at 2.09 s.
+    assert_eq!(without_last(1_080), [Rule::NotSilent]);
+    assert_eq!(without_last(1_095), []);
+}
+
+#[test]
 fn limits_that_are_raised_allow_what_they_say() {
     let mutation = mutations::all()
         .into_iter()
