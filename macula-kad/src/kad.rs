@@ -67,6 +67,8 @@ pub struct Kad {
     next_query: u64,
     pending: BTreeMap<RequestId, Pending>,
     next_request: u64,
+    /// Whom a check is under way of.
+    checks: BTreeSet<NodeId>,
     allowances: Allowances,
     timers: Timers,
     stats: Stats,
@@ -115,6 +117,7 @@ impl Kad {
             next_query: 0,
             pending: BTreeMap::new(),
             next_request: 0,
+            checks: BTreeSet::new(),
             allowances: Allowances::new(config.requests_per_second),
             timers: Timers::default(),
             stats: Stats::default(),

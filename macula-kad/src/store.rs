@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use macula_wire::message::{RecordKind, RecordVersion, RoutingRecord, SignedRoutingRecord};
-use macula_wire::{ErrorCode, Key, NodeId, RealmName, RecordId, signed};
+use macula_wire::{ErrorCode, Key, NodeId, RealmName, RecordId, SIGNATURE_LEN, signed};
 
 use crate::Config;
 use crate::distance::{key_of, record_id};
@@ -146,8 +146,8 @@ impl Store {
         }
     }
 
-    /// Whether a record may be believed at `wall_ms`, leaving its signature and the room for it aside; answers with its
-    /// length.
+    /// Whether a record may be believed at `wall_ms`, leaving aside whether its signature is right and whether there is
+    /// room for it; answers with its length, signature and all.
     pub(crate) fn judge(&self, record: &RoutingRecord, wall_ms: u64) -> Result<usize, Refusal> {
         if record.expires_ms <= wall_ms {
             return Err(Refusal::Expired);
@@ -160,10 +160,11 @@ impl Store {
             return Err(Refusal::Reserved);
         }
         let bytes = signed::record_bytes(&self.realm, record).map_err(|_| Refusal::TooLarge)?;
-        if bytes.len() > self.limits.record {
+        let len = bytes.len().saturating_add(SIGNATURE_LEN);
+        if len > self.limits.record {
             return Err(Refusal::TooLarge);
         }
-        Ok(bytes.len())
+        Ok(len)
     }
 
     /// Takes in a record whose signature is right.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use macula_wire::message::Contact;
 use macula_wire::{Instant, Key, NodeId, Random};
 
-use crate::bucket::{Bucket, Entry, Heard};
+use crate::bucket::{Bucket, Entry, Failed, Heard};
 use crate::closest::{Nearest, Placed};
 use crate::config::Config;
 use crate::distance::{Place, position, set_bit};
@@ -80,8 +80,9 @@ impl Table {
         let Some(bucket) = self.buckets.get_mut(shared) else {
             return Heard::Waits;
         };
+        let before = bucket.entries().len();
         let heard = bucket.hear(entry, shared, config);
-        if heard == Heard::Entered {
+        if bucket.entries().len() != before {
             self.recount();
         }
         heard
@@ -110,14 +111,18 @@ impl Table {
         }
     }
 
-    /// A contact has not answered. Whether it lost its place.
-    pub(crate) fn fail(&mut self, node: &NodeId, config: &Config) -> bool {
+    /// A contact has not answered a request, or a check of it.
+    pub(crate) fn fail(&mut self, node: &NodeId, is_check: bool, config: &Config) -> Failed {
         let place = Place::of_node(node);
         let index = self.index(place);
-        let bucket = self.buckets.get_mut(index);
-        let lost = bucket.is_some_and(|bucket| bucket.fail(place, PATIENCE, config));
-        self.recount();
-        lost
+        let Some(bucket) = self.buckets.get_mut(index) else {
+            return Failed::Stays;
+        };
+        let failed = bucket.fail(place, is_check, PATIENCE, config);
+        if failed == Failed::Lost {
+            self.recount();
+        }
+        failed
     }
 
     /// A node is gone for good. Whether it had a place.

@@ -72,7 +72,8 @@ impl Kad {
         let nearest = self.closest_but(&find.key, self.config.k, asker);
         let contacts = nearest.into_contacts();
         let (records, more) = self.found_here(find);
-        self.allowances.charge(&from.node, worth(&records));
+        self.allowances
+            .charge(self.now, &from.node, worth(&records));
         let found = KadFound {
             request: find.request,
             contacts,

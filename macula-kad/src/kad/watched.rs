@@ -138,7 +138,7 @@ impl Kad {
     fn tell_all(&mut self, to: &Arc<Contact>, at: (Key, RecordKind), version: u64) {
         let records = self.store.under(at.0, at.1).map(Arc::clone);
         let records: Vec<_> = records.collect();
-        self.allowances.charge(&to.node, worth(&records));
+        self.allowances.charge(self.now, &to.node, worth(&records));
         let mut parts = parts(records);
         if parts.is_empty() {
             parts.push(Vec::new());
