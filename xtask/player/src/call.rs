@@ -43,9 +43,12 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Result<(), Failed> {
     let journal = args.part.open()?;
-    let number = args.part.next_number(|did| match did {
-        Did::Call { number, .. } => Some(*number),
-        _ => None,
+    let number = args.part.next_number(|did| {
+        if let Did::Call { number, .. } = did {
+            Some(*number)
+        } else {
+            None
+        }
     })?;
     let mut asked = Asked::listen()?;
     let caller = Caller {

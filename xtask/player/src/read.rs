@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::FutureExt;
-use macula::wire::Sequence;
+use macula::wire::{NodeId, Sequence};
 use macula::{Client, Delivery, Overflow, SubscribeOptions, Subscription};
 use macula_testkit::history::{Did, Journal};
 
@@ -113,44 +113,55 @@ fn together(first: Delivery, subscription: &mut Subscription) -> Vec<Delivery> {
 
 fn write_down(journal: &Journal, taken: &[Delivery]) -> std::io::Result<()> {
     // The ids of publishers as texts: few, and asked for each delivery.
-    let mut texts: Vec<(macula::wire::NodeId, String)> = Vec::new();
-    for delivery in taken {
-        let publisher = match delivery {
-            Delivery::Event(event) => event.publisher(),
-            Delivery::Gap(gap) => gap.publisher(),
-            _ => continue,
-        };
+    let mut texts: Vec<(NodeId, String)> = Vec::new();
+    for publisher in taken.iter().filter_map(publisher) {
         if !texts.iter().any(|(known, _text)| *known == publisher) {
             texts.push((publisher, publisher.to_string()));
         }
     }
-    let text = |of: macula::wire::NodeId| {
-        let found = texts.iter().find(|(known, _text)| *known == of);
-        found.map_or("", |(_known, text)| text)
-    };
-    journal.write_all(taken.iter().filter_map(|delivery| match delivery {
-        Delivery::Event(event) => {
-            let (by, number) = label::read(event.payload());
-            Some(Did::Delivered {
-                subscription: 0,
-                publisher: text(event.publisher()),
-                epoch: event.epoch().get(),
-                topic: event.topic().as_str(),
-                sequence: event.sequence().get(),
-                by,
-                number,
-                again: false,
-            })
-        }
-        Delivery::Gap(gap) => Some(Did::Gap {
+    let deeds = taken.iter().filter_map(|delivery| {
+        let publisher = publisher(delivery)?;
+        let (_known, text) = texts.iter().find(|(known, _text)| *known == publisher)?;
+        deed(delivery, text)
+    });
+    journal.write_all(deeds)
+}
+
+fn publisher(delivery: &Delivery) -> Option<NodeId> {
+    if let Delivery::Event(event) = delivery {
+        Some(event.publisher())
+    } else if let Delivery::Gap(gap) = delivery {
+        Some(gap.publisher())
+    } else {
+        None
+    }
+}
+
+/// A delivery as it is written down. The end of a subscription is seen by what follows it.
+fn deed<'a>(delivery: &'a Delivery, publisher: &'a str) -> Option<Did<&'a str>> {
+    if let Delivery::Event(event) = delivery {
+        let (by, number) = label::read(event.payload());
+        Some(Did::Delivered {
             subscription: 0,
-            publisher: text(gap.publisher()),
+            publisher,
+            epoch: event.epoch().get(),
+            topic: event.topic().as_str(),
+            sequence: event.sequence().get(),
+            by,
+            number,
+            again: false,
+        })
+    } else if let Delivery::Gap(gap) = delivery {
+        Some(Did::Gap {
+            subscription: 0,
+            publisher,
             epoch: gap.epoch().get(),
             topic: gap.topic().as_str(),
             from: gap.from().get(),
             to: gap.to().map(Sequence::get),
             cause: gap.cause().name(),
-        }),
-        _ => None,
-    }))
+        })
+    } else {
+        None
+    }
 }
