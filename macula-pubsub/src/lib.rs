@@ -41,6 +41,7 @@ mod interest;
 mod pubsub;
 mod subscriber;
 mod table;
+mod tree;
 mod trie;
 mod watch;
 
@@ -50,4 +51,5 @@ pub use forwarder::{Acceptance, Forwarder, ForwarderStats, Missing, Source};
 pub use pubsub::{Input, Output, PubSub};
 pub use subscriber::{Destination, LocalId, SessionId, Subscriber};
 pub use table::Table;
+pub use tree::{Rings, Tree, TreeBatch, TreeConfig, TreeInput, TreeOutput, TreeStats};
 pub use watch::WatchKey;

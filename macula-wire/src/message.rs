@@ -9,6 +9,7 @@ mod overlay;
 mod record;
 mod routing;
 mod session;
+mod tree;
 
 pub use call::{
     CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Register, RpcCall,
@@ -37,6 +38,7 @@ pub use session::{
     Ack, CertUpdate, Close, Drain, ErrorReport, Handshake, HandshakeAck, Heartbeat, Ping, Pong,
     Role, Roles, Stream, StreamKind,
 };
+pub use tree::{Graft, Holding, IHave, Prune};
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -161,6 +163,12 @@ messages! {
     Receipt(Receipt) = 0x17 "RECEIPT",
     /// Says that a publisher is lost.
     Gap(Gap) = 0x18 "GAP",
+    /// Tells what the sender has of the events of a topic.
+    IHave(IHave) = 0x1c "IHAVE",
+    /// Asks for events, and for those that follow.
+    Graft(Graft) = 0x1d "GRAFT",
+    /// Asks for no more events of a publisher and topic.
+    Prune(Prune) = 0x1e "PRUNE",
     /// Opens a call.
     RpcCall(RpcCall) = 0x20 "RPC_CALL",
     /// Ends a call with a result.
