@@ -163,7 +163,7 @@ impl<P: Clone> Tree<P> {
         let due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
         let (gap, ask) = (due(&mut source.gap_at), due(&mut source.ask_at));
         if gap {
-            self.give_up(id);
+            self.gap_due(id);
         }
         if ask {
             self.ask(id);

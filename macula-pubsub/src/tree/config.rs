@@ -17,17 +17,22 @@ pub struct TreeConfig {
     pub graft_timeout: Duration,
     /// The least of it. Default 50 ms.
     pub min_graft_timeout: Duration,
-    /// The most of it. Default 500 ms.
+    /// The most of it. Default 1 s.
     pub max_graft_timeout: Duration,
     /// How long events wait for earlier ones of their publisher and topic that are missing. Default 250 ms. Then these
     /// are given up.
     pub gap_timeout: Duration,
+    /// The most that they wait if a neighbour has what is missing and is asked for it. Default 2 s.
+    pub max_gap_timeout: Duration,
     /// By how much later events may come by a way that is shorter by a link, for it to be preferred. Default 100 ms.
     pub tolerance: Duration,
     /// The most bytes of events that are kept for neighbours who miss them; the oldest make room. Default 16 MiB.
     pub cache_bytes: usize,
     /// How long they are kept at most. Default 30 s.
     pub cache_time: Duration,
+    /// How long a node that came to a topic is new there: it is not owed what was published before neighbours told it of a
+    /// publisher. Default 1 s.
+    pub newcomer_time: Duration,
     /// The most bytes of events that wait for earlier ones, of all publishers together; beyond, what is missing is
     /// given up. Default 16 MiB.
     pub held_bytes: usize,
@@ -52,11 +57,13 @@ impl Default for TreeConfig {
             digest_interval: Duration::from_millis(100),
             graft_timeout: Duration::from_millis(120),
             min_graft_timeout: Duration::from_millis(50),
-            max_graft_timeout: Duration::from_millis(500),
+            max_graft_timeout: Duration::from_secs(1),
             gap_timeout: Duration::from_millis(250),
+            max_gap_timeout: Duration::from_secs(2),
             tolerance: Duration::from_millis(100),
             cache_bytes: 16 << 20,
             cache_time: Duration::from_secs(30),
+            newcomer_time: Duration::from_secs(1),
             held_bytes: 16 << 20,
             max_held: 256,
             max_sources: 512,

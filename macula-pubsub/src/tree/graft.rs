@@ -43,12 +43,6 @@ impl<P: Clone> Tree<P> {
             self.ask_again(id);
             return;
         };
-        if source.next.is_some_and(|next| known.first > next) {
-            // Nobody has what comes next any more.
-            let held = source.held.first_key_value().map(|(base, _)| *base);
-            let to = held.map_or(known.first, |held| held.min(known.first));
-            self.skip_to(id, to);
-        }
         let timeout = self.peers.graft_timeout(&node, &self.config);
         let Some(source) = self.sources.get_mut(&id) else {
             return;
@@ -61,6 +55,7 @@ impl<P: Clone> Tree<P> {
         }
         let attach = source.held.is_empty();
         if attach {
+            source.left = source.parent.filter(|parent| *parent != node);
             source.attach(node, known.distance.saturating_add(1));
         }
         source.ask_at = Some(self.now + timeout);
@@ -147,7 +142,13 @@ impl<P: Clone> Tree<P> {
                 (edge.eager, edge.told) = (true, None);
             }
         }
-        self.send_again(id, from, (graft.from.get(), graft.to.get()));
+        // What came since the neighbour was told is owed to one that attaches, as well as what follows.
+        let to = if graft.attach {
+            u64::MAX
+        } else {
+            graft.to.get()
+        };
+        self.send_again(id, from, (graft.from.get(), to));
     }
 
     /// Sends what is kept of a range.

@@ -74,7 +74,7 @@ impl<P: Clone> Tree<P> {
         }
         let since = self.meshes.get(&mesh).map_or(self.now, |mesh| mesh.since);
         // Who takes part for long has missed the beginning; who is new has not been owed it.
-        let is_new = self.now.saturating_since(since) < self.config.cache_time;
+        let is_new = self.now.saturating_since(since) < self.config.newcomer_time;
         let next = if is_new { holding.next } else { holding.first };
         let id = self.new_source(mesh, holding.publisher, holding.epoch);
         if let Some(source) = self.sources.get_mut(&id) {
@@ -105,6 +105,7 @@ impl<P: Clone> Tree<P> {
             edge.known = Some(Known {
                 first: holding.first.get(),
                 next,
+                whole: edge.known.map_or(told, |known| known.whole.max(told)),
                 distance: holding.distance,
             });
         }
@@ -122,12 +123,10 @@ impl<P: Clone> Tree<P> {
             self.settle(id);
             return;
         }
-        let patience = self
-            .config
-            .tolerance
-            .saturating_add(self.config.digest_interval);
-        let in_time = now.saturating_since(source.heard) <= patience;
+        let tolerance = self.peers.patient(self.config.tolerance);
+        let patience = tolerance.saturating_add(self.config.digest_interval);
         let nearer = holding.distance.saturating_add(1) < source.distance;
+        let in_time = now.saturating_since(source.heard) <= patience;
         let current = told >= source.head && !source.improved;
         if usable && current && in_time && nearer {
             self.improve(id, from, holding);

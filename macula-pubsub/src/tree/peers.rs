@@ -22,6 +22,30 @@ struct Peer {
 pub(super) struct Peers {
     known: BTreeMap<NodeId, Peer>,
     absent: BTreeSet<NodeId>,
+    patience: Patience,
+}
+
+/// By how much longer than usual what is late is waited for, because it did come in the end when others were asked.
+///
+/// Where packets are lost, a batch is late by a round trip for each loss on its way. Asking others for it then moves
+/// branches about for nothing.
+#[derive(Clone, Copy, Debug)]
+struct Patience(u32);
+
+impl Patience {
+    /// In this unit, once the usual time.
+    const ONE: u32 = 1_024;
+    const MOST: u32 = 8 * Self::ONE;
+    /// What one batch adds that came after others were asked, and what one takes away that came in time: about one in
+    /// 64 is asked for in vain.
+    const LATE: u32 = Self::ONE / 4;
+    const TIMELY: u32 = Self::LATE / 64;
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Self::ONE)
+    }
 }
 
 impl Peers {
@@ -42,10 +66,26 @@ impl Peers {
     /// How long to wait for what `node` has.
     pub(super) fn graft_timeout(&self, node: &NodeId, config: &TreeConfig) -> Duration {
         let rtt = self.known.get(node).and_then(|peer| peer.rtt);
-        rtt.map_or(config.graft_timeout, |rtt| {
-            let most = config.max_graft_timeout.max(config.min_graft_timeout);
-            rtt.saturating_mul(2).clamp(config.min_graft_timeout, most)
-        })
+        let usual = rtt.map_or(config.graft_timeout, |rtt| rtt.saturating_mul(2));
+        let most = config.max_graft_timeout.max(config.min_graft_timeout);
+        self.patient(usual).clamp(config.min_graft_timeout, most)
+    }
+
+    /// A usual time, prolonged where much is late.
+    pub(super) fn patient(&self, usual: Duration) -> Duration {
+        usual.saturating_mul(self.patience.0) / Patience::ONE
+    }
+
+    /// A batch came by the usual way after all, when another was asked for it already.
+    pub(super) fn was_late(&mut self) {
+        let more = self.patience.0.saturating_add(Patience::LATE);
+        self.patience.0 = more.min(Patience::MOST);
+    }
+
+    /// A batch came by the usual way without anybody being asked.
+    pub(super) fn was_in_time(&mut self) {
+        let less = self.patience.0.saturating_sub(Patience::TIMELY);
+        self.patience.0 = less.max(Patience::ONE);
     }
 
     pub(super) fn link_up(&mut self, node: NodeId, rtt: Option<Duration>) {

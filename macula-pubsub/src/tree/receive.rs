@@ -3,7 +3,7 @@
 use macula_wire::message::Prune;
 use macula_wire::{Epoch, NodeId, Sequence};
 
-use super::source::{Known, Stored};
+use super::source::Stored;
 use super::{Tree, TreeBatch, TreeOutput};
 
 impl<P: Clone> Tree<P> {
@@ -24,13 +24,14 @@ impl<P: Clone> Tree<P> {
             self.stats.duplicates = self.stats.duplicates.saturating_add(1);
             return;
         }
+        self.judge(id, from);
         if let Some(source) = self.sources.get_mut(&id) {
             let begin = expected.map_or(base, Sequence::get);
             source.next.get_or_insert(begin);
             if source.has_seen(base, end) {
                 self.stats.duplicates = self.stats.duplicates.saturating_add(1);
                 if let Some(from) = from {
-                    self.on_duplicate(id, from, batch.distance, end);
+                    self.on_duplicate(id, from, batch.distance, (base, end));
                 }
                 return;
             }
@@ -39,7 +40,7 @@ impl<P: Clone> Tree<P> {
             .stats
             .received
             .saturating_add(u64::from(from.is_some()));
-        self.take_note(id, from, batch.distance, end);
+        self.take_note(id, from, batch.distance, (base, end));
         self.pass_on(id, from, &batch, end);
         self.keep(id, &batch);
         self.order(id, batch, from.is_some());
@@ -103,8 +104,28 @@ impl<P: Clone> Tree<P> {
         epoch == source.epoch
     }
 
+    /// Learns from the way by which a batch came how long to wait for late ones.
+    fn judge(&mut self, id: u32, from: Option<NodeId>) {
+        let source = self.sources.get_mut(&id);
+        let Some(source) = source.filter(|_| from.is_some()) else {
+            return;
+        };
+        if source.left == from {
+            source.left = None;
+            self.peers.was_late();
+        } else if source.parent == from && source.left.is_none() {
+            self.peers.was_in_time();
+        }
+    }
+
     /// Takes in by whom something new came.
-    fn take_note(&mut self, id: u32, from: Option<NodeId>, distance: u8, end: u64) {
+    fn take_note(
+        &mut self,
+        id: u32,
+        from: Option<NodeId>,
+        distance: u8,
+        range: (u64, u64),
+    ) {
         let max = self.config.max_edges;
         let Some(source) = self.sources.get_mut(&id) else {
             return;
@@ -113,6 +134,7 @@ impl<P: Clone> Tree<P> {
             edge.asked = false;
         }
         source.rounds = 0;
+        let (_, end) = range;
         let is_head = end > source.head;
         if is_head {
             (source.head, source.heard, source.improved) = (end, self.now, false);
@@ -120,16 +142,7 @@ impl<P: Clone> Tree<P> {
         let Some(from) = from else {
             return;
         };
-        let before = distance.saturating_sub(1);
-        if let Some(edge) = source.edge_or_new(from, max) {
-            let next = edge.known.map_or(end, |known| known.next.max(end));
-            let first = edge.known.map_or(next, |known| known.first);
-            edge.known = Some(Known {
-                first,
-                next,
-                distance: before,
-            });
-        }
+        source.sent_by(from, range, distance, max);
         if is_head && source.publisher != self.own {
             source.attach(from, distance);
         }
@@ -236,7 +249,27 @@ impl<P: Clone> Tree<P> {
         }
         source.next = Some(next);
         // What is missing now has been so for less time than what came.
-        source.gap_at = None;
+        (source.gap_at, source.put_off) = (None, 0);
+    }
+
+    /// What is missing has not come in time: waits on if a neighbour has it.
+    pub(super) fn gap_due(&mut self, id: u32) {
+        let (now, timeout) = (self.now, self.config.gap_timeout);
+        let most = self.config.max_gap_timeout;
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        let waited = timeout.saturating_mul(source.put_off.saturating_add(1));
+        if waited < most && source.is_somewhere(&self.peers) {
+            source.put_off = source.put_off.saturating_add(1);
+            source.gap_at = Some(now + timeout);
+            if source.ask_at.is_none() {
+                source.rounds = 0;
+                self.ask(id);
+            }
+        } else {
+            self.give_up(id);
+        }
     }
 
     /// Waits no longer for what is missing before the batches that are held.
@@ -257,36 +290,21 @@ impl<P: Clone> Tree<P> {
         }
     }
 
-    /// Goes on beyond what nobody can send any more.
-    pub(super) fn skip_to(&mut self, id: u32, next: u64) {
-        if let Some(source) = self.sources.get_mut(&id) {
-            source.next = source.next.map(|before| before.max(next));
-            source.head = source.head.max(next);
-            self.stats.given_up = self.stats.given_up.saturating_add(1);
-            self.deliver_held(id);
-        }
-    }
-
     /// A batch came a second time: one of the two ways is one too many.
-    fn on_duplicate(&mut self, id: u32, from: NodeId, distance: u8, end: u64) {
+    fn on_duplicate(&mut self, id: u32, from: NodeId, distance: u8, range: (u64, u64)) {
         let (now, own, max) = (self.now, self.own, self.config.max_edges);
+        let tolerance = self.peers.patient(self.config.tolerance);
         let Some(source) = self.sources.get_mut(&id) else {
             return;
         };
-        if let Some(edge) = source.edge(&from) {
-            let known = edge.known.get_or_insert(Known {
-                first: end,
-                next: end,
-                distance,
-            });
-            known.next = known.next.max(end);
-            known.distance = distance.saturating_sub(1);
+        if source.edge(&from).is_some() {
+            source.sent_by(from, range, distance, max);
         }
         if source.parent == Some(from) {
             return;
         }
-        let late = now.saturating_since(source.heard) > self.config.tolerance;
-        let nearer = distance < source.distance && end == source.head && !late;
+        let late = now.saturating_since(source.heard) > tolerance;
+        let nearer = distance < source.distance && range.1 == source.head && !late;
         if nearer && source.publisher != own && self.peers.usable(&from) {
             source.edge_or_new(from, max);
             let before = source.parent;

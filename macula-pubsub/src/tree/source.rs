@@ -20,8 +20,38 @@ pub(super) struct Stored<P> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Known {
     pub(super) first: u64,
+    /// The first behind the latest that it has.
     pub(super) next: u64,
+    /// The first behind those that it has without a hole from `first` on.
+    pub(super) whole: u64,
     pub(super) distance: u8,
+}
+
+impl Known {
+    /// What whoever sent `base..end` has, where nothing else is known of it and this node misses nothing before `next`.
+    pub(super) const fn by_batch((base, end): (u64, u64), next: u64, distance: u8) -> Self {
+        let whole = if base <= next { end } else { 0 };
+        Self {
+            first: base,
+            next: end,
+            whole,
+            distance,
+        }
+    }
+
+    /// Takes in that it sent `base..end`.
+    pub(super) fn sent(&mut self, (base, end): (u64, u64), next: u64, distance: u8) {
+        self.next = self.next.max(end);
+        if base <= self.whole.max(next) {
+            self.whole = self.whole.max(end);
+        }
+        self.distance = distance;
+    }
+
+    /// Whether it can send the event `next`.
+    const fn can_send(&self, next: u64) -> bool {
+        self.first <= next && self.whole > next
+    }
 }
 
 /// A node with which the events of a source are exchanged.
@@ -53,7 +83,7 @@ impl Edge {
 
     /// Whether the node is known to have all before `next`.
     pub(super) fn has(&self, next: u64) -> bool {
-        self.known.is_some_and(|known| known.next >= next)
+        self.known.is_some_and(|known| known.whole >= next)
     }
 }
 
@@ -73,6 +103,8 @@ pub(super) struct Source<P> {
     pub(super) distance: u8,
     /// Who sends the batches at present.
     pub(super) parent: Option<NodeId>,
+    /// Who sent the batches until another was asked for one that was late.
+    pub(super) left: Option<NodeId>,
     /// Whether the parent was changed for a nearer one since the latest event.
     pub(super) improved: bool,
     pub(super) edges: Vec<Edge>,
@@ -82,6 +114,8 @@ pub(super) struct Source<P> {
     pub(super) kept: BTreeMap<u64, Stored<P>>,
     /// When what is missing before `held` is given up.
     pub(super) gap_at: Option<Instant>,
+    /// How often that was put off, because a neighbour has it.
+    pub(super) put_off: u32,
     /// When somebody is asked for what is missing.
     pub(super) ask_at: Option<Instant>,
     /// How often everybody was asked in vain.
@@ -101,11 +135,13 @@ impl<P> Source<P> {
             heard: now,
             distance: u8::MAX,
             parent: None,
+            left: None,
             improved: false,
             edges: Vec::new(),
             held: BTreeMap::new(),
             kept: BTreeMap::new(),
             gap_at: None,
+            put_off: 0,
             ask_at: None,
             rounds: 0,
             timer: None,
@@ -145,6 +181,18 @@ impl<P> Source<P> {
             }
         };
         self.edges.get_mut(at)
+    }
+
+    /// Takes in that `node` sent the events of a range, by a way of so many links.
+    pub(super) fn sent_by(&mut self, node: NodeId, range: (u64, u64), distance: u8, max: usize) {
+        let next = self.next.unwrap_or(range.0);
+        let distance = distance.saturating_sub(1);
+        if let Some(edge) = self.edge_or_new(node, max) {
+            match &mut edge.known {
+                Some(known) => known.sent(range, next, distance),
+                none => *none = Some(Known::by_batch(range, next, distance)),
+            }
+        }
     }
 
     /// Adds edges to the neighbours of its topic: those to whom `eager` says so are sent batches.
@@ -197,7 +245,16 @@ impl<P> Source<P> {
             .filter(|edge| !edge.asked && peers.usable(&edge.node))
             .filter_map(|edge| Some((edge.node, edge.known?)))
             .filter(|(_, known)| known.next > next)
-            .min_by_key(|(node, known)| (known.first > next, known.distance, *node))
+            .min_by_key(|(node, known)| (!known.can_send(next), known.distance, *node))
+    }
+
+    /// Whether a usable neighbour has what comes next.
+    pub(super) fn is_somewhere(&self, peers: &Peers) -> bool {
+        self.next.is_some_and(|next| {
+            let has = |edge: &Edge| edge.known.is_some_and(|known| known.can_send(next));
+            let mut edges = self.edges.iter();
+            edges.any(|edge| has(edge) && peers.usable(&edge.node))
+        })
     }
 
     /// The nearest usable neighbour that is up to date and not farther from the publisher than this node.

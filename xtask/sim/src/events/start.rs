@@ -21,7 +21,7 @@ pub(super) const SENDERS: usize = 16;
 /// The time from one message to the next.
 pub(super) const BETWEEN: Duration = Duration::from_millis(20);
 /// How many messages each sender sends before anything is measured.
-pub(super) const WARM_UP: usize = 10;
+pub(super) const WARM_UP: usize = 6;
 
 /// A network of nodes that run trees.
 pub(super) type Run<'a> = crate::run::Run<'a, Nodes>;
@@ -61,7 +61,7 @@ pub(super) fn started<'a>(
         run.net
             .with(*node, |tree, now| tree.handle_input(now, members));
     }
-    run.run_for(Duration::from_secs(1))?;
+    run.run_for(Duration::from_secs(2))?;
     let senders = run.some(SENDERS.min(settings.nodes));
     let messages = senders.into_iter().map(|sender| (sender, Vec::new()));
     run.net.host_mut().messages = messages.collect();

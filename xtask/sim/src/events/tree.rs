@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::statistics::{number, share};
 
 /// How many messages of each sender are measured.
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 5;
 /// How long the last ones may take.
 pub(super) const END: Duration = Duration::from_secs(3);
 
@@ -42,7 +42,7 @@ pub(super) fn spread(run: &mut Run<'_>) -> Result<Figures, Fault> {
     figures.count("senders", run.net.host().messages.len());
     figures.count("messages", messages.len());
     measures(&messages, ALL, &mut figures);
-    extremes(&messages_from(run, 0), &mut figures);
+    extremes(&messages, &mut figures);
     let nodes: Vec<_> = run.net.nodes().collect();
     let reached = |message: &&super::measure::Message| message.reached_of(&nodes) == nodes.len();
     let whole = messages_from(run, 0);
