@@ -162,11 +162,15 @@ impl<P: Clone> Tree<P> {
         let now = self.now;
         let due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
         let (gap, ask) = (due(&mut source.gap_at), due(&mut source.ask_at));
+        let again = due(&mut source.repeat_at);
         if gap {
             self.gap_due(id);
         }
         if ask {
             self.ask(id);
+        }
+        if again {
+            self.tell_again(id);
         }
     }
 
@@ -235,7 +239,11 @@ impl<P: Clone> Machine for Tree<P> {
             TreeInput::Have { from, have } => self.on_have(from, &have),
             TreeInput::Graft { from, graft } => self.on_graft(from, &graft),
             TreeInput::Prune { from, prune } => self.on_prune(from, &prune),
-            TreeInput::Members { topic, rings } => self.on_members(topic, rings),
+            TreeInput::Members {
+                topic,
+                rings,
+                since,
+            } => self.on_members(topic, rings, since),
             TreeInput::Forget { topic } => self.on_forget(&topic),
             TreeInput::LinkUp { peer, rtt } => self.on_link_up(peer, rtt),
             TreeInput::LinkDown { peer } => self.on_link_down(peer),

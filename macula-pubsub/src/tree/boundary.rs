@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use macula_wire::message::{Graft, IHave, Prune};
-use macula_wire::{Body, Epoch, NodeId, Sequence, Topic};
+use macula_wire::{Body, Epoch, Instant, NodeId, Sequence, Topic};
 
 use crate::Rings;
 
@@ -76,6 +76,8 @@ pub enum TreeInput<P> {
         topic: Topic,
         /// All of them, this node included if it is.
         rings: Arc<Rings>,
+        /// Since when this node is.
+        since: Instant,
     },
     /// Nobody here has to do with the topic any more.
     Forget {
@@ -150,8 +152,8 @@ pub enum TreeOutput<P> {
         /// The node.
         node: NodeId,
     },
-    /// Events of a topic came of which it is not known who is interested in it: find out, and say so by
-    /// [`TreeInput::Members`].
+    /// Events of a topic came, or news of them, of which it is not known who is interested in it: find out, and say so
+    /// by [`TreeInput::Members`]. May be said again before that.
     Unknown {
         /// The topic.
         topic: Topic,

@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TreeConfig {
-    /// How many links an event may pass at most. Default 55, what the hop limit of a batch leaves; more than twice the
+    /// How many links an event may pass at most. Default 56, what the hop limit of a batch leaves; more than twice the
     /// depth of a tree over a million nodes.
     pub max_distance: u8,
     /// How long news for neighbours that get events by other ways are gathered. Default 100 ms.
@@ -53,7 +53,7 @@ pub struct TreeConfig {
 impl Default for TreeConfig {
     fn default() -> Self {
         Self {
-            max_distance: 55,
+            max_distance: 56,
             digest_interval: Duration::from_millis(100),
             graft_timeout: Duration::from_millis(120),
             min_graft_timeout: Duration::from_millis(50),

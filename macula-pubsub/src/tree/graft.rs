@@ -152,7 +152,7 @@ impl<P: Clone> Tree<P> {
     }
 
     /// Sends what is kept of a range.
-    fn send_again(&mut self, id: u32, to: NodeId, (from, end): (u64, u64)) {
+    pub(super) fn send_again(&mut self, id: u32, to: NodeId, (from, end): (u64, u64)) {
         let Some(source) = self.sources.get(&id) else {
             return;
         };
@@ -187,8 +187,9 @@ impl<P: Clone> Tree<P> {
 
     pub(super) fn on_prune(&mut self, from: NodeId, prune: &Prune) {
         let id = self.source_of(&prune.topic, prune.publisher);
-        if let Some(source) = id.and_then(|id| self.sources.get_mut(&id)) {
-            source.cut(&from);
+        let source = id.and_then(|id| self.sources.get_mut(&id));
+        if let Some(edge) = source.and_then(|source| source.edge(&from)) {
+            (edge.eager, edge.told) = (false, None);
         }
     }
 }

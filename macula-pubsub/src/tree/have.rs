@@ -1,15 +1,54 @@
 //! What neighbours tell each other of what they have.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use macula_wire::NodeId;
 use macula_wire::limit::MAX_HELD_LISTED;
 use macula_wire::message::{Holding, IHave};
 
-use super::Tree;
 use super::source::Known;
+use super::{Tree, TreeOutput};
+
+/// How long after the latest event all neighbours are told once more what is here, and how long after that again: what
+/// was lost of the last events has no later ones that would show it.
+const REPEATS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
 impl<P: Clone> Tree<P> {
+    /// Something new came: all neighbours are told of it when no more comes.
+    pub(super) fn tell_later(&mut self, id: u32) {
+        let now = self.now;
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.repeats = 0;
+            let [first, _] = REPEATS;
+            source.repeat_at.get_or_insert(now + first);
+        }
+    }
+
+    /// It is time to tell all neighbours, unless something new came meanwhile.
+    pub(super) fn tell_again(&mut self, id: u32) {
+        let now = self.now;
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        let Some(pause) = REPEATS.get(source.repeats) else {
+            return;
+        };
+        let due = source.heard + *pause;
+        if due > now {
+            source.repeat_at = Some(due);
+            return;
+        }
+        source.repeats = source.repeats.saturating_add(1);
+        let next = REPEATS.get(source.repeats);
+        source.repeat_at = next.map(|pause| now + *pause);
+        source.tells_all = true;
+        for edge in &mut source.edges {
+            edge.told = None;
+        }
+        self.touch(id);
+    }
+
     /// Tells each neighbour that gets events by other ways what is here, unless it is known to have all of it and to be as
     /// near to the publisher.
     pub(super) fn tell_neighbours(&mut self) {
@@ -28,13 +67,15 @@ impl<P: Clone> Tree<P> {
                 let knows =
                     edge.known.is_some_and(|known| known.distance <= near) && edge.has(next);
                 let told = edge.told == Some((next, distance));
-                if edge.eager || is_parent || knows || told || !self.peers.usable(&edge.node) {
+                let hears = (edge.eager || is_parent) && !source.tells_all;
+                if hears || knows || told || !self.peers.usable(&edge.node) {
                     continue;
                 }
                 edge.told = Some((next, distance));
                 let list = news.entry((source.mesh, edge.node)).or_default();
                 list.push(holding.clone());
             }
+            source.tells_all = false;
         }
         for ((mesh, node), mut holdings) in news {
             let Some(topic) = self.meshes.get(&mesh).map(|mesh| mesh.topic.clone()) else {
@@ -54,6 +95,8 @@ impl<P: Clone> Tree<P> {
 
     pub(super) fn on_have(&mut self, from: NodeId, have: &IHave) {
         let Some(mesh) = self.by_topic.get(&have.topic).copied() else {
+            let topic = have.topic.clone();
+            self.outputs.push_back(TreeOutput::Unknown { topic });
             return;
         };
         for holding in &have.holdings {
@@ -113,7 +156,7 @@ impl<P: Clone> Tree<P> {
             return;
         }
         // A later run of which nothing has come yet.
-        let next = *source.next.get_or_insert(holding.first.get());
+        let next = *source.next.get_or_insert_with(|| holding.first.get());
         if told > next {
             if source.parent.is_none() && source.held.is_empty() {
                 self.ask(id);

@@ -12,6 +12,7 @@ use super::{Rings, Tree, TreeOutput};
 #[derive(Debug)]
 pub(super) struct Mesh {
     pub(super) topic: Topic,
+    /// Since when this node is interested, as far as it is known.
     pub(super) since: Instant,
     rings: Arc<Rings>,
     /// Ascending.
@@ -19,12 +20,12 @@ pub(super) struct Mesh {
 }
 
 impl<P: Clone> Tree<P> {
-    pub(super) fn on_members(&mut self, topic: Topic, rings: Arc<Rings>) {
+    pub(super) fn on_members(&mut self, topic: Topic, rings: Arc<Rings>, since: Instant) {
         let Some(id) = self.mesh_or_new(&topic) else {
             return;
         };
         if let Some(mesh) = self.meshes.get_mut(&id) {
-            mesh.rings = rings;
+            (mesh.rings, mesh.since) = (rings, since);
         }
         self.draw(id);
         self.retain_absent();
@@ -79,7 +80,9 @@ impl<P: Clone> Tree<P> {
             for node in &removed {
                 self.drop_edge(source, node);
             }
-            if let Some(known) = self.sources.get_mut(&source) {
+            if before.is_empty() {
+                self.catch_up(source, &added);
+            } else if let Some(known) = self.sources.get_mut(&source) {
                 known.add_edges(&added, |_| false);
             }
             if !added.is_empty() {
@@ -93,6 +96,21 @@ impl<P: Clone> Tree<P> {
         }
         for node in removed {
             self.unwant(node);
+        }
+    }
+
+    /// Sends what came before the neighbours were known, as if they had been known then.
+    fn catch_up(&mut self, id: u32, neighbours: &[NodeId]) {
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        let new = |node: &&NodeId| !source.edges.iter().any(|edge| edge.node == **node);
+        let new: Vec<NodeId> = neighbours.iter().filter(new).copied().collect();
+        source.add_edges(&new, |node| self.peers.usable(node));
+        for node in new {
+            if self.peers.usable(&node) {
+                self.send_again(id, node, (0, u64::MAX));
+            }
         }
     }
 

@@ -73,7 +73,8 @@ impl Peers {
 
     /// A usual time, prolonged where much is late.
     pub(super) fn patient(&self, usual: Duration) -> Duration {
-        usual.saturating_mul(self.patience.0) / Patience::ONE
+        let prolonged = usual.saturating_mul(self.patience.0);
+        prolonged.checked_div(Patience::ONE).unwrap_or(usual)
     }
 
     /// A batch came by the usual way after all, when another was asked for it already.

@@ -46,16 +46,19 @@ impl<P: Clone> Tree<P> {
         self.order(id, batch, from.is_some());
         self.wait_for_missing(id);
         self.touch(id);
+        self.tell_later(id);
         self.settle(id);
     }
 
     /// A batch that its publisher sent to everybody itself.
     pub(super) fn on_direct(&mut self, batch: TreeBatch<P>) {
-        let known = self.source_of(&batch.topic, batch.publisher);
-        let Some(id) = known.filter(|id| self.is_current(*id, batch.epoch)) else {
+        let Some(id) = self.source_of(&batch.topic, batch.publisher) else {
             self.outputs.push_back(TreeOutput::Deliver { batch });
             return;
         };
+        if !self.is_current(id, batch.epoch) {
+            return;
+        }
         let (base, end) = (batch.base.get(), batch.base.plus(batch.count).get());
         let Some(source) = self.sources.get_mut(&id) else {
             return;
@@ -119,13 +122,7 @@ impl<P: Clone> Tree<P> {
     }
 
     /// Takes in by whom something new came.
-    fn take_note(
-        &mut self,
-        id: u32,
-        from: Option<NodeId>,
-        distance: u8,
-        range: (u64, u64),
-    ) {
+    fn take_note(&mut self, id: u32, from: Option<NodeId>, distance: u8, range: (u64, u64)) {
         let max = self.config.max_edges;
         let Some(source) = self.sources.get_mut(&id) else {
             return;
@@ -140,6 +137,8 @@ impl<P: Clone> Tree<P> {
             (source.head, source.heard, source.improved) = (end, self.now, false);
         }
         let Some(from) = from else {
+            // Whoever published it is here, or attached to this node.
+            (source.parent, source.distance) = (None, 0);
             return;
         };
         source.sent_by(from, range, distance, max);
@@ -149,16 +148,21 @@ impl<P: Clone> Tree<P> {
     }
 
     fn pass_on(&mut self, id: u32, from: Option<NodeId>, batch: &TreeBatch<P>, end: u64) {
-        let Some(source) = self.sources.get(&id) else {
+        let peers = &self.peers;
+        let Some(source) = self.sources.get_mut(&id) else {
             return;
         };
-        let wants = |node: &NodeId| Some(*node) != from && self.peers.usable(node);
-        let to: Vec<NodeId> = source
-            .edges
-            .iter()
-            .filter(|edge| edge.eager && !edge.has(end) && wants(&edge.node))
-            .map(|edge| edge.node)
-            .collect();
+        let mut to = Vec::new();
+        for edge in &mut source.edges {
+            if !edge.eager || edge.has(end) || Some(edge.node) == from {
+                continue;
+            }
+            // Whoever cannot be sent it is told when it can.
+            edge.eager = peers.usable(&edge.node);
+            if edge.eager {
+                to.push(edge.node);
+            }
+        }
         if to.is_empty() {
             return;
         }
@@ -234,7 +238,11 @@ impl<P: Clone> Tree<P> {
             }
             let stored = first.remove();
             self.held_bytes = self.held_bytes.saturating_sub(stored.bytes);
-            next = next.max(base.saturating_add(stored.count));
+            let end = base.saturating_add(stored.count);
+            if end <= next {
+                continue;
+            }
+            next = end;
             let batch = TreeBatch {
                 publisher: source.publisher,
                 epoch: source.epoch,

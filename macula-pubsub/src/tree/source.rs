@@ -118,6 +118,11 @@ pub(super) struct Source<P> {
     pub(super) put_off: u32,
     /// When somebody is asked for what is missing.
     pub(super) ask_at: Option<Instant>,
+    /// When all neighbours are told once more what is here, and how often they were.
+    pub(super) repeat_at: Option<Instant>,
+    pub(super) repeats: usize,
+    /// Whether those are told as well that are sent batches, and who sends them.
+    pub(super) tells_all: bool,
     /// How often everybody was asked in vain.
     pub(super) rounds: u8,
     /// What stands among the timers.
@@ -143,6 +148,9 @@ impl<P> Source<P> {
             gap_at: None,
             put_off: 0,
             ask_at: None,
+            repeat_at: None,
+            repeats: 0,
+            tells_all: false,
             rounds: 0,
             timer: None,
         }
@@ -150,10 +158,8 @@ impl<P> Source<P> {
 
     /// The earliest of what falls due.
     pub(super) fn due(&self) -> Option<Instant> {
-        match (self.gap_at, self.ask_at) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
+        let all = [self.gap_at, self.ask_at, self.repeat_at];
+        all.into_iter().flatten().min()
     }
 
     /// Whether all of a batch came before.

@@ -15,3 +15,4 @@ mod laws;
 mod model;
 mod order;
 mod rules;
+mod tree;

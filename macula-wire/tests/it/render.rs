@@ -11,15 +11,15 @@ use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
     Accusation, Ack, Alias, BucketVersions, CallCancel, CallError, CallProgress, CallResult,
     CancelMode, CertUpdate, Close, Contact, DigestPart, Drain, ErrorReport, Event, Failure,
-    Forward, ForwardError, Gap, Handshake, HandshakeAck, Heartbeat, InterestContent, KadAnswer,
-    KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch, MemberRecord,
-    MemberStatus, MemberVersion, NodeContent, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove,
-    OverlayOffer, OverlayPeers, OverlayVerdict, OverlayWalk, Ping, Pong, Priority, ProviderContent,
-    Publish, Qos, Receipt, RecordContent, RecordKind, RecordVersion, Register, Role, Roles,
-    RoutingRecord, RpcCall, SignedAccusation, SignedRecord, SignedRoutingRecord, Standing, Stream,
-    StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing,
-    SwimPingReq, SwimState, Tag, Trace, Traced, TracedHop, Unregister, Unsubscribe, Update,
-    ValueContent, Way,
+    Forward, ForwardError, Gap, Graft, Handshake, HandshakeAck, Heartbeat, Holding, IHave,
+    InterestContent, KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant,
+    KadWatch, MemberRecord, MemberStatus, MemberVersion, NodeContent, OverlayAnswer, OverlayEdge,
+    OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers, OverlayVerdict, OverlayWalk, Ping, Pong,
+    Priority, ProviderContent, Prune, Publish, Qos, Receipt, RecordContent, RecordKind,
+    RecordVersion, Register, Role, Roles, RoutingRecord, RpcCall, SignedAccusation, SignedRecord,
+    SignedRoutingRecord, Standing, Stream, StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip,
+    SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Trace, Traced, TracedHop,
+    Unregister, Unsubscribe, Update, ValueContent, Way,
 };
 use macula_wire::{
     Audience, Body, CallId, ContentType, EdgeToken, Envelope, Epoch, ErrorCode, Header,
@@ -247,6 +247,10 @@ records! {
     OverlayEdge: holds ask neighbours;
     OverlayFlip: token peer avoid near;
     OverlayPeers: ask peers;
+    Holding: publisher epoch first next distance;
+    IHave: topic holdings;
+    Graft: topic publisher epoch from to attach;
+    Prune: topic publisher;
     NodeContent: addresses tags neighbours;
     ProviderContent: procedure weight;
     InterestContent: pattern;
@@ -283,7 +287,7 @@ macro_rules! bodies {
 
 bodies!(
     Handshake HandshakeAck Heartbeat Ping Pong Stream CertUpdate Drain Ack Error Close
-    Publish Subscribe Unsubscribe Event Alias Batch Receipt Gap
+    Publish Subscribe Unsubscribe Event Alias Batch Receipt Gap IHave Graft Prune
     RpcCall RpcResult RpcError Register Unregister RpcCancel RpcProgress
     SwimPing SwimAck SwimPingReq SwimNack SwimGossip SwimJoin SwimState SwimDigest
     OverlayWalk OverlayOffer OverlayMove OverlayAnswer OverlayEdge OverlayFlip OverlayPeers

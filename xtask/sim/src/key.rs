@@ -424,9 +424,8 @@ fn goal_of_events(name: &str, settings: &Settings) -> Option<Goal> {
         (_, "rss_mib") => Goal::AtMost(3_072.0),
         (_, "complete" | "reached_10s") => Goal::AtLeast(1.0),
         (_, "delivered_twice") => Goal::AtMost(0.0),
-        (_, "ldh_max") => Goal::AtMost(12.0),
+        (Subject::Events, "ldh_max") => Goal::AtMost(12.0),
         (Subject::Events, "ldh") => Goal::AtMost(if large { 10.0 } else { 8.0 }),
-        (Subject::EventsLoss, "ldh") => Goal::AtMost(if large { 12.0 } else { 10.0 }),
         (Subject::Events, "rmr") => Goal::AtMost(0.1),
         (Subject::Events, "last_delivery_s") => Goal::AtMost(if large { 0.3 } else { 0.22 }),
         (Subject::EventsKill, "reached_3s") => Goal::AtLeast(if settings.kill <= 0.1 {

@@ -2,7 +2,9 @@
 
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::Roles;
-use macula_wire::message::{Alias, Event, Gap, Publish, Qos, Receipt, Subscribe, Unsubscribe};
+use macula_wire::message::{
+    Alias, Event, Gap, Graft, Holding, IHave, Prune, Publish, Qos, Receipt, Subscribe, Unsubscribe,
+};
 use macula_wire::{
     Audience, Body, Envelope, Epoch, RequestId, Selection, Sequence, SubscriptionId, TopicAlias,
 };
@@ -38,6 +40,9 @@ pub(super) fn bodies() -> BoxedStrategy<Body> {
         batch().prop_map(Body::from),
         receipt().prop_map(Body::from),
         gap().prop_map(Body::from),
+        have().prop_map(Body::from),
+        graft().prop_map(Body::from),
+        (topic(), node()).prop_map(|(topic, publisher)| Prune { topic, publisher }.into()),
     ]
     .boxed()
 }
@@ -206,5 +211,37 @@ fn receipt() -> impl Strategy<Value = Receipt> {
         acked: acked.into(),
         expired: expired.into(),
         dropped: dropped.into(),
+    })
+}
+
+fn have() -> impl Strategy<Value = IHave> {
+    let held = (wide(), wide(), wide(), any::<u8>());
+    let held = prop::collection::btree_map(node(), held, 1..5);
+    (topic(), held).prop_map(|(topic, held)| IHave {
+        topic,
+        holdings: held
+            .into_iter()
+            .map(|(publisher, (epoch, one, other, distance))| Holding {
+                publisher,
+                epoch: Epoch::new(epoch),
+                first: Sequence::new(one.min(other)),
+                next: Sequence::new(one.max(other)),
+                distance,
+            })
+            .collect(),
+    })
+}
+
+fn graft() -> impl Strategy<Value = Graft> {
+    let range = (wide(), wide(), any::<bool>());
+    (topic(), node(), wide(), range).prop_map(|(topic, publisher, epoch, (one, other, attach))| {
+        Graft {
+            topic,
+            publisher,
+            epoch: Epoch::new(epoch),
+            from: Sequence::new(one.min(other)),
+            to: Sequence::new(one.max(other)),
+            attach,
+        }
     })
 }

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
-    Alias, Event, Gap, Publish, Qos, Receipt, Roles, Subscribe, Unsubscribe,
+    Alias, Event, Gap, Graft, Holding, IHave, Prune, Publish, Qos, Receipt, Roles, Subscribe,
+    Unsubscribe,
 };
 use macula_wire::{
     Audience, ContentType, Envelope, Header, MediaType, Pattern, RequestId, Selection, Sequence,
@@ -101,7 +102,7 @@ fn enveloped(envelope: &Envelope, payload: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn samples() -> Vec<Sample> {
-    [publications(), batches(), interests()]
+    [publications(), batches(), interests(), trees()]
         .into_iter()
         .flatten()
         .collect()
@@ -251,5 +252,41 @@ fn interests() -> Vec<Sample> {
                 dropped: 3,
             },
         ),
+    ]
+}
+
+fn trees() -> Vec<Sample> {
+    let held = |publisher, first, next, distance| Holding {
+        publisher: node(publisher),
+        epoch: EPOCH,
+        first: Sequence::new(first),
+        next: Sequence::new(next),
+        distance,
+    };
+    let have = |holdings| IHave {
+        topic: topic("weather.seattle.temperature"),
+        holdings,
+    };
+    let graft = |from, to, attach| Graft {
+        topic: topic("weather.seattle.temperature"),
+        publisher: node(1),
+        epoch: EPOCH,
+        from: Sequence::new(from),
+        to: Sequence::new(to),
+        attach,
+    };
+    let prune = Prune {
+        topic: topic("weather.seattle.temperature"),
+        publisher: node(1),
+    };
+    vec![
+        sample("ihave of one publisher", have(vec![held(1, 0, 4_185, 3)])),
+        sample(
+            "ihave of two publishers, one without anything left",
+            have(vec![held(1, 4_000, 4_185, 0), held(0x40, 7, 7, 255)]),
+        ),
+        sample("graft of a hole", graft(4_180, 4_183, false)),
+        sample("graft to be sent what follows", graft(4_185, 4_185, true)),
+        sample("prune", prune),
     ]
 }

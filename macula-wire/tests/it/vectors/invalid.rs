@@ -230,6 +230,16 @@ const EVENTS: &str = r#"
 14 | alias with an empty certificate            | invalid           | NODE 01 03 "a" 00 01 00 00
 14 | alias of a pattern                         | name              | NODE 01 03 "*" 00 00 00
 17 | receipt of more than matched               | invalid           | 01 01 01 01 00 00
+1c | ihave of nobody                            | invalid           | "a" 00 00
+1c | ihave of 65 publishers                     | too_large         | "a" 41
+1c | ihave, a publisher twice                   | not_canonical     | "a" 02 NODE 01 00 05 02 NODE 01 00 05 02 00
+1c | ihave, first beyond next                   | invalid           | "a" 01 NODE 01 06 05 02 00
+1c | ihave without a distance                   | unexpected_end    | "a" 01 NODE 01 00 05
+1c | ihave of a pattern                         | name              | "**" 01 NODE 01 00 05 02 00
+1d | graft that ends before it begins           | invalid           | "a" NODE 01 06 05 01 00
+1d | graft, attach 2                            | invalid           | "a" NODE 01 05 06 02 00
+1e | prune of a pattern                         | name              | "a.*" NODE 00
+1e | prune and more                             | trailing_bytes    | "a" NODE 00 00
 "#;
 
 const CALLS: &str = r#"

@@ -72,6 +72,10 @@ impl Host for Nodes {
         _: Class,
         body: Body,
     ) {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "no other message is sent in this network"
+        )]
         let input = match body {
             Body::Batch(batch) => {
                 let publisher = context.index_of(batch.publisher);

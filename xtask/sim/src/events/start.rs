@@ -57,7 +57,11 @@ pub(super) fn started<'a>(
     }
     for node in &nodes {
         let (topic, rings) = (topic.clone(), Arc::clone(&rings));
-        let members = TreeInput::Members { topic, rings };
+        let members = TreeInput::Members {
+            topic,
+            rings,
+            since: run.net.now(),
+        };
         run.net
             .with(*node, |tree, now| tree.handle_input(now, members));
     }
@@ -125,6 +129,7 @@ fn batch(publisher: NodeId, sequence: usize) -> Result<Batch, Fault> {
         alias: TopicAlias::new(0),
         base: Sequence::new(u64::try_from(sequence).unwrap_or(u64::MAX)),
         ttl_ms: None,
+        enveloped: false,
         content: ContentType::Bytes,
         signature: Some(macula_wire::Signature::from_bytes([7; 64])),
         entries,
