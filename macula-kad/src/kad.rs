@@ -36,7 +36,7 @@ use crate::limit::Allowances;
 use crate::members::{MemberSnapshot, Members};
 use crate::own::{Owns, Pen};
 use crate::rtt::Rtt;
-use crate::store::Store;
+use crate::store::{Rank, Store};
 use crate::table::Table;
 use crate::timer::{Timer, Timers};
 
@@ -82,6 +82,8 @@ pub struct Kad {
     staged: Staged,
     store: Store,
     moves: Moves,
+    /// The last of the records that were compared with those of others in this period.
+    replicated: Option<Rank>,
     /// How far the farthest that ought to keep what is under a key is.
     reaches: BTreeMap<Key, Distance>,
     watchers: Watchers,
@@ -127,6 +129,7 @@ impl Kad {
             staged: Staged::default(),
             store: Store::new(realm.clone(), &config),
             moves: Moves::default(),
+            replicated: None,
             reaches: BTreeMap::new(),
             watchers: Watchers::default(),
             watchings: Watchings::default(),
