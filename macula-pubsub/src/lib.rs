@@ -48,6 +48,7 @@ mod repeats;
 mod replay;
 mod subscriber;
 mod table;
+mod tree;
 mod watch;
 
 pub use config::{Config, ForwarderConfig, IntakeConfig, ReplayConfig};
@@ -64,4 +65,5 @@ pub use replay::{
 };
 pub use subscriber::{Destination, LocalId, SessionId, Subscriber};
 pub use table::Table;
+pub use tree::{Rings, Tree, TreeBatch, TreeConfig, TreeInput, TreeOutput, TreeStats};
 pub use watch::WatchKey;

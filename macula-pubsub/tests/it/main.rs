@@ -18,3 +18,4 @@ mod model;
 mod order;
 mod reliable;
 mod rules;
+mod tree;
