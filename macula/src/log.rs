@@ -82,6 +82,14 @@ impl EventLog {
         written.map_err(|detail| unwritten(&detail))
     }
 
+    /// Waits until it is on record which events are settled by now.
+    pub(crate) async fn flush(&self) {
+        if let Err(error) = self.append(Vec::new()).await {
+            // They are sent once more by the next run, and known by their ids.
+            tracing::debug!(%error, "what is settled is not on record");
+        }
+    }
+
     /// Sees to it that no later run takes ids below `next` for new.
     pub(crate) async fn reserve(&self, next: u64) -> Result<(), Error> {
         const AHEAD: u64 = 1 << 20;

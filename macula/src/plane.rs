@@ -296,7 +296,11 @@ impl Plane {
             self.all_settled().await;
             self.serving.idle().await;
         };
-        tokio::time::timeout(patience, all).await.is_ok()
+        let is_done = tokio::time::timeout(patience, all).await.is_ok();
+        if let Some(log) = &self.reliable.log {
+            log.flush().await;
+        }
+        is_done
     }
 
     /// Tells receivers of what was dropped on links that have room again, and forgets ids that are too old.

@@ -91,6 +91,11 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     let local = listen_locally(&plan, &credentials, transport, hello).await?;
     let found = open_event_log(&plan, epoch).await?;
     let plane = Arc::new(plane(&plan, epoch, clock, found.as_ref())?);
+    if let Some(found) = found {
+        let writing = Arc::clone(&found.log).run(found.writing);
+        plane.tasks.spawn("event log", writing);
+        plane.take_up(found.kept, found.next);
+    }
     let cache = cache(&plan, &plane, wall_ms);
     let machine = machine(&plan, &plane, &endpoint, wall_ms)?;
     let (calls, call_queue) = mpsc::channel(MAX_CALLS);
@@ -127,12 +132,6 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     let links = run_links(runner, incoming, dialled_queue);
     plane.tasks.spawn("links", links);
     keep_up(&plane, &control, news);
-    if let Some(found) = found {
-        plane
-            .tasks
-            .spawn("event log", Arc::clone(&found.log).run(found.writing));
-        plane.take_up(found.kept, found.next);
-    }
     let remembered = cache.as_ref().map_or(&[][..], |cache| cache.found());
     let ways = Ways::new(&plan.join, remembered, plane.random());
     if !ways.is_empty() {

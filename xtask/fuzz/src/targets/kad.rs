@@ -1,22 +1,22 @@
 //! Routing: the machine keeps the laws and its bounds.
 
+mod record;
+
 use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use macula_kad::{Checked, Config, Goal, Input, Kad, LookupOptions, Output, key_of, record_id};
+use macula_kad::{Checked, Config, Goal, Input, Kad, LookupOptions, Output, record_id};
 use macula_wire::message::{
-    Contact, InterestContent, KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore,
-    KadWant, KadWatch, NodeContent, ProviderContent, RecordContent, RecordKind, RecordVersion,
-    RoutingRecord, SignedRoutingRecord, ValueContent,
+    Contact, KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch,
+    RecordContent, RecordKind, RecordVersion, SignedRoutingRecord,
 };
 use macula_wire::{
-    Body, ContentType, ErrorCode, Instant, Key, Machine, NodeId, Pattern, Procedure, Random,
-    RealmName, RequestId, SIGNATURE_LEN, Signature, Signer, Topic, Verifier, signed,
+    Body, ErrorCode, Instant, Key, Machine, Random, RecordId, RequestId, Verifier, signed,
 };
 
 use super::laws::{self, Digest, MAX_STEPS, START, Subject, Timed};
+use record::{Pen, contact, content, node, place, realm, record};
 
 /// The wall clock at the start, in milliseconds since 1970.
 const WALL_MS: u64 = 1_800_000_000_000;
@@ -144,19 +144,24 @@ fn message(shape: u8, request: u8, four: [u8; 4]) -> Body {
                 id: record_id(&signed.record.owner, &signed.record.content),
                 sequence: signed.record.sequence,
             };
-            let versions = records.iter().map(version).collect();
+            let mut versions: Vec<RecordVersion> = records.iter().map(version).collect();
+            versions.sort_unstable_by_key(|version| version.id);
+            versions.dedup_by_key(|version| version.id);
             KadDigest { request, versions }.into()
         }
         _ => {
             let id = |signed: &Arc<SignedRoutingRecord>| {
                 record_id(&signed.record.owner, &signed.record.content)
             };
-            let ids = records.iter().map(id).collect();
+            let mut ids: Vec<RecordId> = records.iter().map(id).collect();
+            ids.sort_unstable();
+            ids.dedup();
             KadWant { request, ids }.into()
         }
     }
 }
 
+<<<<<<< HEAD
 fn content(which: u8) -> RecordContent {
     let name = ["a.b", "c", "$own"][usize::from(which >> 2) % 3];
     match which & 3 {
@@ -213,6 +218,8 @@ fn place(which: u8) -> (Key, RecordKind) {
     (key, content.kind())
 }
 
+=======
+>>>>>>> main
 fn goal(one: u8, other: u8) -> Goal {
     let (key, kind) = place(one);
     match other & 3 {
@@ -354,55 +361,4 @@ impl Subject for Node {
         assert!(machine.own_records().count() <= MAX_OWN_RECORDS);
         assert!(machine.table_len() <= 256 * K);
     }
-}
-
-/// Signs as a node, and checks as anybody, without a key: the signature is made of a digest of the message.
-struct Pen(NodeId);
-
-impl Pen {
-    fn signature(signer: NodeId, message: &[u8]) -> Signature {
-        let digest = macula_realm::sha256(message);
-        let mut bytes = [0; SIGNATURE_LEN];
-        bytes[..32].copy_from_slice(&digest);
-        bytes[32..].copy_from_slice(signer.as_bytes());
-        Signature::from_bytes(bytes)
-    }
-}
-
-impl Signer for Pen {
-    fn node(&self) -> NodeId {
-        self.0
-    }
-
-    fn sign(&self, message: &[u8]) -> Signature {
-        Self::signature(self.0, message)
-    }
-}
-
-impl Verifier for Pen {
-    fn verify(&self, signer: NodeId, message: &[u8], signature: &Signature) -> bool {
-        Self::signature(signer, message) == *signature
-    }
-}
-
-fn realm() -> RealmName {
-    RealmName::new("be.acme.iot").expect("a realm")
-}
-
-/// One of sixteen nodes.
-const fn node(number: u8) -> NodeId {
-    NodeId::from_bytes([(number & 15) + 1; 32])
-}
-
-/// A node and its address: some of one public network, the others of a private one.
-fn contact(number: u8) -> Arc<Contact> {
-    let ip = if number & 8 == 8 {
-        [8, 8, 8, number]
-    } else {
-        [10, 0, 0, number]
-    };
-    Arc::new(Contact {
-        node: node(number),
-        addresses: vec![(ip, 4433).into()],
-    })
 }
