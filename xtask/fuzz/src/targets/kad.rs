@@ -161,65 +161,6 @@ fn message(shape: u8, request: u8, four: [u8; 4]) -> Body {
     }
 }
 
-<<<<<<< HEAD
-fn content(which: u8) -> RecordContent {
-    let name = ["a.b", "c", "$own"][usize::from(which >> 2) % 3];
-    match which & 3 {
-        0 => RecordContent::Node(NodeContent {
-            addresses: vec![([192, 0, 2, 7], 4433).into()],
-            tags: Vec::new(),
-            neighbours: Vec::new(),
-        }),
-        1 => RecordContent::Provider(ProviderContent {
-            procedure: Procedure::new(name).expect("a procedure"),
-            weight: u32::from(which >> 4),
-        }),
-        2 => RecordContent::Interest(InterestContent::each(Pattern::new(name).expect("a pattern"))),
-        _ => RecordContent::Value(ValueContent {
-            name: Topic::new(name).expect("a topic"),
-            content: ContentType::Bytes,
-            value: Bytes::from(vec![7; usize::from(which >> 4) * 50]),
-        }),
-    }
-}
-
-/// A record: whose and what in the first byte, its version, its time, and what is wrong with it in the second.
-fn record(what: u8, how: u8) -> Arc<SignedRoutingRecord> {
-    let owner = node(what & 7);
-    let mut content = content(what >> 3 | what << 5);
-    let withdrawn = how & 1 == 1;
-    if let (true, RecordContent::Value(value)) = (withdrawn, &mut content) {
-        value.value = Bytes::new();
-    }
-    let lease = [4_000, 15_000, HOUR_MS, 49 * HOUR_MS][usize::from(how >> 1 & 3)];
-    let record = RoutingRecord {
-        owner,
-        sequence: match how >> 3 & 7 {
-            7 => u64::MAX,
-            sequence => WALL_MS + u64::from(sequence),
-        },
-        expires_ms: WALL_MS + lease,
-        withdrawn,
-        content,
-    };
-    let (realm, signer) = match how >> 6 {
-        3 => (realm(), node((what & 7) ^ 1)),
-        2 => (RealmName::new("be.acme.other").expect("a realm"), owner),
-        _ => (realm(), owner),
-    };
-    let bytes = signed::record_bytes(&realm, &record).expect("a legal record");
-    let signature = Pen(signer).sign(&bytes);
-    Arc::new(SignedRoutingRecord { record, signature })
-}
-
-fn place(which: u8) -> (Key, RecordKind) {
-    let content = content(which & 15);
-    let key = key_of(&realm(), &node(which >> 4), &content);
-    (key, content.kind())
-}
-
-=======
->>>>>>> main
 fn goal(one: u8, other: u8) -> Goal {
     let (key, kind) = place(one);
     match other & 3 {

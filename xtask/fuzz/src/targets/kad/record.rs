@@ -27,9 +27,9 @@ pub(super) fn content(which: u8) -> RecordContent {
             procedure: Procedure::new(name).expect("a procedure"),
             weight: u32::from(which >> 4),
         }),
-        2 => RecordContent::Interest(InterestContent {
-            pattern: Pattern::new(name).expect("a pattern"),
-        }),
+        2 => RecordContent::Interest(InterestContent::each(
+            Pattern::new(name).expect("a pattern"),
+        )),
         _ => RecordContent::Value(ValueContent {
             name: Topic::new(name).expect("a topic"),
             content: ContentType::Bytes,
