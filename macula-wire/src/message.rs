@@ -11,8 +11,8 @@ mod routing;
 mod session;
 
 pub use call::{
-    CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Register, RpcCall,
-    Unregister,
+    CallCancel, CallError, CallMode, CallPart, CallProgress, CallReply, CallResult, CallRoute,
+    CancelMode, Failure, Invoke, Register, RpcCall, Unregister,
 };
 pub use contact::Contact;
 pub use event::{Alias, Event, Gap, Priority, Publish, Qos, Receipt, Subscribe, Unsubscribe};
@@ -175,6 +175,10 @@ messages! {
     RpcCancel(CallCancel) = 0x26 "RPC_CANCEL",
     /// A part of a result before its end.
     RpcProgress(CallProgress) = 0x27 "RPC_PROGRESS",
+    /// A part of the arguments of a call.
+    RpcPart(CallPart) = 0x28 "RPC_PART",
+    /// What one of several callees answered.
+    RpcReply(CallReply) = 0x29 "RPC_REPLY",
     /// Asks a member whether it is there.
     SwimPing(SwimPing) = 0x50 "SWIM_PING",
     /// Answers a SWIM_PING.
