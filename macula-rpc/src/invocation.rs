@@ -93,7 +93,7 @@ impl Invocations {
         }
         shard.remember((now + shared.window).max(deadline), key, shared.max_ids);
         let node = shared.running.take().ok_or_else(busy)?;
-        let registration = slots.take().ok_or_else(busy)?;
+        let registration = slots.take_for(caller, now).ok_or_else(busy)?;
         shard.running.insert(key);
         drop(shard);
         shared.admitted.fetch_add(1, Ordering::Relaxed);

@@ -51,6 +51,36 @@ tagged! {
     }
 }
 
+impl Invoke {
+    /// The word for it in options and output, such as `round-robin`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::RoundRobin => "round-robin",
+            Self::Random => "random",
+            Self::First => "first",
+            Self::Last => "last",
+            Self::LeastLoaded => "least-loaded",
+            Self::P2c => "p2c",
+            Self::Hash => "hash",
+            Self::LocalFirst => "local-first",
+        }
+    }
+
+    /// The policy of a word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.word() == word)
+    }
+}
+
+impl core::fmt::Display for Invoke {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.word())
+    }
+}
+
 tagged! {
     /// What travels on the stream of a call, and what its answer means.
     pub enum CallMode as "call mode" {
