@@ -76,7 +76,11 @@ impl Call {
         let known = candidates.filter(|candidates| !candidates.all().is_empty());
         let unknown = known.is_none();
         let candidates = known.unwrap_or_else(|| Candidates::none(&request.procedure));
-        let hedges = if request.idempotent { config.max_hedges } else { 0 };
+        let hedges = if request.idempotent {
+            config.max_hedges
+        } else {
+            0
+        };
         let mut call = Self {
             request,
             now,
@@ -99,6 +103,14 @@ impl Call {
             call.go_on();
         }
         call
+    }
+
+    /// No other provider gets the call from here on: a part of its arguments has left for the one that has it, or a part
+    /// of the result has come.
+    pub const fn pin(&mut self) {
+        self.attempts_left = 0;
+        self.hedges = 0;
+        self.hedge_at = None;
     }
 
     /// What was asked for.

@@ -63,7 +63,7 @@ mod standing;
 pub use call::{Call, CallInput, CallOutput, CallRequest, Scope};
 pub use config::{CallConfig, Config, InvocationConfig};
 pub use error::{RegisterError, UnregisterError, UnwatchError, WatchError};
-pub use invocation::{Admission, InvocationStats, Invocations};
+pub use invocation::{Admission, Entry, InvocationStats, Invocations};
 pub use offer::{Match, Offer, OfferKey};
 pub use providers::{Candidate, Candidates, ProviderTable};
 pub use registrant::{Provider, RegisterOptions, Registrant, RegistrationKey, SessionKey};

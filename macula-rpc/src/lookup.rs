@@ -123,7 +123,11 @@ mod tests {
             ("$sys.ping", None),
         ] {
             let found = lookup.find(&Procedure::new(name).unwrap());
-            assert_eq!(found.map(|found| found.pattern().as_str()), expected, "{name}");
+            assert_eq!(
+                found.map(|found| found.pattern().as_str()),
+                expected,
+                "{name}"
+            );
         }
     }
 

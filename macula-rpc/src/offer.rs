@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use macula_realm::Zone;
-use macula_wire::message::Invoke;
+use macula_wire::message::{Invoke, ProviderContent};
 use macula_wire::{NameError, Pattern, Procedure};
 
 /// What a member offers under one pattern, all its registrations of it taken together.
@@ -36,6 +36,35 @@ impl Offer {
             zone: None,
             since_ms: 0,
             takeover: false,
+        }
+    }
+
+    /// The record that says so of `pattern`.
+    #[must_use]
+    pub fn content(&self, pattern: Pattern) -> ProviderContent {
+        ProviderContent {
+            pattern,
+            weight: self.weight,
+            concurrency: self.concurrency,
+            invoke: self.invoke,
+            zone: self.zone.as_ref().map(ToString::to_string),
+            since_ms: self.since_ms,
+            takeover: self.takeover,
+        }
+    }
+}
+
+impl From<&ProviderContent> for Offer {
+    /// What a record says.
+    fn from(content: &ProviderContent) -> Self {
+        let zone = content.zone.as_deref();
+        Self {
+            weight: content.weight,
+            concurrency: content.concurrency,
+            invoke: content.invoke,
+            zone: zone.and_then(|zone| Zone::new(zone).ok()),
+            since_ms: content.since_ms,
+            takeover: content.takeover,
         }
     }
 }
@@ -103,7 +132,11 @@ impl OfferKey {
     /// reserved name has no third.
     pub fn of_procedure(procedure: &Procedure) -> impl Iterator<Item = Self> {
         let first = procedure.segments().next().unwrap_or_default();
-        let wild = if procedure.is_reserved() { None } else { Some("**") };
+        let wild = if procedure.is_reserved() {
+            None
+        } else {
+            Some("**")
+        };
         let texts = [Some(format!("{first}.**")), wild.map(str::to_owned)];
         let rest = texts.into_iter().flatten();
         // A segment so long that nothing fits behind it has no patterns.
@@ -115,6 +148,12 @@ impl OfferKey {
     #[must_use]
     pub fn name(&self) -> &str {
         self.0.as_str()
+    }
+
+    /// Whether it is one of the names by which services describe themselves.
+    #[must_use]
+    pub fn is_of_services(&self) -> bool {
+        self.0.is_of_services()
     }
 
     /// Whether it is a name of the platform.

@@ -178,7 +178,8 @@ impl Offers {
     pub(crate) fn forget_key(&mut self, key: &OfferKey) -> bool {
         let under = self.offering.iter();
         let under = under.filter(|(pattern, _)| OfferKey::of_pattern(pattern) == *key);
-        let all = under.flat_map(|(pattern, nodes)| nodes.iter().map(|node| (*node, pattern.clone())));
+        let all =
+            under.flat_map(|(pattern, nodes)| nodes.iter().map(|node| (*node, pattern.clone())));
         let all: Vec<(NodeId, Pattern)> = all.collect();
         let mut changed = false;
         for (node, pattern) in all {
@@ -300,7 +301,13 @@ impl Offers {
         };
         let list = self.counting(pattern, &standing);
         let before = self.providers.get(pattern);
-        let now = Candidates::going_on(pattern.clone(), standing.invoke, self.own_node, list, before);
+        let now = Candidates::going_on(
+            pattern.clone(),
+            standing.invoke,
+            self.own_node,
+            list,
+            before,
+        );
         if before == Some(&now) {
             return self.ousted.contains_key(pattern);
         }

@@ -220,13 +220,17 @@ impl ProviderTable {
     /// Those of [`find`](Self::find); empty if nobody serves it.
     #[must_use]
     pub fn candidates(&self, procedure: &Procedure) -> &[Candidate] {
-        self.find(procedure).map(Candidates::all).unwrap_or_default()
+        self.find(procedure)
+            .map(Candidates::all)
+            .unwrap_or_default()
     }
 
     /// Those of [`candidates`](Self::candidates) that are on this node.
     #[must_use]
     pub fn candidates_here(&self, procedure: &Procedure) -> &[Candidate] {
-        self.find(procedure).map(Candidates::here).unwrap_or_default()
+        self.find(procedure)
+            .map(Candidates::here)
+            .unwrap_or_default()
     }
 
     /// Those who serve exactly this pattern.

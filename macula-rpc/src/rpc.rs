@@ -137,7 +137,9 @@ impl Rpc {
         let pattern = self.registrations.get(&registrant).ok_or(unknown)?.clone();
         let provider = Provider::from(registrant);
         let mut found = self.offers.own_of(&pattern);
-        let (_, own) = found.find(|(other, _)| **other == provider).ok_or(unknown)?;
+        let (_, own) = found
+            .find(|(other, _)| **other == provider)
+            .ok_or(unknown)?;
         let mut own = own.clone();
         own.offer.weight = weight;
         drop(found);
@@ -216,6 +218,19 @@ impl Rpc {
         self.offers.members()
     }
 
+    /// The other members that serve what is called from here, in no order; one may come several times.
+    pub fn asked(&self) -> impl Iterator<Item = NodeId> {
+        let found = self
+            .called
+            .keys()
+            .filter_map(|called| self.table.find(called));
+        let all = found.flat_map(|candidates| candidates.all());
+        all.filter_map(|candidate| match candidate.provider {
+            Provider::Member(node) => Some(node),
+            Provider::Local(_) | Provider::Session(..) => None,
+        })
+    }
+
     /// How many patterns other members offer, each counted for each of them.
     #[must_use]
     pub const fn offers(&self) -> usize {
@@ -229,11 +244,7 @@ impl Rpc {
         self.offers.refused()
     }
 
-    fn check_room(
-        &self,
-        registrant: Registrant,
-        pattern: &Pattern,
-    ) -> Result<(), RegisterError> {
+    fn check_room(&self, registrant: Registrant, pattern: &Pattern) -> Result<(), RegisterError> {
         if self.registrations.contains_key(&registrant) {
             return Err(RegisterError::Exists);
         }

@@ -29,6 +29,8 @@ struct Shared {
 #[derive(Clone, Copy, Debug, Default)]
 struct Caller {
     running: u32,
+    /// How many slots it got since it is remembered.
+    served: u64,
     /// Until when it counts as one that wants a slot.
     wants_until: Option<Instant>,
 }
@@ -79,13 +81,12 @@ impl Slots {
 
     /// A slot for a caller, if one is free and not wanted more by others.
     ///
-    /// As long as several want more than there is, each gets as many as its share: the free slots that those may claim
-    /// who were refused within the last second and have less than theirs are left for them.
+    /// As long as several want more than there is, each gets as many: a free slot is left for whoever was refused within
+    /// the last second and has fewer, or as many and got fewer so far.
     pub(crate) fn take_for(&self, caller: NodeId, now: Instant) -> Option<Slot> {
         let mut callers = self.callers();
         let free = self.limit().saturating_sub(self.used());
-        let mine = callers.get(&caller).map_or(0, |one| one.running);
-        if free == 0 || free <= claimed(&mut callers, &caller, mine, self.limit(), now) {
+        if free == 0 || free <= claimed(&mut callers, &caller, now) {
             if callers.len() < MAX_WAITING || callers.contains_key(&caller) {
                 callers.entry(caller).or_default().wants_until = Some(now + WANT);
             }
@@ -95,6 +96,7 @@ impl Slots {
         slot.caller = Some(caller);
         let entry = callers.entry(caller).or_default();
         entry.running = entry.running.saturating_add(1);
+        entry.served = entry.served.saturating_add(1);
         Some(slot)
     }
 
@@ -105,32 +107,24 @@ impl Slots {
     }
 }
 
-/// How many of the free slots others have more right to than a caller that has `mine`.
-fn claimed(
-    callers: &mut BTreeMap<NodeId, Caller>,
-    caller: &NodeId,
-    mine: u32,
-    limit: u32,
-    now: Instant,
-) -> u32 {
-    let others_want = callers
+/// How many of the free slots others have more right to than `caller`: those that want some and have fewer, or at a draw
+/// were served less often.
+fn claimed(callers: &mut BTreeMap<NodeId, Caller>, caller: &NodeId, now: Instant) -> u32 {
+    let wanted = |one: &Caller| one.wants_until.is_some();
+    if !callers
         .iter()
-        .any(|(other, one)| other != caller && one.wants_until.is_some());
-    if !others_want {
+        .any(|(other, one)| other != caller && wanted(one))
+    {
         return 0;
     }
     callers.retain(|_, one| one.running > 0 || one.wants(now));
-    let active = callers.len().saturating_add(usize::from(!callers.contains_key(caller)));
-    let active = u32::try_from(active).unwrap_or(u32::MAX);
-    let share = limit.checked_div(active).unwrap_or(limit).max(1);
-    if mine < share {
-        return 0;
-    }
-    let waiting = callers
-        .iter()
-        .filter(|(other, one)| *other != caller && one.wants(now));
+    let own = callers.get(caller).copied().unwrap_or_default();
+    let others = callers.iter().filter(|(other, _)| *other != caller);
+    let waiting = others.filter(|(_, one)| one.wants(now));
     waiting.fold(0, |sum, (_, one)| {
-        sum.saturating_add(share.saturating_sub(one.running))
+        let behind = own.running.saturating_sub(one.running);
+        let draw = own.running == one.running && one.served < own.served;
+        sum.saturating_add(behind).saturating_add(u32::from(draw))
     })
 }
 
@@ -187,7 +181,9 @@ mod tests {
     #[test]
     fn one_caller_alone_gets_all_and_two_share() {
         let slots = Slots::new(4);
-        let mut held: Vec<Slot> = (0..4).filter_map(|_| slots.take_for(node(1), at(0))).collect();
+        let mut held: Vec<Slot> = (0..4)
+            .filter_map(|_| slots.take_for(node(1), at(0)))
+            .collect();
         assert_eq!(held.len(), 4);
         assert!(slots.take_for(node(2), at(0)).is_none());
         held.pop();

@@ -26,9 +26,14 @@ impl Standing {
         offers: impl Iterator<Item = (NodeId, &'a Offer)> + Clone,
     ) -> Option<Self> {
         let takeovers = offers.clone().filter(|(_, offer)| offer.takeover);
-        let since = takeovers.map(|(_, offer)| offer.since_ms).max().unwrap_or(0);
+        let since = takeovers
+            .map(|(_, offer)| offer.since_ms)
+            .max()
+            .unwrap_or(0);
         let rest = offers.filter(|(_, offer)| offer.since_ms >= since);
-        let earliest = rest.clone().min_by_key(|(node, offer)| (offer.since_ms, *node));
+        let earliest = rest
+            .clone()
+            .min_by_key(|(node, offer)| (offer.since_ms, *node));
         let (holder, held) = earliest?;
         let invoke = held.invoke;
         let counts = |(node, offer): &(NodeId, &Offer)| {
@@ -65,9 +70,15 @@ mod tests {
             .map(|(number, offer)| (NodeId::from_bytes([number; 32]), offer))
             .collect();
         let standing = Standing::of(told.iter().copied()).unwrap();
-        assert_eq!(Standing::of(told.iter().rev().copied()).as_ref(), Some(&standing));
+        assert_eq!(
+            Standing::of(told.iter().rev().copied()).as_ref(),
+            Some(&standing)
+        );
         let number = |node: &NodeId| node.as_bytes()[0];
-        (number(&standing.holder), standing.within.iter().map(number).collect())
+        (
+            number(&standing.holder),
+            standing.within.iter().map(number).collect(),
+        )
     }
 
     #[test]
@@ -75,20 +86,31 @@ mod tests {
         let (p2c, hash) = (Invoke::P2c, Invoke::Hash);
         assert_eq!(decide(&[offer(p2c, 5), offer(p2c, 3)]), (1, vec![0, 1]));
         assert_eq!(decide(&[offer(p2c, 5), offer(hash, 3)]), (1, vec![1]));
-        assert_eq!(decide(&[offer(p2c, 3), offer(hash, 3), offer(p2c, 9)]), (0, vec![0, 2]));
+        assert_eq!(
+            decide(&[offer(p2c, 3), offer(hash, 3), offer(p2c, 9)]),
+            (0, vec![0, 2])
+        );
         assert_eq!(Standing::of(std::iter::empty()), None);
     }
 
     #[test]
     fn one_alone_counts_where_there_is_to_be_one() {
         let single = Invoke::Single;
-        assert_eq!(decide(&[offer(single, 4), offer(single, 2), offer(single, 3)]), (1, vec![1]));
+        assert_eq!(
+            decide(&[offer(single, 4), offer(single, 2), offer(single, 3)]),
+            (1, vec![1])
+        );
     }
 
     #[test]
     fn a_takeover_puts_out_whoever_came_before() {
         let (p2c, hash) = (Invoke::P2c, Invoke::Hash);
-        let offers = [offer(p2c, 1), takeover(hash, 5), offer(hash, 7), offer(p2c, 8)];
+        let offers = [
+            offer(p2c, 1),
+            takeover(hash, 5),
+            offer(hash, 7),
+            offer(p2c, 8),
+        ];
         assert_eq!(decide(&offers), (1, vec![1, 2]));
         let offers = [takeover(p2c, 5), takeover(p2c, 9), offer(p2c, 6)];
         assert_eq!(decide(&offers), (1, vec![1]));

@@ -11,10 +11,7 @@ use crate::Provider;
 
 /// Which of the candidates may get the call.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "there are no other candidates"
-)]
+#[expect(clippy::exhaustive_enums, reason = "there are no other candidates")]
 pub enum Scope {
     /// All of them.
     #[default]

@@ -94,7 +94,9 @@ impl Choice {
             Invoke::Hash => self.hashed(&open, request.key),
             Invoke::P2c => {
                 let near = self.near(&open, |candidate| candidate.provider.is_here());
-                let near_free = near.iter().any(|at| self.get(*at).is_some_and(|one| !one.is_full()));
+                let near_free = near
+                    .iter()
+                    .any(|at| self.get(*at).is_some_and(|one| !one.is_full()));
                 self.of_two(if near_free { &near } else { &open })
             }
             Invoke::LocalFirst => {
@@ -114,7 +116,8 @@ impl Choice {
 
     fn near(&self, open: &[usize], is_near: impl Fn(&Candidate) -> bool) -> Vec<usize> {
         let near = open.iter().copied();
-        near.filter(|at| self.get(*at).is_some_and(&is_near)).collect()
+        near.filter(|at| self.get(*at).is_some_and(&is_near))
+            .collect()
     }
 
     /// The one that registered first or last. To others this node is as old as the oldest registration on it.
@@ -177,7 +180,11 @@ impl Choice {
         let Some(other) = self.drawn(&rest) else {
             return Some(one);
         };
-        Some(if self.is_less_loaded(other, one) { other } else { one })
+        Some(if self.is_less_loaded(other, one) {
+            other
+        } else {
+            one
+        })
     }
 
     fn is_less_loaded(&self, one: usize, other: usize) -> bool {

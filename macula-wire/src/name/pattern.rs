@@ -72,6 +72,12 @@ impl Pattern {
         self.0.starts_with('$')
     }
 
+    /// Whether it is of the names by which services describe themselves: its first segment is `$svc`.
+    #[must_use]
+    pub fn is_of_services(&self) -> bool {
+        self.segments().next() == Some(PatternSegment::Literal("$svc"))
+    }
+
     /// Whether it has no wildcard, and so matches one name alone.
     #[must_use]
     pub fn is_exact(&self) -> bool {
@@ -214,7 +220,10 @@ mod tests {
         ] {
             let pattern = Pattern::new(pattern).unwrap();
             assert_eq!(pattern.stem().as_str(), stem);
-            assert_eq!(pattern.is_exact(), pattern == pattern.stem() && stem != "**" && !stem.ends_with('*'));
+            assert_eq!(
+                pattern.is_exact(),
+                pattern == pattern.stem() && stem != "**" && !stem.ends_with('*')
+            );
         }
         let covers = |pattern: &str, name: &str| {
             let procedure = Procedure::new(name).unwrap();

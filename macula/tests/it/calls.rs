@@ -40,7 +40,7 @@ async fn an_echo_answers_near_and_far() {
         let error = within(error).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::PAYLOAD_TOO_LARGE);
     }
-    assert_eq!(served.procedure().as_str(), "e.echo");
+    assert_eq!(served.pattern().as_str(), "e.echo");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -236,7 +236,7 @@ async fn the_first_call_finds_who_serves_and_further_ones_look_for_nobody() {
     until(async || records().await == 2).await;
     let serve = |_| async { Ok(Reply::default()) };
     let options = RegisterOptions::default();
-    let served = one.register("g.p", options, serve).await.unwrap();
+    let served = one.register("g.p", options.clone(), serve).await.unwrap();
     until(async || records().await == 3).await;
     for _ in 0..3 {
         let call = other.call("g.p", "", CallOptions::default());
@@ -250,7 +250,7 @@ async fn the_first_call_finds_who_serves_and_further_ones_look_for_nobody() {
     let error = within(call).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::NO_SUCH_PROCEDURE);
     // What this node serves itself needs no watch.
-    let _served = other.register("g.q", options, serve).await.unwrap();
+    let _served = other.register("g.q", options.clone(), serve).await.unwrap();
     within(other.call("g.q", "", CallOptions::default()))
         .await
         .unwrap();

@@ -36,7 +36,11 @@ fn all(invoke: Invoke, list: &[Candidate]) -> Candidates {
 
 fn request() -> CallRequest {
     let procedure = Procedure::new("a").unwrap();
-    CallRequest::new(CallId::from_bytes([1; 16]), procedure, Instant::from_millis(9))
+    CallRequest::new(
+        CallId::from_bytes([1; 16]),
+        procedure,
+        Instant::from_millis(9),
+    )
 }
 
 fn order_of(candidates: &Candidates, request: &CallRequest, seed: u64) -> Vec<Provider> {
@@ -67,7 +71,10 @@ fn each_comes_once_whatever_the_policy() {
         for seed in 0..50 {
             let mut order = order(*invoke, &list, seed);
             order.sort_unstable();
-            assert!(order.iter().eq(list.iter().map(|one| &one.provider)), "{invoke:?}");
+            assert!(
+                order.iter().eq(list.iter().map(|one| &one.provider)),
+                "{invoke:?}"
+            );
         }
     }
 }
@@ -92,7 +99,10 @@ fn the_default_prefers_this_node_while_it_has_room() {
     assert_eq!(firsts(&candidates, 50), [50, 0]);
     let mut full = here(1, 1);
     full.concurrency = 0;
-    assert_eq!(firsts(&all(Invoke::P2c, &[full, member(1, 1)]), 50), [0, 50]);
+    assert_eq!(
+        firsts(&all(Invoke::P2c, &[full, member(1, 1)]), 50),
+        [0, 50]
+    );
 }
 
 #[test]
@@ -126,7 +136,11 @@ fn the_first_and_the_last_are_those_by_time_then_by_id() {
     assert_eq!(order(Invoke::First, &list, 1), members([2, 3, 1]));
     assert_eq!(order(Invoke::Last, &list, 1), members([1, 3, 2]));
     // This node is as old as the older of its registrations.
-    let list = [since(here(1, 1), 2), since(here(2, 1), 9), since(member(1, 1), 5)];
+    let list = [
+        since(here(1, 1), 2),
+        since(here(2, 1), 9),
+        since(member(1, 1), 5),
+    ];
     let last = order(Invoke::Last, &list, 1);
     assert_eq!(last[0], Provider::Member(id(1)));
     assert_eq!(last[1], Provider::Local(RegistrationKey::new(2)));
@@ -147,10 +161,19 @@ fn load_counts_for_its_weight() {
     let _one = one.slots.take();
     let strong = member(4, 10);
     let _two = (strong.slots.take(), strong.slots.take());
-    assert_eq!(firsts(&all(Invoke::LeastLoaded, &[one, strong]), 50), [0, 50]);
+    assert_eq!(
+        firsts(&all(Invoke::LeastLoaded, &[one, strong]), 50),
+        [0, 50]
+    );
     // Equals share.
-    let counts = firsts(&all(Invoke::LeastLoaded, &[member(5, 1), member(6, 1)]), 400);
-    assert!(counts.iter().all(|count| (120..280).contains(count)), "{counts:?}");
+    let counts = firsts(
+        &all(Invoke::LeastLoaded, &[member(5, 1), member(6, 1)]),
+        400,
+    );
+    assert!(
+        counts.iter().all(|count| (120..280).contains(count)),
+        "{counts:?}"
+    );
 }
 
 #[test]
@@ -164,7 +187,12 @@ fn a_key_chooses_alike_at_every_caller() {
                 member(number, 1)
             }
         });
-        Candidates::new(Pattern::new("a").unwrap(), Invoke::Hash, id(own), list.to_vec())
+        Candidates::new(
+            Pattern::new("a").unwrap(),
+            Invoke::Hash,
+            id(own),
+            list.to_vec(),
+        )
     };
     let mut counts = [0; 5];
     for key in 0..400_u32 {
@@ -180,7 +208,10 @@ fn a_key_chooses_alike_at_every_caller() {
         assert!((2..=4).all(|own| chosen(own) == by_one));
         counts[usize::from(by_one)] += 1;
     }
-    assert!(counts[1..].iter().all(|count| (60..140).contains(count)), "{counts:?}");
+    assert!(
+        counts[1..].iter().all(|count| (60..140).contains(count)),
+        "{counts:?}"
+    );
     // Without a key a caller stays where it is.
     let order_of_caller = |seed| order_of(&seen_by(1), &request().keyed(None, &id(9)), seed);
     assert_eq!(order_of_caller(1), order_of_caller(2));
@@ -211,7 +242,10 @@ fn a_scope_leaves_the_others_out() {
         order_of(&all(Invoke::Random, &list), &request, 1)
     };
     assert_eq!(chosen(Scope::Here), [list[0].provider]);
-    assert_eq!(chosen(Scope::Zone(Zone::new("east").unwrap())), [list[1].provider]);
+    assert_eq!(
+        chosen(Scope::Zone(Zone::new("east").unwrap())),
+        [list[1].provider]
+    );
     assert!(chosen(Scope::Zone(Zone::new("west").unwrap())).is_empty());
     assert_eq!(chosen(Scope::Any).len(), 3);
 }

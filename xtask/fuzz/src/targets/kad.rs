@@ -7,13 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use macula_kad::{Checked, Config, Goal, Input, Kad, LookupOptions, key_of, record_id};
 use macula_wire::message::{
-    Contact, InterestContent, KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore,
-    KadWant, KadWatch, NodeContent, ProviderContent, RecordContent, RecordKind, RecordVersion,
-    RoutingRecord, SignedRoutingRecord, ValueContent,
+    Contact, InterestContent, Invoke, KadAnswer, KadChanges, KadDigest, KadFind, KadFound,
+    KadStore, KadWant, KadWatch, NodeContent, ProviderContent, RecordContent, RecordKind,
+    RecordVersion, RoutingRecord, SignedRoutingRecord, ValueContent,
 };
 use macula_wire::{
-    Body, ContentType, ErrorCode, Instant, Key, Machine, NodeId, Pattern, Procedure, Random,
-    RealmName, RequestId, SIGNATURE_LEN, Signature, Signer, Topic, Verifier, signed,
+    Body, ContentType, ErrorCode, Instant, Key, Machine, NodeId, Pattern, Random, RealmName,
+    RequestId, SIGNATURE_LEN, Signature, Signer, Topic, Verifier, signed,
 };
 
 use super::laws::{self, Digest, MAX_STEPS, START, Subject, Timed};
@@ -166,8 +166,13 @@ fn content(which: u8) -> RecordContent {
             neighbours: Vec::new(),
         }),
         1 => RecordContent::Provider(ProviderContent {
-            procedure: Procedure::new(name).expect("a procedure"),
+            pattern: Pattern::new(name).expect("a pattern"),
             weight: u32::from(which >> 4),
+            concurrency: 8,
+            invoke: Invoke::P2c,
+            zone: None,
+            since_ms: 1,
+            takeover: false,
         }),
         2 => RecordContent::Interest(InterestContent {
             pattern: Pattern::new(name).expect("a pattern"),
