@@ -309,8 +309,12 @@ fn only_what_is_watched_is_taken_in_and_it_goes_with_the_watch() {
     register(&mut rpc, at(40), local(1), "a");
     assert_eq!((rpc.offers(), providers(&rpc, "a").len()), (2, 2));
     drain(&mut rpc);
+    // What is served here is watched as well.
     rpc.unwatch(at(50), &procedure("a")).unwrap();
-    assert_eq!(tables(&drain(&mut rpc)), 1);
+    assert_eq!((tables(&drain(&mut rpc)), rpc.offers()), (0, 2));
+    rpc.unregister(at(60), local(1)).unwrap();
+    assert_eq!((tables(&drain(&mut rpc)), rpc.offers()), (1, 1));
+    register(&mut rpc, at(70), local(1), "a");
     assert_eq!(providers(&rpc, "a"), [Provider::from(local(1))]);
     assert_eq!((rpc.offers(), providers(&rpc, "b").len()), (1, 1));
 }
