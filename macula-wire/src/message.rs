@@ -38,6 +38,7 @@ pub use session::{
     Role, Roles, Stream, StreamKind,
 };
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -46,6 +47,13 @@ use crate::extension::Extensions;
 use crate::field::{Field, UNLIMITED};
 use crate::frame::{Frame, put_frame};
 use crate::{DecodeError, EncodeError, Reader};
+
+/// The largest message by far: the others need not be as large.
+impl From<RpcCall> for Body {
+    fn from(call: RpcCall) -> Self {
+        Self::RpcCall(Box::new(call))
+    }
+}
 
 macro_rules! messages {
     ($($(#[$doc:meta])* $variant:ident($body:ty) = $number:literal $name:literal,)*) => {
@@ -162,7 +170,7 @@ messages! {
     /// Says that a publisher is lost.
     Gap(Gap) = 0x18 "GAP",
     /// Opens a call.
-    RpcCall(RpcCall) = 0x20 "RPC_CALL",
+    RpcCall(Box<RpcCall>) = 0x20 "RPC_CALL",
     /// Ends a call with a result.
     RpcResult(CallResult) = 0x21 "RPC_RESULT",
     /// Ends a call with an error.

@@ -82,7 +82,7 @@ async fn end(sender: &mut FrameSender, call: CallId, answer: Result<CallResult, 
 async fn first(receiver: &mut FrameReceiver) -> Option<RpcCall> {
     let frame = receiver.next().await.ok()??;
     match Message::decode(&frame).ok()?.body {
-        Body::RpcCall(request) => Some(request),
+        Body::RpcCall(request) => Some(*request),
         _ => None,
     }
 }

@@ -1,6 +1,10 @@
 //! Calls between nodes of one process, over real sockets.
 
+mod cancel;
 mod ends;
+mod many;
+mod parts;
+mod policies;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
