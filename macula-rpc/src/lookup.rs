@@ -14,8 +14,8 @@ pub(crate) struct Lookup(Branch);
 /// What follows some segments. Its depth is at most that of a pattern, 16.
 #[derive(Debug, Default)]
 struct Branch {
-    literals: BTreeMap<Box<str>, Branch>,
-    one: Option<Box<Branch>>,
+    literals: BTreeMap<Box<str>, Self>,
+    one: Option<Box<Self>>,
     /// Of the pattern that ends here.
     end: Option<Candidates>,
     /// Of the pattern that goes on with `**`.

@@ -116,7 +116,7 @@ macro_rules! messages {
             }
 
             fn take(kind: Kind, input: &mut Reader) -> Result<Self, DecodeError> {
-                match kind { $(Kind::$variant => <$body>::take(stringify!($variant), UNLIMITED, input).map(Self::$variant),)* }
+                match kind { $(Kind::$variant => <$body as Field>::take(stringify!($variant), UNLIMITED, input).map(Self::$variant),)* }
             }
         }
 

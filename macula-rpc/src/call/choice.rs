@@ -24,9 +24,10 @@ pub(super) struct Choice {
 
 impl Choice {
     pub(super) fn new(candidates: Candidates, random: Random) -> Self {
-        let turn = match candidates.invoke() {
-            Invoke::RoundRobin => candidates.turn().fetch_add(1, Ordering::Relaxed),
-            _ => 0,
+        let turn = if candidates.invoke() == Invoke::RoundRobin {
+            candidates.turn().fetch_add(1, Ordering::Relaxed)
+        } else {
+            0
         };
         Self {
             candidates,

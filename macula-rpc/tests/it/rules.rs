@@ -377,9 +377,9 @@ fn another_policy_is_refused_and_who_came_first_holds() {
         rpc.register(at(millis), &DefaultRules, &who, registrant, name, options)
     };
     let held = Invoke::P2c;
-    let refused = Err(RegisterError::Conflict { held });
-    assert_eq!(try_with(10, local(2), other()), refused);
-    assert_eq!(refused.unwrap_err().code(), ErrorCode::POLICY_CONFLICT);
+    let refused = RegisterError::Conflict { held };
+    assert_eq!(refused.code(), ErrorCode::POLICY_CONFLICT);
+    assert_eq!(try_with(10, local(2), other()), Err(refused));
     assert_eq!(try_with(20, local(2), RegisterOptions::default()), Ok(()));
     assert_eq!(providers(&rpc, "a").len(), 2);
 }

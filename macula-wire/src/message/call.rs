@@ -1,5 +1,6 @@
 //! 0x20 to 0x2F: calls.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -381,7 +382,7 @@ record! {
         /// Who answered.
         pub node: NodeId,
         /// Why it failed there, if it did. The payload is empty then.
-        pub failure: Option<Failure>,
+        pub failure: Option<Box<Failure>>,
         /// What the result is.
         pub content: ContentType,
         /// The result.

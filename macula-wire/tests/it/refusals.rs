@@ -374,7 +374,7 @@ fn a_call_says_nothing_that_contradicts_itself() {
         content: ContentType::Bytes,
         payload: Bytes::from_static(payload),
     };
-    let failure = || Some(Failure::new(ErrorCode::BUSY, ""));
+    let failure = || Some(Box::new(Failure::new(ErrorCode::BUSY, "")));
     twins(
         reply(failure(), b""),
         reply(failure(), b"x"),

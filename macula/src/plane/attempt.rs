@@ -17,6 +17,7 @@ use super::counters::add;
 use super::invoke;
 use super::links::Attached;
 use super::outgoing::{Outgoing, milliseconds, nobody};
+use crate::Error;
 use crate::call::{NodeReply, Reply};
 
 /// How often a link is looked at that a call waits for.
@@ -154,7 +155,7 @@ async fn answer(
             }
             Body::RpcReply(reply) if reply.call == call => {
                 let result = match reply.failure {
-                    Some(failure) => Err(failure.into()),
+                    Some(failure) => Err(Error::from(*failure)),
                     None => Ok(Reply::new(reply.content, reply.payload)),
                 };
                 let node = reply.node;

@@ -110,7 +110,7 @@ fn part() -> impl Strategy<Value = CallPart> {
 }
 
 fn reply() -> impl Strategy<Value = CallReply> {
-    let failure = prop::option::of(failure());
+    let failure = prop::option::of(failure().prop_map(Box::new));
     (call_id(), node(), failure, content(), payload()).prop_map(
         |(call, node, failure, content, payload)| CallReply {
             call,

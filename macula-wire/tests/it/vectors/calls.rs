@@ -137,7 +137,7 @@ fn streams() -> Vec<Sample> {
         sample("rpc_part", part(0, false, b"part")),
         sample("rpc_part, the end", part(251, true, b"")),
         sample("rpc_reply", reply(None, b"21.5")),
-        sample("rpc_reply, failed", reply(Some(failed), b"")),
+        sample("rpc_reply, failed", reply(Some(Box::new(failed)), b"")),
     ]
 }
 

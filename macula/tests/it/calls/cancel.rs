@@ -97,12 +97,16 @@ async fn a_cast_returns_when_it_is_taken_and_runs_once() {
     within(provider.cast("c.x", "", seconds(20))).await.unwrap();
     within(caller.cast("c.x", "", seconds(20))).await.unwrap();
     within(client.cast("c.x", "", seconds(20))).await.unwrap();
-    within(caller.send(provider.node_id(), "c.x", "")).await.unwrap();
+    within(caller.send(provider.node_id(), "c.x", ""))
+        .await
+        .unwrap();
     assert_eq!((served.running(), count.load(Ordering::Relaxed)), (4, 0));
     go_on.notify_waiters();
     until(async || count.load(Ordering::Relaxed) == 4).await;
     until(async || served.running() == 0).await;
-    let error = within(caller.cast("c.y", "", seconds(5))).await.unwrap_err();
+    let error = within(caller.cast("c.y", "", seconds(5)))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), ErrorCode::NO_SUCH_PROCEDURE);
     let error = within(caller.send(provider.node_id(), "c.y", "")).await;
     assert_eq!(error.unwrap_err().code(), ErrorCode::NO_SUCH_PROCEDURE);
@@ -135,7 +139,9 @@ async fn the_second_answers_where_the_first_is_slow_and_it_is_safe() {
     // Whoever lost is told to stop.
     until(async || endless.running() == 0).await;
     let unsafe_one = seconds(5).hedge_after(Duration::from_millis(20));
-    let error = within(caller.call("h.x", "", unsafe_one)).await.unwrap_err();
+    let error = within(caller.call("h.x", "", unsafe_one))
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), ErrorCode::INVALID_ARGUMENT);
 }
 

@@ -70,8 +70,12 @@ async fn one_that_fails_is_told_beside_those_that_answer() {
     let replies = within(client.call_all("a.x", "", seconds(10), 0)).await;
     assert_eq!(gathered(replies.unwrap()).await, expected);
     for mut replies in [
-        within(caller.call_all("a.nobody", "", seconds(10), 0)).await.unwrap(),
-        within(client.call_all("a.nobody", "", seconds(10), 0)).await.unwrap(),
+        within(caller.call_all("a.nobody", "", seconds(10), 0))
+            .await
+            .unwrap(),
+        within(client.call_all("a.nobody", "", seconds(10), 0))
+            .await
+            .unwrap(),
     ] {
         let error = within(replies.next()).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::NO_SUCH_PROCEDURE);

@@ -19,7 +19,10 @@ async fn mirror(invocation: Invocation) -> Result<Reply, CallFailure> {
         invocation.progress(part).await?;
         count += 1;
     }
-    Ok(Reply::text(format!("{count} after {}", invocation.payload.len())))
+    Ok(Reply::text(format!(
+        "{count} after {}",
+        invocation.payload.len()
+    )))
 }
 
 /// Over one link, and from a client by its member to a client of another member.
@@ -29,7 +32,9 @@ async fn parts_go_both_ways_in_order() {
     let [near, far] = realm.mesh().await;
     let server = realm.client(&far).await;
     let options = RegisterOptions::default();
-    let _served = within(server.register("s.mirror", options, mirror)).await.unwrap();
+    let _served = within(server.register("s.mirror", options, mirror))
+        .await
+        .unwrap();
     offered(&far, &near).await;
     let client = realm.client(&near).await;
     for by_client in [false, true] {
@@ -59,8 +64,13 @@ async fn a_function_of_the_same_node_gets_parts_as_well() {
     let _served = node.register("s.mirror", options, mirror).await.unwrap();
     let mut calling = node.open_call("s.mirror", "", seconds(15)).await.unwrap();
     for number in 0..10_u8 {
-        within(calling.send(Reply::bytes(vec![number]))).await.unwrap();
-        assert_eq!(within(calling.next()).await, Some(Reply::bytes(vec![number])));
+        within(calling.send(Reply::bytes(vec![number])))
+            .await
+            .unwrap();
+        assert_eq!(
+            within(calling.next()).await,
+            Some(Reply::bytes(vec![number]))
+        );
     }
     let end = within(calling.result()).await.unwrap();
     assert_eq!(end.payload[..], *b"10 after 0");
@@ -90,7 +100,9 @@ async fn who_does_not_take_parts_holds_the_other_side_up() {
     let options = RegisterOptions::default();
     let _served = provider.register("s.x", options, function).await.unwrap();
     offered(&provider, &caller).await;
-    let mut calling = within(caller.open_call("s.x", "", seconds(20))).await.unwrap();
+    let mut calling = within(caller.open_call("s.x", "", seconds(20)))
+        .await
+        .unwrap();
     let mut taken = 0;
     let held_up = loop {
         let part = calling.send(Reply::bytes(vec![2; PART]));
@@ -100,7 +112,10 @@ async fn who_does_not_take_parts_holds_the_other_side_up() {
             Err(_) => break taken,
         }
         taken += 1;
-        assert!(taken < 200, "50 MiB are on their way, and nobody has taken any");
+        assert!(
+            taken < 200,
+            "50 MiB are on their way, and nobody has taken any"
+        );
     };
     assert!(held_up > 0);
     gate.add_permits(1);
@@ -132,7 +147,9 @@ async fn after_the_answer_nothing_more_is_taken() {
     let options = RegisterOptions::default();
     let _served = provider.register("s.x", options, early).await.unwrap();
     offered(&provider, &caller).await;
-    let mut calling = within(caller.open_call("s.x", "", seconds(15))).await.unwrap();
+    let mut calling = within(caller.open_call("s.x", "", seconds(15)))
+        .await
+        .unwrap();
     assert_eq!(within(calling.next()).await, None);
     let error = loop {
         match within(calling.send(Reply::bytes("late"))).await {
@@ -163,7 +180,9 @@ async fn a_call_with_parts_is_taken_back_like_any_other() {
     let _served = provider.register("s.x", options, function).await.unwrap();
     offered(&provider, &caller).await;
     for how in 0..3 {
-        let calling = within(caller.open_call("s.x", "", seconds(60))).await.unwrap();
+        let calling = within(caller.open_call("s.x", "", seconds(60)))
+            .await
+            .unwrap();
         within(started.notified()).await;
         match how {
             0 => drop(calling),

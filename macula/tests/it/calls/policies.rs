@@ -239,7 +239,10 @@ async fn calls_avoid_whoever_has_many() {
         }
     };
     let options = RegisterOptions::default().invoke(Invoke::LeastLoaded);
-    let served = slow.register("l.x", options.clone(), function).await.unwrap();
+    let served = slow
+        .register("l.x", options.clone(), function)
+        .await
+        .unwrap();
     offered(&slow, &caller).await;
     let mut waiting = Vec::new();
     for _ in 0..3 {
