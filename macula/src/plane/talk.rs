@@ -226,11 +226,10 @@ fn progress_of(call: CallId, sequence: &mut u64, part: Reply) -> Body {
 fn reply_of(call: CallId, reply: NodeReply) -> Body {
     let (failure, content, payload) = match reply.result {
         Ok(reply) => (None, reply.content, reply.payload),
-        Err(error) => (
-            Some(Failure::from(&error)),
-            ContentType::Bytes,
-            Bytes::new(),
-        ),
+        Err(error) => {
+            let failure = Box::new(Failure::from(&error));
+            (Some(failure), ContentType::Bytes, Bytes::new())
+        }
     };
     Body::from(CallReply {
         call,
