@@ -65,6 +65,6 @@ impl Cancelled {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
