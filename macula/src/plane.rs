@@ -4,13 +4,17 @@
 //! what they found, and look again when [`Plane::version`] has moved.
 
 pub(crate) mod asked;
+mod attempt;
+pub(crate) mod caller;
 pub(crate) mod counters;
 mod deliver;
 pub(crate) mod dispatch;
 pub(crate) mod egress;
 pub(crate) mod forward;
 pub(crate) mod gaps;
+mod gather;
 pub(crate) mod ingress;
+pub(crate) mod invoke;
 pub(crate) mod links;
 pub(crate) mod lookup;
 pub(crate) mod outgoing;
@@ -18,6 +22,8 @@ pub(crate) mod prove;
 pub(crate) mod reliable;
 pub(crate) mod rights;
 pub(crate) mod route;
+mod talk;
+pub(crate) mod tally;
 pub(crate) mod topic;
 pub(crate) mod verified;
 pub(crate) mod watches;
@@ -40,8 +46,8 @@ use macula_wire::{ChannelRun, Epoch, ErrorCode, NodeId, Random, RealmName, Topic
 use tokio::sync::Notify;
 
 use self::counters::Counters;
-use self::dispatch::Registration;
 use self::egress::Feed;
+use self::invoke::Registration;
 use self::links::{Attached, Links};
 use self::prove::Prover;
 use self::reliable::Reliable;
@@ -53,6 +59,7 @@ use crate::Error;
 use crate::call::Handler;
 use crate::event::Origin;
 use crate::log::EventLog;
+use crate::node::Reacher;
 use crate::queue::Queue;
 
 /// The most topics that one process publishes on.
@@ -109,6 +116,8 @@ pub(crate) struct Plane {
     pub(crate) verified: Verified,
     /// What is watched for publishers and callers.
     pub(crate) watches: Watches,
+    /// Dials members that calls are for; set where there is a node.
+    pub(crate) reacher: OnceLock<Reacher>,
     /// Answers a client's questions about this node; set where there is a node.
     pub(crate) system: OnceLock<Handler>,
     topics: Mutex<OwnTopics>,
@@ -181,6 +190,7 @@ impl Plane {
             prover,
             verified: Verified::default(),
             watches: Watches::default(),
+            reacher: OnceLock::new(),
             system: OnceLock::new(),
             topics: Mutex::default(),
             random: Mutex::new(random),
