@@ -27,7 +27,6 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use bytes::Bytes;
 use macula_pubsub::{LocalId, SubscribeError, Subscriber};
-use macula_realm::DefaultRules;
 use macula_rpc::RegisterError;
 use macula_transport::Endpoint;
 use macula_wire::{NodeId, Pattern, RealmName, Topic};
