@@ -17,6 +17,7 @@ pub(crate) mod rights;
 pub(crate) mod route;
 pub(crate) mod topic;
 pub(crate) mod verified;
+pub(crate) mod vigil;
 pub(crate) mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use macula_realm::{Action, Authority, DefaultRules, Verdict};
 use macula_rpc::{Call, CallInput, CallOutput, CallRequest, Candidate, Provider, SessionKey};
-use macula_transport::{FrameReceiver, LinkError};
+use macula_transport::{FrameReceiver, FrameSender, LinkError};
 use macula_wire::message::{Body, CallResult, Failure, Message, RpcCall, StreamKind};
 use macula_wire::{
     CallId, DecodeError, ErrorCode, Instant, Machine, NodeId, Procedure, Random, limit,
@@ -104,20 +104,25 @@ async fn attempt(plane: &Arc<Plane>, outgoing: &Outgoing, to: Provider) -> CallI
             let attached = plane
                 .links
                 .session(macula_pubsub::SessionId::new(session.get()));
-            by_link(attached, request).await
+            by_link(plane, attached, request).await
         }
         Provider::Member(node) => {
             let attached = plane.uplink.clone().or_else(|| plane.links.member(&node));
-            by_link(attached, request).await
+            by_link(plane, attached, request).await
         }
     }
 }
 
-async fn by_link(attached: Option<Arc<Attached>>, request: RpcCall) -> CallInput {
+async fn by_link(
+    plane: &Arc<Plane>,
+    attached: Option<Arc<Attached>>,
+    request: RpcCall,
+) -> CallInput {
     let Some(attached) = attached else {
         return CallInput::NotSent;
     };
     let _busy = attached.busy();
+    let waiting = plane.watch_link(&attached);
     let call = request.call;
     let bytes = match Message::from(request).to_bytes() {
         Ok(bytes) => bytes,
@@ -128,19 +133,35 @@ async fn by_link(attached: Option<Arc<Attached>>, request: RpcCall) -> CallInput
             )));
         }
     };
-    let Ok((mut sender, mut receiver)) = attached.link.open(StreamKind::Call).await else {
+    let sent = tokio::select! {
+        biased;
+        sent = send(&attached, Bytes::from(bytes)) => sent,
+        () = waiting.lost() => return CallInput::NotSent,
+    };
+    let Ok((mut sender, mut receiver)) = sent else {
         return CallInput::NotSent;
     };
-    if sender.send(Bytes::from(bytes)).await.is_err() {
-        return CallInput::NotSent;
-    }
     // The sending side stays open: its end would say that the caller has gone.
-    let input = match answer(&mut receiver, call).await {
-        Ok(answer) => CallInput::Answer(answer),
-        Err(_) => CallInput::Lost,
+    let input = tokio::select! {
+        biased;
+        answer = answer(&mut receiver, call) => match answer {
+            Ok(answer) => CallInput::Answer(answer),
+            Err(_) => CallInput::Lost,
+        },
+        // The stream is reset, so that the peer hears of it if it is there after all.
+        () = waiting.lost() => return CallInput::Lost,
     };
     sender.finish();
     input
+}
+
+async fn send(
+    attached: &Attached,
+    request: Bytes,
+) -> Result<(FrameSender, FrameReceiver), LinkError> {
+    let (mut sender, receiver) = attached.link.open(StreamKind::Call).await?;
+    sender.send(request).await?;
+    Ok((sender, receiver))
 }
 
 async fn answer(

@@ -34,6 +34,7 @@ mod command_members;
 mod command_node;
 #[cfg(feature = "command")]
 mod command_trace;
+mod crossing;
 mod events;
 mod forger;
 mod lookups;

@@ -1,6 +1,8 @@
 //! Members that have no way to each other but over others.
 
 mod forged;
+mod gate;
+mod lost;
 mod moving;
 mod recovery;
 
