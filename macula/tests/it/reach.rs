@@ -5,6 +5,7 @@ mod gate;
 mod lost;
 mod moving;
 mod recovery;
+mod way;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
