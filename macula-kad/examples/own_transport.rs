@@ -145,7 +145,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for number in 1..NODES {
         if let [.., before, node] = &mut nodes[..=number] {
             let contact = before.contact()?;
-            node.kad.join(node.now(), contact);
+            node.kad.join(node.now(), contact)?;
         }
         turn_until(&mut nodes, |nodes| {
             nodes[number].kad.table_len() >= K.min(number)

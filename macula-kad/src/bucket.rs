@@ -1,6 +1,5 @@
 //! A bucket: the contacts at one distance, and those that wait for a place (Kademlia, sections 2.2 and 4.1).
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use macula_wire::Instant;
@@ -9,6 +8,7 @@ use macula_wire::message::Contact;
 use crate::closest::Placed;
 use crate::config::Config;
 use crate::distance::Place;
+use crate::network::{networks, share};
 use crate::rtt::Rtt;
 
 /// By how many bits beyond those that a bucket shares its contacts are told apart. Contacts that differ in them shorten
@@ -39,6 +39,17 @@ pub(crate) enum Heard {
     Check(Arc<Contact>),
 }
 
+/// What comes of a request that a contact has not answered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Failed {
+    /// Nothing: it keeps its place, or had none.
+    Stays,
+    /// Another waits for its place: this contact is to be checked.
+    Check(Arc<Contact>),
+    /// It has lost its place.
+    Lost,
+}
+
 /// A bucket. Entries stand in the order in which they were last heard, the longest ago first.
 #[derive(Debug, Default)]
 pub(crate) struct Bucket {
@@ -65,17 +76,21 @@ impl Bucket {
         if let Some(index) = self.find(place) {
             let known = self.entries.remove(index);
             entry.rtt = known.rtt;
-            if entry.placed.contact.addresses.is_empty() {
+            let addresses = &entry.placed.contact.addresses;
+            if addresses.is_empty() {
                 entry.placed.contact = known.placed.contact;
+            } else if *addresses != known.placed.contact.addresses
+                && !self.networks_have_room(&entry, config.max_per_network)
+            {
+                // It has moved to where others have all places.
+                self.promote(config);
+                return self.doubtful_neighbour(&entry, config);
             }
             self.entries.push(entry);
             return Heard::Known;
         }
-        if !self.network_has_room(&entry, config.max_per_network) {
-            // Those that have a place may be dead; the newcomer is heard again.
-            let network = network(&entry.placed.contact);
-            let is_same = |other: &&Entry| self::network(&other.placed.contact) == network;
-            return self.doubtful(entry.heard, config, is_same);
+        if !self.networks_have_room(&entry, config.max_per_network) {
+            return self.doubtful_neighbour(&entry, config);
         }
         if self.entries.len() < config.k {
             self.wait_no_more(place);
@@ -93,6 +108,13 @@ impl Bucket {
         self.doubtful(now, config, |_| true)
     }
 
+    /// Those that have the places of its networks may be dead. The newcomer does not wait; it is heard again.
+    fn doubtful_neighbour(&self, newcomer: &Entry, config: &Config) -> Heard {
+        let newcomers = &newcomer.placed.contact;
+        let is_near = |other: &&Entry| share(&other.placed.contact, newcomers);
+        self.doubtful(newcomer.heard, config, is_near)
+    }
+
     /// The first of some contacts that has failed or was not heard for long.
     fn doubtful(&self, now: Instant, config: &Config, some: impl Fn(&&Entry) -> bool) -> Heard {
         let is_doubtful = |entry: &&Entry| {
@@ -105,14 +127,14 @@ impl Bucket {
     }
 
     /// Another told of a contact. It is remembered if there is room for it among the contacts.
-    pub(crate) fn hear_of(&mut self, placed: &Placed, config: &Config) {
-        let place = placed.place;
+    pub(crate) fn hear_of(&mut self, place: Place, contact: &Arc<Contact>, config: &Config) {
         let room = config.k.saturating_sub(self.entries.len());
         if self.told.len() < room.saturating_mul(2)
             && self.find(place).is_none()
             && self.told.iter().all(|told| told.place != place)
         {
-            self.told.push(placed.clone());
+            let contact = Arc::clone(contact);
+            self.told.push(Placed { place, contact });
         }
     }
 
@@ -126,23 +148,33 @@ impl Bucket {
         news.take(room).map(|told| told.contact).collect()
     }
 
-    /// A contact has not answered. It loses its place if another waits for it, and when it has failed as often as
-    /// `patience` says. Whether it did.
-    pub(crate) fn fail(&mut self, place: Place, patience: u8, config: &Config) -> bool {
+    /// A contact has not answered a request, or a check of it. One lost request is no proof: while another waits for its
+    /// place it is checked, and loses it if that fails; otherwise when it has failed as often as `patience` says.
+    pub(crate) fn fail(
+        &mut self,
+        place: Place,
+        is_check: bool,
+        patience: u8,
+        config: &Config,
+    ) -> Failed {
         let Some(index) = self.find(place) else {
             self.wait_no_more(place);
-            return false;
+            return Failed::Stays;
         };
+        let is_wanted = !self.waiting.is_empty();
         let Some(entry) = self.entries.get_mut(index) else {
-            return false;
+            return Failed::Stays;
         };
         entry.failures = entry.failures.saturating_add(1);
-        if self.waiting.is_empty() && entry.failures < patience {
-            return false;
+        if entry.failures >= patience || (is_check && is_wanted) {
+            self.entries.remove(index);
+            self.promote(config);
+            Failed::Lost
+        } else if is_wanted {
+            Failed::Check(Arc::clone(&entry.placed.contact))
+        } else {
+            Failed::Stays
         }
-        self.entries.remove(index);
-        self.promote(config);
-        true
     }
 
     /// A contact is gone for good. Whether it had a place.
@@ -175,11 +207,11 @@ impl Bucket {
         self.waiting.retain(|waits| waits.placed.place != place);
     }
 
-    /// The latest of those that wait takes the place that is free, if its network has room.
+    /// The latest of those that wait takes the place that is free, if its networks have room.
     fn promote(&mut self, config: &Config) {
         let max = config.max_per_network;
         let mut waiting = self.waiting.iter();
-        if let Some(index) = waiting.rposition(|entry| self.network_has_room(entry, max)) {
+        if let Some(index) = waiting.rposition(|entry| self.networks_have_room(entry, max)) {
             let next = self.waiting.remove(index);
             self.entries.push(next);
         }
@@ -217,12 +249,16 @@ impl Bucket {
             .flatten()
     }
 
-    fn network_has_room(&self, entry: &Entry, max: usize) -> bool {
-        let Some(network) = network(&entry.placed.contact) else {
-            return true;
-        };
-        let same = |other: &&Entry| self::network(&other.placed.contact) == Some(network);
-        max == usize::MAX || self.entries.iter().filter(same).count() < max
+    fn networks_have_room(&self, entry: &Entry, max: usize) -> bool {
+        max == usize::MAX
+            || networks(&entry.placed.contact).all(|network| {
+                let others = self.entries.iter();
+                let there = others.filter(|other| {
+                    let mut others = networks(&other.placed.contact);
+                    others.any(|other| other == network)
+                });
+                there.count() < max
+            })
     }
 }
 
@@ -231,30 +267,4 @@ fn part(place: Place, shared: usize) -> usize {
     let first = shared.saturating_add(1);
     (first..first.saturating_add(DIVERSITY))
         .fold(0, |part, index| part << 1 | usize::from(place.bit(index)))
-}
-
-/// A public network.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Network {
-    V4([u8; 3]),
-    V6([u8; 7]),
-}
-
-/// The public network of the first address of a contact, if that is public.
-fn network(contact: &Contact) -> Option<Network> {
-    let address = contact.addresses.first().map(SocketAddr::ip)?;
-    match address.to_canonical() {
-        IpAddr::V4(ip) => {
-            let [a, b, c, _] = ip.octets();
-            let shared = a == 100 && (64..128).contains(&b);
-            let is_public = !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || shared);
-            is_public.then_some(Network::V4([a, b, c]))
-        }
-        IpAddr::V6(ip) => {
-            let is_public =
-                !(ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local());
-            let first = ip.octets().first_chunk::<7>().copied();
-            first.filter(|_| is_public).map(Network::V6)
-        }
-    }
 }

@@ -24,17 +24,20 @@ impl Placed {
     }
 }
 
+/// A contact that another told of, and where it stands.
+pub(crate) type Told<'a> = (Place, &'a Arc<Contact>);
+
 /// The contacts nearest to a key so far, nearest first.
 #[derive(Debug)]
-pub(crate) struct Nearest {
+pub(crate) struct Nearest<'a> {
     target: Place,
     count: usize,
     /// These are not wanted.
     but: [Place; 2],
-    found: Vec<(Distance, Arc<Contact>)>,
+    found: Vec<(Distance, &'a Arc<Contact>)>,
 }
 
-impl Nearest {
+impl<'a> Nearest<'a> {
     pub(crate) fn new(target: &Key, count: usize, but: [Place; 2]) -> Self {
         Self {
             target: Place::of(target),
@@ -59,7 +62,7 @@ impl Nearest {
     }
 
     /// Takes in a contact if it is among the nearest. One that was offered before stays as it was.
-    pub(crate) fn offer(&mut self, placed: &Placed) {
+    pub(crate) fn offer(&mut self, placed: &'a Placed) {
         let distance = self.target.to(placed.place);
         if self.is_full() && self.found.last().is_some_and(|(last, _)| *last <= distance) {
             return;
@@ -71,8 +74,7 @@ impl Nearest {
             .found
             .binary_search_by_key(&distance, |(other, _)| *other)
         {
-            self.found
-                .insert(place, (distance, Arc::clone(&placed.contact)));
+            self.found.insert(place, (distance, &placed.contact));
             self.found.truncate(self.count);
         }
     }
@@ -85,11 +87,15 @@ impl Nearest {
 
     /// The nearest and how far they are.
     pub(crate) fn into_found(self) -> Vec<(Distance, Arc<Contact>)> {
-        self.found
+        let found = self.found.into_iter();
+        found
+            .map(|(distance, contact)| (distance, Arc::clone(contact)))
+            .collect()
     }
 
     pub(crate) fn into_contacts(self) -> Vec<Arc<Contact>> {
-        self.found.into_iter().map(|(_, contact)| contact).collect()
+        let found = self.found.into_iter();
+        found.map(|(_, contact)| Arc::clone(contact)).collect()
     }
 }
 
@@ -97,14 +103,14 @@ impl Nearest {
 ///
 /// All that share a bit more with the target are nearer than all that do not, so the half of the key space in which the
 /// target lies is searched first, then the other one, and so on within the halves, until nobody left can be near enough.
-pub(crate) fn offer_sorted(
-    sorted: &[Placed],
-    nearest: &mut Nearest,
+pub(crate) fn offer_sorted<'a>(
+    sorted: &'a [Placed],
+    nearest: &mut Nearest<'a>,
     fits: &impl Fn(&Placed) -> bool,
 ) {
     const FEW: usize = 8;
     // The last one is searched first. With each part: the first bit that is not decided, and how near it is at best.
-    let mut rest: Vec<(&[Placed], usize, Distance)> = vec![(sorted, 0, Distance::default())];
+    let mut rest: Vec<(&'a [Placed], usize, Distance)> = vec![(sorted, 0, Distance::default())];
     while let Some((part, depth, at_best)) = rest.pop() {
         if nearest.is_full() && nearest.reach() <= at_best {
             return;
@@ -161,7 +167,7 @@ mod tests {
         }
     }
 
-    fn nodes(nearest: Nearest) -> Vec<NodeId> {
+    fn nodes(nearest: Nearest<'_>) -> Vec<NodeId> {
         let found = nearest.into_contacts();
         found.iter().map(|contact| contact.node).collect()
     }

@@ -32,7 +32,7 @@ pub struct Config {
     /// How often a bucket is refreshed in which nobody was looked up. Default: 1 h, as in the paper; with a fifth of it
     /// as jitter.
     pub refresh_every: Duration,
-    /// The most contacts of one public network (/24 of IPv4, /56 of IPv6) in a bucket. Default: 2. A realm whose CA
+    /// The most contacts of one public network (/24 of IPv4, /56 of IPv6) in a bucket, by all their addresses. Default: 2. A realm whose CA
     /// issues every id turns it off by [`usize::MAX`]: there no host can make up ids.
     pub max_per_network: usize,
     /// How many requests a second a peer may make; it may save up those of two seconds. Default: 1,000.
@@ -42,7 +42,8 @@ pub struct Config {
     pub lease: Duration,
     /// The longest that any record holds. Default: 48 h.
     pub max_lease: Duration,
-    /// The longest record in bytes. Default: 69,632, which is the longest value and what stands around it.
+    /// The longest record in bytes: what is signed, and the signature. Default: 73,728, which every record of the format
+    /// is within, its longest value among them.
     pub max_record_len: usize,
     /// The most records of one owner on this node. Default: 1,000.
     pub max_owner_records: usize,
@@ -86,7 +87,7 @@ impl Default for Config {
             requests_per_second: 1_000,
             lease: Duration::from_secs(3_600),
             max_lease: Duration::from_secs(48 * 3_600),
-            max_record_len: 69_632,
+            max_record_len: 73_728,
             max_owner_records: 1_000,
             max_owner_bytes: 4 << 20,
             max_records: 200_000,

@@ -66,6 +66,25 @@ impl Distance {
         }
     }
 
+    /// Bit `index`, counted from the most significant; those beyond 255 are 0.
+    pub(crate) const fn bit(self, index: usize) -> bool {
+        Place(self.0, self.1).bit(index)
+    }
+
+    /// The shortest of those that are equal to this one before bit `index` and differ from it there.
+    pub(crate) const fn flipped_at(self, index: usize) -> Self {
+        let before = if index < 128 {
+            Self(self.0 & !tail(index), 0)
+        } else {
+            Self(self.0, self.1 & !tail(index.saturating_sub(128)))
+        };
+        if self.bit(index) {
+            before
+        } else {
+            before.with_bit(index)
+        }
+    }
+
     /// How many leading bits the two keys share; 256 if they are equal.
     #[must_use]
     pub const fn shared_bits(self) -> u32 {
@@ -83,6 +102,11 @@ impl Distance {
         let [high, low] = words.map(|word| f64::from(u32::try_from(word).unwrap_or(u32::MAX)));
         (high + low / 4_294_967_296.0) / 4_294_967_296.0
     }
+}
+
+/// All bits of a half from bit `index` on, counted from the most significant.
+const fn tail(index: usize) -> u128 {
+    if index < 128 { u128::MAX >> index } else { 0 }
 }
 
 /// Sets bit `index` of a key.
@@ -174,6 +198,18 @@ mod tests {
         }
         let one = any(&mut random);
         assert_eq!(Distance::between(&one, &one).shared_bits(), 256);
+    }
+
+    #[test]
+    fn what_differs_first_in_a_bit_is_so_far_at_least() {
+        let all = Distance::MAX;
+        for index in [0, 1, 127, 128, 200, 255] {
+            let flipped = all.flipped_at(index);
+            assert_eq!(Distance::default().flipped_at(index).with_bit(index), {
+                Distance::default().with_bit(index)
+            });
+            assert!((0..256).all(|bit| flipped.bit(bit) == (bit < index)));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod moves;
 mod publish;
 mod query;
 mod receive;
+mod renew;
 mod replicate;
 mod request;
 mod run;
@@ -66,6 +67,8 @@ pub struct Kad {
     next_query: u64,
     pending: BTreeMap<RequestId, Pending>,
     next_request: u64,
+    /// Whom a check is under way of.
+    checks: BTreeSet<NodeId>,
     allowances: Allowances,
     timers: Timers,
     stats: Stats,
@@ -75,6 +78,8 @@ pub struct Kad {
     owns: Owns,
     /// Those of them that were withdrawn, by the time at which they expire.
     withdrawn: BTreeSet<(u64, RecordId)>,
+    /// The keys of own records that lookups are under way for, and which records.
+    seeking: BTreeMap<Key, BTreeSet<RecordId>>,
     staged: Staged,
     store: Store,
     moves: Moves,
@@ -112,6 +117,7 @@ impl Kad {
             next_query: 0,
             pending: BTreeMap::new(),
             next_request: 0,
+            checks: BTreeSet::new(),
             allowances: Allowances::new(config.requests_per_second),
             timers: Timers::default(),
             stats: Stats::default(),
@@ -119,6 +125,7 @@ impl Kad {
             pen: Pen::new(realm.clone(), signer),
             owns: Owns::default(),
             withdrawn: BTreeSet::new(),
+            seeking: BTreeMap::new(),
             staged: Staged::default(),
             store: Store::new(realm.clone(), &config),
             moves: Moves::default(),
@@ -176,7 +183,7 @@ impl Kad {
     }
 
     /// The same without this node and one more.
-    fn closest_but(&self, key: &Key, count: usize, but: Place) -> Nearest {
+    fn closest_but(&self, key: &Key, count: usize, but: Place) -> Nearest<'_> {
         let mut nearest = Nearest::new(key, count, [self.table.place(), but]);
         self.members.offer(&mut nearest);
         // Whom membership does not know may have left.
@@ -186,11 +193,14 @@ impl Kad {
         nearest
     }
 
-    /// How many nodes there are: those that membership knows, or what the distances of the closest contacts let guess.
+    /// How many nodes there are, with this one: those that membership knows, or what the distances of the closest contacts
+    /// let guess.
     #[must_use]
     pub fn size_estimate(&self) -> u64 {
         if !self.members.is_empty() {
-            return u64::try_from(self.members.len()).unwrap_or(u64::MAX);
+            let own = usize::from(self.members.get(&self.own).is_none());
+            let count = self.members.len().saturating_add(own);
+            return u64::try_from(count).unwrap_or(u64::MAX);
         }
         let own = self.table.place();
         let nearest = self.closest_but(self.position(), self.config.k, own);

@@ -15,6 +15,7 @@ mod kad;
 mod limit;
 mod lookup;
 mod members;
+mod network;
 mod own;
 mod rtt;
 mod store;

@@ -1,86 +1,85 @@
 //! How much each peer may ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use macula_wire::{Body, Instant, NodeId};
 
 use crate::check::records;
 
-/// How many peers are remembered; beyond it those that have saved up all they may are forgotten.
+/// How many peers are remembered; beyond it the one that has saved up all it may soonest is forgotten.
 const MAX_PEERS: usize = 4_096;
+/// How long a peer may save up.
+const SAVED: Duration = Duration::from_secs(2);
+/// A billion: the nanoseconds of a second, and what counts of records are kept in.
+const BILLION: u64 = 1_000_000_000;
 
-/// What a peer may still ask.
-#[derive(Clone, Copy, Debug)]
-struct Allowance {
-    /// In billionths of a request.
-    left: u64,
-    at: Instant,
-}
-
-/// A token bucket for each peer: so many requests a second, saved up for two.
+/// A token bucket for each peer: so many requests a second, saved up for two. Of each is known when it will have saved up
+/// all that it may (the generic cell rate algorithm, ITU-T I.371).
 #[derive(Debug)]
 pub(crate) struct Allowances {
-    per_second: u32,
-    peers: BTreeMap<NodeId, Allowance>,
+    /// How long a request takes to be made good; `None` if nobody may ask.
+    request: Option<Duration>,
+    peers: BTreeMap<NodeId, Instant>,
+    /// The same by time.
+    by_time: BTreeSet<(Instant, NodeId)>,
 }
 
-const REQUEST: u64 = 1_000_000_000;
-
 impl Allowances {
-    pub(crate) const fn new(per_second: u32) -> Self {
+    pub(crate) fn new(per_second: u32) -> Self {
+        let nanos = BILLION.checked_div(u64::from(per_second));
         Self {
-            per_second,
+            request: nanos.map(|nanos| Duration::from_nanos(nanos.max(1))),
             peers: BTreeMap::new(),
+            by_time: BTreeSet::new(),
         }
-    }
-
-    fn full(&self) -> u64 {
-        u64::from(self.per_second)
-            .saturating_mul(2)
-            .saturating_mul(REQUEST)
     }
 
     /// Whether `peer` may ask once more.
     pub(crate) fn take(&mut self, now: Instant, peer: &NodeId) -> bool {
-        let (full, rate) = (self.full(), u64::from(self.per_second));
-        if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(peer) {
-            self.peers
-                .retain(|_, allowance| filled(*allowance, now, rate, full) < full);
-            if self.peers.len() >= MAX_PEERS {
-                self.peers.pop_first();
-            }
-        }
-        let fresh = Allowance {
-            left: full,
-            at: now,
+        let Some(request) = self.request else {
+            return false;
         };
-        let allowance = self.peers.entry(*peer).or_insert(fresh);
-        allowance.left = filled(*allowance, now, rate, full);
-        allowance.at = now;
-        let may = allowance.left >= REQUEST;
+        let good = self.good(now, peer) + request;
+        let may = good <= now + SAVED;
         if may {
-            allowance.left = allowance.left.saturating_sub(REQUEST);
+            self.set(peer, good);
+            self.make_room();
         }
         may
     }
-}
 
-impl Allowances {
     /// What `peer` asked for cost so many requests more, because the answer is long. It may ask the less after that.
-    pub(crate) fn charge(&mut self, peer: &NodeId, requests: u64) {
-        if let Some(allowance) = self.peers.get_mut(peer) {
-            let cost = requests.saturating_mul(REQUEST);
-            allowance.left = allowance.left.saturating_sub(cost);
+    pub(crate) fn charge(&mut self, now: Instant, peer: &NodeId, requests: u64) {
+        if requests > 0
+            && let Some(request) = self.request
+        {
+            let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+            let good = self.good(now, peer) + request.saturating_mul(requests);
+            self.set(peer, good.min(now + SAVED));
+            self.make_room();
         }
     }
-}
 
-fn filled(allowance: Allowance, now: Instant, rate: u64, full: u64) -> u64 {
-    let nanos = now.saturating_since(allowance.at).as_nanos();
-    let gained = u64::try_from(nanos)
-        .unwrap_or(u64::MAX)
-        .saturating_mul(rate);
-    allowance.left.saturating_add(gained).min(full)
+    /// When all that a peer asked for will be made good.
+    fn good(&self, now: Instant, peer: &NodeId) -> Instant {
+        self.peers.get(peer).map_or(now, |good| now.max(*good))
+    }
+
+    fn set(&mut self, peer: &NodeId, good: Instant) {
+        if let Some(before) = self.peers.insert(*peer, good) {
+            self.by_time.remove(&(before, *peer));
+        }
+        self.by_time.insert((good, *peer));
+    }
+
+    fn make_room(&mut self) {
+        if self.peers.len() > MAX_PEERS
+            && let Some((_, peer)) = self.by_time.pop_first()
+        {
+            self.peers.remove(&peer);
+        }
+    }
 }
 
 /// How many records a peer may bring in a second, and how many it may save up: each costs a check of a signature.
@@ -111,8 +110,8 @@ impl RecordLimit {
         self.at = self.at.max(now);
         let good = passed.saturating_mul(RECORDS_PER_SECOND);
         self.owed = self.owed.saturating_sub(good);
-        let owed = self.owed.saturating_add(count.saturating_mul(REQUEST));
-        let may = owed <= RECORDS_SAVED.saturating_mul(REQUEST);
+        let owed = self.owed.saturating_add(count.saturating_mul(BILLION));
+        let may = owed <= RECORDS_SAVED.saturating_mul(BILLION);
         if may {
             self.owed = owed;
         }
@@ -152,19 +151,47 @@ mod tests {
         let mut allowances = Allowances::new(10);
         let at = Instant::from_millis;
         assert!(allowances.take(at(0), &node_id(1)));
-        allowances.charge(&node_id(1), 1_000);
+        allowances.charge(at(0), &node_id(1), 1_000);
         assert!(!allowances.take(at(0), &node_id(1)));
         assert!(allowances.take(at(0), &node_id(2)));
         assert!(allowances.take(at(200), &node_id(1)));
     }
 
     #[test]
-    fn the_number_of_peers_is_bounded() {
-        let mut allowances = Allowances::new(10);
-        for number in 0..MAX_PEERS * 2 {
-            assert!(allowances.take(Instant::ZERO, &node_id(number)));
-            assert!(allowances.peers.len() <= MAX_PEERS);
+    fn rates_that_do_not_divide_a_second_and_none() {
+        for rate in [0, 1, 3, 7, 999, 1_000, 65_537] {
+            let mut allowances = Allowances::new(rate);
+            let mut admitted = |at, count| {
+                let all = 0..count;
+                all.filter(|_| allowances.take(Instant::from_millis(at), &node_id(1)))
+                    .count()
+            };
+            let rate = usize::try_from(rate).unwrap();
+            // A request takes whole nanoseconds.
+            let rounded = 1 + rate / 10_000;
+            for (at, expected) in [(5, rate * 2), (1_005, rate)] {
+                let count = admitted(at, rate * 3);
+                assert!(count.abs_diff(expected) <= rounded, "{count} of {rate}");
+            }
         }
+    }
+
+    #[test]
+    fn of_too_many_peers_those_that_asked_most_are_remembered() {
+        let mut allowances = Allowances::new(10);
+        let at = Instant::from_millis(7);
+        let greedy = (0..MAX_PEERS / 2).map(node_id);
+        for peer in greedy.clone() {
+            assert_eq!((0..30).filter(|_| allowances.take(at, &peer)).count(), 20);
+        }
+        for number in MAX_PEERS..MAX_PEERS * 3 {
+            assert!(allowances.take(at, &node_id(number)));
+            assert!(allowances.peers.len() <= MAX_PEERS);
+            assert_eq!(allowances.peers.len(), allowances.by_time.len());
+        }
+        // None of them gains by the others.
+        let mut greedy = greedy;
+        assert!(greedy.all(|peer| !allowances.take(at, &peer)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use macula_wire::message::Contact;
 use macula_wire::{Instant, Key, NodeId};
 
-use crate::closest::Placed;
+use crate::closest::Told;
 use crate::distance::{Distance, Place};
 
 /// By how many more requests at a time an answer is made up for that is late.
@@ -90,7 +90,7 @@ impl Lookup {
         for (index, (distance, contact)) in start.into_iter().enumerate() {
             let turn = index.checked_rem(count).unwrap_or(0);
             if let Some(path) = paths.get_mut(turn) {
-                path.learn(distance, contact, 1);
+                path.learn(distance, &contact, 1);
             }
         }
         Self {
@@ -133,7 +133,7 @@ impl Lookup {
         now: Instant,
         path: usize,
         (from, distance): (&NodeId, Distance),
-        contacts: &[Placed],
+        contacts: &[Told<'_>],
     ) {
         let Some(asked) = self.paths.get_mut(path) else {
             return;
@@ -149,11 +149,10 @@ impl Lookup {
             });
         }
         let target = Place::of(&self.plan.target);
-        for placed in contacts {
-            let distance = target.to(placed.place);
+        for (place, contact) in contacts {
+            let distance = target.to(*place);
             let is_known = self.paths.iter().any(|path| path.knows(distance));
             if !is_known && let Some(path) = self.paths.get_mut(path) {
-                let contact = Arc::clone(&placed.contact);
                 path.learn(distance, contact, depth.saturating_add(1));
             }
         }

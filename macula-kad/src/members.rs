@@ -125,7 +125,7 @@ impl Members {
     }
 
     /// Offers the members nearest to the target of `nearest`.
-    pub(crate) fn offer(&self, nearest: &mut Nearest) {
+    pub(crate) fn offer<'a>(&'a self, nearest: &mut Nearest<'a>) {
         let visible = |placed: &Placed| !self.hidden.contains(&placed.place);
         offer_sorted(&self.base.sorted, nearest, &visible);
         offer_sorted(&self.sorted, nearest, &|_| true);

@@ -80,6 +80,10 @@ pub(crate) struct Own {
     pub(crate) record: Arc<SignedRoutingRecord>,
     pub(crate) key: Key,
     pub(crate) lease: Duration,
+    /// When this version was signed.
+    pub(crate) signed: Instant,
+    /// Until when a version of an earlier run holds, in milliseconds since 1970: a withdrawal holds as long.
+    pub(crate) until_ms: u64,
     /// How far the farthest that ought to keep it is.
     pub(crate) reach: Option<Distance>,
     /// Who ought to keep it.

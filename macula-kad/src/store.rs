@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use macula_wire::message::{RecordKind, RecordVersion, RoutingRecord, SignedRoutingRecord};
-use macula_wire::{ErrorCode, Key, NodeId, RealmName, RecordId, signed};
+use macula_wire::{ErrorCode, Key, NodeId, RealmName, RecordId, SIGNATURE_LEN, signed};
 
 use crate::Config;
 use crate::distance::{key_of, record_id};
@@ -69,8 +69,10 @@ pub(crate) struct Kept {
 pub(crate) enum Put {
     /// It is new, or later than the one that was there; a withdrawn one has taken that out.
     New,
-    /// One as late or later was there, and stays.
+    /// One as late was there, and stays.
     Known,
+    /// A later one was there, of this sequence, and stays.
+    Outdated(u64),
 }
 
 /// What an owner takes up.
@@ -144,8 +146,8 @@ impl Store {
         }
     }
 
-    /// Whether a record may be believed at `wall_ms`, leaving its signature and the room for it aside; answers with its
-    /// length.
+    /// Whether a record may be believed at `wall_ms`, leaving aside whether its signature is right and whether there is
+    /// room for it; answers with its length, signature and all.
     pub(crate) fn judge(&self, record: &RoutingRecord, wall_ms: u64) -> Result<usize, Refusal> {
         if record.expires_ms <= wall_ms {
             return Err(Refusal::Expired);
@@ -158,10 +160,11 @@ impl Store {
             return Err(Refusal::Reserved);
         }
         let bytes = signed::record_bytes(&self.realm, record).map_err(|_| Refusal::TooLarge)?;
-        if bytes.len() > self.limits.record {
+        let len = bytes.len().saturating_add(SIGNATURE_LEN);
+        if len > self.limits.record {
             return Err(Refusal::TooLarge);
         }
-        Ok(bytes.len())
+        Ok(len)
     }
 
     /// Takes in a record whose signature is right.
@@ -174,8 +177,13 @@ impl Store {
         let bytes = self.judge(inner, wall_ms)?;
         let id = record_id(&inner.owner, &inner.content);
         let before = self.records.get(&id);
-        if before.is_some_and(|kept| kept.record.record.sequence >= inner.sequence) {
-            return Ok(Put::Known);
+        let known = before.map(|kept| kept.record.record.sequence);
+        if let Some(known) = known.filter(|known| *known >= inner.sequence) {
+            return Ok(if known == inner.sequence {
+                Put::Known
+            } else {
+                Put::Outdated(known)
+            });
         }
         if inner.withdrawn {
             self.make_room_for_withdrawal(inner.owner);
@@ -325,13 +333,9 @@ impl Store {
         self.records.is_empty()
     }
 
-    /// Which of these are not here, or in an earlier version only.
-    pub(crate) fn lacking(&self, versions: &[RecordVersion]) -> Vec<RecordId> {
-        let has = |version: &RecordVersion| {
-            let known = self.get(&version.id);
-            known.is_some_and(|known| known.record.sequence >= version.sequence)
-        };
-        let lacking = versions.iter().filter(|version| !has(version));
-        lacking.map(|version| version.id).collect()
+    /// Whether this version is not here, nor a later one.
+    pub(crate) fn lacks(&self, version: &RecordVersion) -> bool {
+        let known = self.get(&version.id);
+        known.is_none_or(|known| known.record.sequence < version.sequence)
     }
 }

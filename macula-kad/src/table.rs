@@ -6,10 +6,10 @@ use std::time::Duration;
 use macula_wire::message::Contact;
 use macula_wire::{Instant, Key, NodeId, Random};
 
-use crate::bucket::{Bucket, Entry, Heard};
+use crate::bucket::{Bucket, Entry, Failed, Heard};
 use crate::closest::{Nearest, Placed};
 use crate::config::Config;
-use crate::distance::{Distance, Place, position, set_bit};
+use crate::distance::{Place, position, set_bit};
 use crate::rtt::Rtt;
 
 /// How many requests in a row a contact may leave unanswered while nobody waits for its place.
@@ -80,18 +80,19 @@ impl Table {
         let Some(bucket) = self.buckets.get_mut(shared) else {
             return Heard::Waits;
         };
+        let before = bucket.entries().len();
         let heard = bucket.hear(entry, shared, config);
-        if heard == Heard::Entered {
+        if bucket.entries().len() != before {
             self.recount();
         }
         heard
     }
 
     /// Another told of a contact.
-    pub(crate) fn hear_of(&mut self, placed: &Placed, config: &Config) {
-        let shared = self.index(placed.place);
+    pub(crate) fn hear_of(&mut self, place: Place, contact: &Arc<Contact>, config: &Config) {
+        let shared = self.index(place);
         if let Some(bucket) = self.buckets.get_mut(shared) {
-            bucket.hear_of(placed, config);
+            bucket.hear_of(place, contact, config);
         }
     }
 
@@ -110,14 +111,18 @@ impl Table {
         }
     }
 
-    /// A contact has not answered. Whether it lost its place.
-    pub(crate) fn fail(&mut self, node: &NodeId, config: &Config) -> bool {
+    /// A contact has not answered a request, or a check of it.
+    pub(crate) fn fail(&mut self, node: &NodeId, is_check: bool, config: &Config) -> Failed {
         let place = Place::of_node(node);
         let index = self.index(place);
-        let bucket = self.buckets.get_mut(index);
-        let lost = bucket.is_some_and(|bucket| bucket.fail(place, PATIENCE, config));
-        self.recount();
-        lost
+        let Some(bucket) = self.buckets.get_mut(index) else {
+            return Failed::Stays;
+        };
+        let failed = bucket.fail(place, is_check, PATIENCE, config);
+        if failed == Failed::Lost {
+            self.recount();
+        }
+        failed
     }
 
     /// A node is gone for good. Whether it had a place.
@@ -153,28 +158,25 @@ impl Table {
 
     /// Offers the contacts nearest to the target of `nearest`, but for those that have just failed; those are offered if
     /// nobody else is there.
-    ///
-    /// A bucket that shares more bits with the target is nearer as a whole: first that in which the target lies and all
-    /// beyond it, then those before it one by one.
-    pub(crate) fn offer(&self, nearest: &mut Nearest) {
+    pub(crate) fn offer<'a>(&'a self, nearest: &mut Nearest<'a>) {
         self.offer_some(nearest, |entry| entry.failures == 0);
         if nearest.is_empty() {
             self.offer_some(nearest, |_| true);
         }
     }
 
-    fn offer_some(&self, nearest: &mut Nearest, some: impl Fn(&Entry) -> bool) {
-        let home = self.index(nearest.target());
-        let beyond = self.buckets.len().max(home);
-        let order = (home..beyond).chain((0..home).rev());
-        for index in order {
-            // Whoever is in a bucket before that of the target differs from it in the bit of the bucket, at least.
-            let at_best = Distance::default().with_bit(index);
-            if index < home && nearest.is_full() && nearest.reach() <= at_best {
+    /// All of a bucket are nearer to the target than all of another. A bucket differs from this node in its bit: where the
+    /// target does too it is nearer than all that follow, and where the target does not it is farther than those.
+    fn offer_some<'a>(&'a self, nearest: &mut Nearest<'a>, some: impl Fn(&Entry) -> bool) {
+        let off = self.place.to(nearest.target());
+        let buckets = || self.buckets.iter().enumerate();
+        let near = buckets().filter(|(index, _)| off.bit(*index));
+        let far = buckets().rev().filter(|(index, _)| !off.bit(*index));
+        for (index, bucket) in near.chain(far) {
+            if nearest.is_full() && nearest.reach() <= off.flipped_at(index) {
                 return;
             }
-            let bucket = self.buckets.get(index);
-            for entry in bucket.map_or(&[][..], Bucket::entries) {
+            for entry in bucket.entries() {
                 if some(entry) {
                     nearest.offer(&entry.placed);
                 }

@@ -31,6 +31,7 @@ mod signal;
 mod status;
 mod subscribe;
 mod table;
+mod top;
 mod trace;
 mod version;
 
@@ -92,6 +93,7 @@ enum Command {
     Stats(status::StatsArgs),
     Status(status::StatusArgs),
     Sub(subscribe::Args),
+    Top(top::Args),
     Trace(trace::Args),
     Version(version::Args),
 }
@@ -136,6 +138,7 @@ fn run(command: Command, output: Output) -> Result<Exit, Failed> {
         Command::Stats(args) => attached(status::stats(args, output)),
         Command::Status(args) => attached(status::status(args, output)),
         Command::Sub(args) => attached(subscribe::run(args, output)),
+        Command::Top(args) => attached(top::run(args, output)),
         Command::Trace(args) => attached(trace::run(args, output)),
         Command::Version(args) => attached(version::run(args, output)),
     }

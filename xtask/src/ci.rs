@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::process::{cargo, is_installed};
 use crate::steps::{self, Outcome, Step};
-use crate::{fuzz, layers, mesh, sim, tidy, vectors};
+use crate::{examples, fuzz, layers, mesh, sim, tidy, vectors};
 
 const STEPS: &[Step] = &[
     Step {
@@ -30,6 +30,11 @@ const STEPS: &[Step] = &[
         name: "test",
         about: "all tests, with those in the documentation",
         run: test,
+    },
+    Step {
+        name: "examples",
+        about: "the examples of the library run to their end",
+        run: || passed(examples::run(&[])),
     },
     Step {
         name: "docs",

@@ -8,6 +8,7 @@
 mod bench;
 mod ci;
 mod clock;
+mod examples;
 mod failure;
 mod fuzz;
 mod layers;
@@ -80,6 +81,12 @@ const COMMANDS: &[Command] = &[
         arguments: "[--list] [--json] [--netns] [--times N] [--minutes N] [SCENARIO..]",
         about: "scenarios with real node processes",
         run: mesh::run,
+    },
+    Command {
+        name: "examples",
+        arguments: "[--list] [EXAMPLE..]",
+        about: "the examples of the library, each of which checks what it shows",
+        run: examples::run,
     },
     Command {
         name: "sim",

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use macula_wire::message::{
-    Contact, KadAnswer, KadDigest, KadStore, KadWant, RecordKind, SignedRoutingRecord,
+    Contact, KadAnswer, KadDigest, KadStore, KadWant, RecordKind, RecordVersion,
+    SignedRoutingRecord,
 };
 use macula_wire::{ErrorCode, Instant, Key};
 
 use super::Kad;
 use super::publish::millis;
 use crate::Refusal;
-use crate::distance::{Place, key_of};
+use crate::distance::{Place, key_of, record_id};
 use crate::store::Put;
 use crate::timer::Timer;
 
@@ -40,7 +41,7 @@ impl Kad {
                 self.plan_expiry();
                 self.on_kept(record);
             }
-            Ok(Put::Known) => {}
+            Ok(Put::Known | Put::Outdated(_)) => {}
             Err(refusal) => self.stats.refused(refusal),
         }
         put
@@ -61,22 +62,38 @@ impl Kad {
 
     pub(super) fn on_store(&mut self, from: Arc<Contact>, store: &KadStore, forged: &[usize]) {
         let mut codes = Vec::with_capacity(store.records.len());
+        let mut later = Vec::new();
         for (index, record) in store.records.iter().enumerate() {
+            let id = record_id(&record.record.owner, &record.record.content);
             let code = if forged.contains(&index) {
                 self.stats.refused(Refusal::Forged);
                 Refusal::Forged.code()
+            } else if self.owns.contains_key(&id) {
+                // Of what is its own it has the latest version, or is about to make it.
+                ErrorCode::OK
             } else {
-                self.keep(record)
-                    .map_or_else(Refusal::code, |_| ErrorCode::OK)
+                let put = self.keep(record);
+                if let Ok(Put::Outdated(sequence)) = put
+                    && record.record.owner == from.node
+                {
+                    later.push(RecordVersion { id, sequence });
+                }
+                put.map_or_else(Refusal::code, |_| ErrorCode::OK)
             };
             codes.push(code);
         }
         let request = store.request;
-        self.answer(from, KadAnswer { request, codes });
+        self.answer(Arc::clone(&from), KadAnswer { request, codes });
+        self.name_later(from, later);
     }
 
     pub(super) fn on_digest(&mut self, from: Arc<Contact>, digest: &KadDigest) {
-        let ids = self.store.lacking(&digest.versions);
+        let lacks = |version: &&RecordVersion| match self.owns.get(&version.id) {
+            Some(own) => own.record.record.sequence < version.sequence,
+            None => self.store.lacks(version),
+        };
+        let lacking = digest.versions.iter().filter(lacks);
+        let ids = lacking.map(|version| version.id).collect();
         let request = digest.request;
         self.answer(from, KadWant { request, ids });
     }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use macula_wire::Instant;
 use macula_wire::message::Contact;
-use macula_wire::{Instant, NodeId};
 
 use super::publish::millis;
 use super::query::{Asker, Query};
 use super::request::Purpose;
 use super::{Kad, LookupOptions};
+use crate::QueryError;
 use crate::timer::Timer;
 
 /// In how many empty parts of each bucket somebody is looked for when a node joins.
@@ -17,11 +18,23 @@ const PARTS: usize = 4;
 
 impl Kad {
     /// Enters by a contact: looks up this node's own position, and then somebody in each bucket.
-    pub fn join(&mut self, now: Instant, contact: Arc<Contact>) {
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::TooMany`] if as many lookups are under way as may be. The contact is taken in all the same.
+    pub fn join(&mut self, now: Instant, contact: Arc<Contact>) -> Result<(), QueryError> {
         self.advance(now);
         self.hear(contact);
-        let (target, need) = (*self.table.position(), self.config.k);
-        self.start(Asker::Join, target, need, LookupOptions::default());
+        let limit = self.config.max_queries;
+        let joined = if self.queries.len() < limit {
+            let (target, need) = (*self.table.position(), self.config.k);
+            self.start(Asker::Join, target, need, LookupOptions::default());
+            Ok(())
+        } else {
+            Err(QueryError::TooMany { limit })
+        };
+        self.flush();
+        joined
     }
 
     /// This node knows its neighbourhood: now the rest of the key space.
@@ -86,14 +99,9 @@ impl Kad {
         self.plan_refresh();
     }
 
-    /// Asks a contact that has not been heard for long, because another wants its place.
+    /// Asks a contact that failed or has not been heard for long, because another wants its place.
     pub(super) fn check(&mut self, doubtful: Arc<Contact>) {
-        let is = |node: &NodeId| *node == doubtful.node;
-        let checks = self.pending.values();
-        let is_checked = checks
-            .filter(|pending| pending.purpose == Purpose::Check)
-            .any(|pending| is(&pending.to.node));
-        if !is_checked {
+        if self.checks.insert(doubtful.node) {
             let key = *self.table.position();
             self.find(doubtful, key, None, Purpose::Check);
         }

@@ -1,11 +1,11 @@
 //! The records of this node: signing them, telling those that ought to keep them, and renewing them in time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use macula_wire::message::{Contact, KadAnswer, RecordContent, RecordVersion};
-use macula_wire::{ErrorCode, Instant, NodeId, RecordId};
+use macula_wire::{ErrorCode, Instant, Key, NodeId, RecordId};
 
 use super::moves::Moves;
 use super::query::Asker;
@@ -19,8 +19,6 @@ use crate::{PublishError, Refusal};
 const TOGETHER: Duration = Duration::from_millis(50);
 /// After how long a node that failed to take a record is asked again, at first; doubles six times.
 const RETRY: Duration = Duration::from_secs(1);
-/// The shortest time from one version of a record to the next.
-const RENEWAL: Duration = Duration::from_secs(1);
 /// Over how many paths those are looked for that ought to keep a record, where membership does not know them.
 const WRITE_PATHS: usize = 4;
 
@@ -95,6 +93,8 @@ impl Kad {
             record,
             key,
             lease,
+            signed: self.now,
+            until_ms: self.owns.get(&id).map_or(0, |own| own.until_ms),
             reach: None,
             told: BTreeMap::new(),
         };
@@ -118,25 +118,30 @@ impl Kad {
     }
 
     fn withdraw_one(&mut self, id: &RecordId) -> bool {
-        let wall = self.wall_ms();
-        let Some(own) = self
-            .owns
-            .get_mut(id)
-            .filter(|own| !own.record.record.withdrawn)
-        else {
+        let is_live = |own: &Own| !own.record.record.withdrawn;
+        self.owns.get(id).is_some_and(is_live) && self.sign_withdrawal(id)
+    }
+
+    /// Signs the withdrawal of a record, and tells it; also one that takes the place of another.
+    pub(super) fn sign_withdrawal(&mut self, id: &RecordId) -> bool {
+        let (wall, now) = (self.wall_ms(), self.now);
+        let Some(own) = self.owns.get_mut(id) else {
             return false;
         };
         let mut content = own.record.record.content.clone();
         if let RecordContent::Value(value) = &mut content {
             value.value = bytes::Bytes::new();
         }
-        let expires = own.record.record.expires_ms;
+        let before = own.record.record.expires_ms;
+        let expires = before.max(own.until_ms);
         let Ok(record) = self.pen.sign(content, true, wall, expires) else {
             // What could be signed with a value can be without.
             return false;
         };
         own.record = record;
+        own.signed = now;
         own.told.clear();
+        self.withdrawn.remove(&(before, *id));
         self.withdrawn.insert((expires, *id));
         self.forget_withdrawn();
         let left = Duration::from_millis(expires.saturating_sub(wall).max(1));
@@ -152,53 +157,38 @@ impl Kad {
         live.map(|record| &record.content)
     }
 
-    fn plan_renewal(&mut self, id: RecordId, lease: Duration) {
-        let half = lease.div_f64(2.0);
-        let jitter = self.random.below(millis(half.div_f64(4.0)).max(1));
-        let early = Duration::from_millis(jitter);
-        self.after(Timer::Renew(id), half.saturating_sub(early).max(RENEWAL));
-    }
-
-    /// The lease of a record is half over, or the time of one that is withdrawn.
-    pub(super) fn on_renew(&mut self, id: RecordId) {
-        let wall = self.wall_ms();
-        let Some(own) = self.owns.get_mut(&id) else {
-            return;
-        };
-        if own.record.record.withdrawn {
-            return self.forget_withdrawn();
-        }
-        let (content, lease) = (own.record.record.content.clone(), own.lease);
-        let expires = wall.saturating_add(millis(lease));
-        if let Ok(record) = self.pen.sign(content, false, wall, expires) {
-            own.record = record;
-            own.told.clear();
-        }
-        self.plan_renewal(id, lease);
-        self.tell(id);
-    }
-
     /// Tells a record to those of the closest that have not been told, or finds out who they are.
-    fn tell(&mut self, id: RecordId) {
+    pub(super) fn tell(&mut self, id: RecordId) {
         let Some(own) = self.owns.get(&id) else {
             return;
         };
         let key = own.key;
         if !self.members.is_empty() || self.table.len() < self.config.k {
             let closest = self.closest_but(&key, self.config.k, self.table.place());
-            let reach = closest.reach();
+            let (reach, closest) = (closest.reach(), closest.into_contacts());
             if let Some(own) = self.owns.get_mut(&id) {
                 own.reach = Some(reach);
             }
-            self.tell_closest(id, &closest.into_contacts());
+            self.tell_closest(id, &closest);
+        } else if let Some(ids) = self.seeking.get_mut(&key) {
+            // Who is closest to the key is being found out already.
+            ids.insert(id);
         } else if self.queries.len() < self.config.max_queries {
             let options = LookupOptions {
                 paths: WRITE_PATHS,
                 ..LookupOptions::default()
             };
-            self.start(Asker::Publish(id), key, self.config.k, options);
+            self.seeking.insert(key, BTreeSet::from([id]));
+            self.start(Asker::Publish(key), key, self.config.k, options);
         } else {
             self.after(Timer::Tell, RETRY);
+        }
+    }
+
+    /// A lookup has found out who is closest to a key.
+    pub(super) fn tell_found(&mut self, key: &Key, closest: &[Arc<Contact>]) {
+        for id in self.seeking.remove(key).into_iter().flatten() {
+            self.tell_closest(id, closest);
         }
     }
 
@@ -349,19 +339,6 @@ impl Kad {
         }
         if some {
             self.timers.arm(Timer::Tell, now + TOGETHER);
-        }
-    }
-
-    /// Forgets withdrawals whose time is over. Until then some node may come back that kept what was withdrawn, and has to be
-    /// told. No more are remembered than there may be records; those that end first are forgotten.
-    pub(super) fn forget_withdrawn(&mut self) {
-        let wall = self.wall_ms();
-        while let Some((expires, id)) = self.withdrawn.first().copied()
-            && (expires <= wall || self.withdrawn.len() > self.config.max_own_records)
-        {
-            self.withdrawn.pop_first();
-            self.timers.cancel(Timer::Renew(id));
-            self.owns.remove(&id);
         }
     }
 }

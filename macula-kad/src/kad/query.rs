@@ -9,7 +9,7 @@ use macula_wire::{Instant, Key, NodeId, RecordId};
 
 use super::request::Purpose;
 use super::{Goal, Kad, LookupOptions, Outcome, Output, QueryId};
-use crate::closest::{Nearest, Placed};
+use crate::closest::{Nearest, Told};
 use crate::distance::{Distance, position, record_id};
 use crate::lookup::{Lookup, Plan};
 use crate::timer::Timer;
@@ -27,8 +27,8 @@ pub(crate) enum Asker {
     Join,
     /// The upkeep of the table.
     Refresh,
-    /// A record of this node, to be told to the closest.
-    Publish(RecordId),
+    /// Records of this node under this key, to be told to the closest.
+    Publish(Key),
     /// A watch, to be told of by the closest.
     Watch(Key, RecordKind),
 }
@@ -108,7 +108,7 @@ impl Kad {
         if let Asker::Caller(Goal::Records { key, kind, all }) = asker {
             let here: Vec<_> = self.store.under(key, kind).map(Arc::clone).collect();
             here.iter().for_each(|record| self.take_record(id, record));
-            if !all && !here.is_empty() {
+            if !all && self.queries.get(&id).is_some_and(Query::has_records) {
                 self.finish(id, true);
                 return id;
             }
@@ -143,7 +143,7 @@ impl Kad {
         &mut self,
         (id, path): (QueryId, usize),
         (from, distance): (&NodeId, Distance),
-        contacts: &[Placed],
+        contacts: &[Told<'_>],
     ) {
         let now = self.now;
         let Some(query) = self.queries.get_mut(&id) else {
@@ -176,16 +176,18 @@ impl Kad {
 
     /// Ends a lookup, and tells who wanted it.
     pub(super) fn finish(&mut self, id: QueryId, complete: bool) {
-        let Some(query) = self.queries.remove(&id) else {
+        let Some(mut query) = self.queries.remove(&id) else {
             return;
         };
         self.timers.cancel(Timer::Deadline(id));
         match query.asker {
             Asker::Caller(goal) => {
+                // Some owners may have gone since their records were found.
+                query.records.retain(|_, found| self.counts(&found.record));
                 let outcome = query.into_outcome(id, goal, complete, self.now);
                 self.outputs.push_back(Output::Found(outcome));
             }
-            Asker::Publish(record) => self.tell_closest(record, &query.lookup.closest()),
+            Asker::Publish(key) => self.tell_found(&key, &query.lookup.closest()),
             Asker::Watch(key, kind) => {
                 self.watch_at((key, kind), &query.lookup.closest(), true);
             }
@@ -223,8 +225,12 @@ impl Kad {
         }
     }
 
+    /// A record was found. Offers of owners that are known to be gone, or of their earlier runs, do not count.
     fn take_record(&mut self, id: QueryId, record: &Arc<SignedRoutingRecord>) {
         let inner = &record.record;
+        if !self.counts(inner) {
+            return;
+        }
         let record_id = record_id(&inner.owner, &inner.content);
         if let Some(query) = self.queries.get_mut(&id)
             && query.records.len() < MAX_FOUND
@@ -254,8 +260,12 @@ impl Query {
         match goal {
             Goal::Closest(_) => false,
             Goal::Node(wanted) => wanted == *from,
-            Goal::Records { all, .. } => !all && !self.records.is_empty(),
+            Goal::Records { all, .. } => !all && self.has_records(),
         }
+    }
+
+    fn has_records(&self) -> bool {
+        !self.records.is_empty()
     }
 
     pub(super) const fn is_refresh(&self) -> bool {

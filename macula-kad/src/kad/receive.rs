@@ -10,8 +10,8 @@ use super::Kad;
 use super::request::Purpose;
 use super::stage::{parts, worth};
 use crate::bucket::Heard;
-use crate::check::Checked;
-use crate::closest::Placed;
+use crate::check::{Checked, records};
+use crate::closest::Told;
 use crate::distance::Place;
 
 impl Kad {
@@ -20,6 +20,7 @@ impl Kad {
             return;
         }
         let (body, forged) = message.into_parts();
+        self.outdo(records(&body), &forged);
         #[expect(
             clippy::wildcard_enum_match_arm,
             reason = "other messages are those of other protocols"
@@ -69,11 +70,13 @@ impl Kad {
     fn on_find(&mut self, from: Arc<Contact>, find: &KadFind) {
         let asker = Place::of_node(&from.node);
         let nearest = self.closest_but(&find.key, self.config.k, asker);
+        let contacts = nearest.into_contacts();
         let (records, more) = self.found_here(find);
-        self.allowances.charge(&from.node, worth(&records));
+        self.allowances
+            .charge(self.now, &from.node, worth(&records));
         let found = KadFound {
             request: find.request,
-            contacts: nearest.into_contacts(),
+            contacts,
             records,
             more,
         };
@@ -117,16 +120,16 @@ impl Kad {
     }
 
     /// The contacts of an answer of `from`: neither itself nor this node, and each once.
-    fn heard_of(&mut self, from: &NodeId, contacts: &[Arc<Contact>]) -> Vec<Placed> {
+    fn heard_of<'a>(&mut self, from: &NodeId, contacts: &'a [Arc<Contact>]) -> Vec<Told<'a>> {
         let not = [self.table.place(), Place::of_node(from)];
-        let mut fitting: Vec<Placed> = Vec::with_capacity(contacts.len());
-        for placed in contacts.iter().map(Arc::clone).map(Placed::new) {
-            let place = placed.place;
-            if not.contains(&place) || fitting.iter().any(|other| other.place == place) {
+        let mut fitting: Vec<Told<'a>> = Vec::with_capacity(contacts.len());
+        for contact in contacts {
+            let place = Place::of_node(&contact.node);
+            if not.contains(&place) || fitting.iter().any(|(other, _)| *other == place) {
                 self.stats.refused_contacts = self.stats.refused_contacts.saturating_add(1);
             } else {
-                self.table.hear_of(&placed, &self.config);
-                fitting.push(placed);
+                self.table.hear_of(place, contact, &self.config);
+                fitting.push((place, contact));
             }
         }
         fitting

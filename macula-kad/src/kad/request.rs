@@ -7,6 +7,7 @@ use macula_wire::message::{Contact, KadFind, RecordKind, RecordVersion};
 use macula_wire::{Body, Instant, Key, NodeId, RecordId, RequestId};
 
 use super::{Kad, QueryId};
+use crate::bucket::Failed;
 use crate::distance::Distance;
 use crate::timer::Timer;
 
@@ -95,6 +96,9 @@ impl Kad {
             return None;
         }
         let pending = self.pending.remove(&request)?;
+        if pending.purpose == Purpose::Check {
+            self.checks.remove(from);
+        }
         self.timers.cancel(Timer::Late(request));
         self.timers.cancel(Timer::GiveUp(request));
         let took = self.now.saturating_since(pending.sent);
@@ -141,7 +145,14 @@ impl Kad {
         self.timers.cancel(Timer::Late(request));
         self.timers.cancel(Timer::GiveUp(request));
         self.stats.failed = self.stats.failed.saturating_add(1);
-        self.table.fail(&pending.to.node, &self.config);
+        let is_check = pending.purpose == Purpose::Check;
+        if is_check {
+            self.checks.remove(&pending.to.node);
+        }
+        let failed = self.table.fail(&pending.to.node, is_check, &self.config);
+        if let Failed::Check(doubtful) = failed {
+            self.check(doubtful);
+        }
         match pending.purpose {
             Purpose::Lookup {
                 query,

@@ -26,6 +26,7 @@ impl Kad {
 
     /// Ends a turn.
     pub(super) fn flush(&mut self) {
+        self.tell_changes();
         for (contact, records) in std::mem::take(&mut self.staged).into_values() {
             for part in parts(records) {
                 let versions = part.iter().map(|signed| {

@@ -113,11 +113,11 @@ impl Kad {
     fn find_holders(&mut self, at: (Key, RecordKind), renew: bool) {
         if !self.members.is_empty() || self.table.len() < self.config.k {
             let closest = self.closest_but(&at.0, self.config.k, self.table.place());
-            let reach = closest.reach();
+            let (reach, closest) = (closest.reach(), closest.into_contacts());
             if let Some(watching) = self.watchings.get_mut(&at) {
                 watching.reach = Some(reach);
             }
-            self.watch_at(at, &closest.into_contacts(), renew);
+            self.watch_at(at, &closest, renew);
         } else if renew && self.queries.len() < self.config.max_queries {
             let options = LookupOptions::default();
             self.start(Asker::Watch(at.0, at.1), at.0, self.config.k, options);

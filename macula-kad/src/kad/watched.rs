@@ -7,11 +7,11 @@ use std::time::Duration;
 use macula_wire::message::{
     Contact, KadAnswer, KadChanges, KadWatch, RecordKind, SignedRoutingRecord,
 };
-use macula_wire::{ErrorCode, Instant, Key, NodeId};
+use macula_wire::{ErrorCode, Instant, Key, NodeId, RecordId};
 
 use super::Kad;
 use super::stage::{parts, worth};
-use crate::distance::key_of;
+use crate::distance::{key_of, record_id};
 use crate::timer::Timer;
 
 /// The longest lease of a watch.
@@ -32,6 +32,8 @@ pub(crate) struct Watchers {
     by_key: BTreeMap<(Key, RecordKind), BTreeMap<NodeId, Watcher>>,
     by_node: BTreeMap<NodeId, BTreeSet<(Key, RecordKind)>>,
     ends: BTreeSet<(Instant, NodeId, Key, RecordKind)>,
+    /// What changed in this turn under keys that are watched; of each record the latest version.
+    news: BTreeMap<(Key, RecordKind), BTreeMap<RecordId, Arc<SignedRoutingRecord>>>,
 }
 
 impl Watchers {
@@ -136,7 +138,7 @@ impl Kad {
     fn tell_all(&mut self, to: &Arc<Contact>, at: (Key, RecordKind), version: u64) {
         let records = self.store.under(at.0, at.1).map(Arc::clone);
         let records: Vec<_> = records.collect();
-        self.allowances.charge(&to.node, worth(&records));
+        self.allowances.charge(self.now, &to.node, worth(&records));
         let mut parts = parts(records);
         if parts.is_empty() {
             parts.push(Vec::new());
@@ -161,24 +163,38 @@ impl Kad {
         let key = key_of(&self.realm, &inner.owner, &inner.content);
         let at = (key, inner.content.kind());
         self.see(at, record, None);
-        let Some(watchers) = self.watchers.by_key.get_mut(&at) else {
-            return;
-        };
-        let mut news = Vec::with_capacity(watchers.len());
-        for watcher in watchers.values_mut() {
-            watcher.version = watcher.version.saturating_add(1);
-            news.push((Arc::clone(&watcher.contact), watcher.version));
+        if self.watchers.by_key.contains_key(&at) {
+            let id = record_id(&inner.owner, &inner.content);
+            let news = self.watchers.news.entry(at).or_default();
+            news.insert(id, Arc::clone(record));
         }
-        for (to, version) in news {
-            let changes = KadChanges {
-                key: at.0,
-                kind: at.1,
-                version,
-                full: false,
-                more: false,
-                records: vec![Arc::clone(record)],
+    }
+
+    /// Tells of what changed in this turn: those who watch a key hear of all that is new under it together.
+    pub(super) fn tell_changes(&mut self) {
+        for (at, records) in std::mem::take(&mut self.watchers.news) {
+            let Some(watchers) = self.watchers.by_key.get_mut(&at) else {
+                continue;
             };
-            self.send(to, changes);
+            let parts = parts(records.into_values());
+            let mut news = Vec::with_capacity(watchers.len().saturating_mul(parts.len()));
+            for watcher in watchers.values_mut() {
+                for part in &parts {
+                    watcher.version = watcher.version.saturating_add(1);
+                    let changes = KadChanges {
+                        key: at.0,
+                        kind: at.1,
+                        version: watcher.version,
+                        full: false,
+                        more: false,
+                        records: part.clone(),
+                    };
+                    news.push((Arc::clone(&watcher.contact), changes));
+                }
+            }
+            for (to, changes) in news {
+                self.send(to, changes);
+            }
         }
     }
 

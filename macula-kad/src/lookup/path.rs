@@ -73,7 +73,7 @@ impl Path {
     }
 
     /// Takes in a candidate that is `depth` requests away.
-    pub(crate) fn learn(&mut self, distance: Distance, contact: Arc<Contact>, depth: u32) {
+    pub(crate) fn learn(&mut self, distance: Distance, contact: &Arc<Contact>, depth: u32) {
         let Err(place) = self.find(distance) else {
             return;
         };
@@ -82,7 +82,7 @@ impl Path {
         }
         let candidate = Candidate {
             distance,
-            contact,
+            contact: Arc::clone(contact),
             depth,
             state: State::Fresh,
             asked: Instant::ZERO,

@@ -9,6 +9,7 @@ mod faults;
 mod laws;
 mod lookups;
 mod model;
+mod outdone;
 mod owners;
 mod publish;
 mod refusals;

@@ -4,8 +4,10 @@
 //! outputs mean to the network and what the network's events mean to the machine. It carries 10,000 nodes, with
 //! [`Conditions`] from a LAN to the whole [world](Geography::world), with faults, and with an account of what each node
 //! [sends](Net::sent). [`laws`] checks the six laws of
-//! machines on random steps. [`seeds`] and [`each_seed`] say which simulation seeds a test runs, and how to replay one.
+//! machines on random steps. [`history`] compares what applications wrote down with what is
+//! promised. [`seeds`] and [`each_seed`] say which simulation seeds a test runs, and how to replay one.
 
+pub mod history;
 pub mod laws;
 mod net;
 mod seed;

@@ -82,6 +82,9 @@ pub(crate) fn willing(body: &Body) -> Option<Body> {
     }
 }
 
+/// No nodes by number.
+pub(crate) const NOBODY: [usize; 0] = [];
+
 /// The numbers of `nodes`, those closest to `key` first.
 pub(crate) fn by_distance(key: &Key, nodes: impl IntoIterator<Item = usize>) -> Vec<usize> {
     let mut all: Vec<usize> = nodes.into_iter().collect();

@@ -8,8 +8,8 @@ use macula_wire::message::{RecordContent, RecordKind, RoutingRecord};
 use macula_wire::{Body, ErrorCode, Key, RecordId};
 
 use super::bench::{
-    Bench, HOUR_MS, WALL_MS, answer, by_distance, contact, found, key_value, millis, name_where,
-    provider, request_of, value, value_of, willing,
+    Bench, HOUR_MS, NOBODY, WALL_MS, answer, by_distance, contact, found, interest, key_value,
+    millis, name_where, provider, request_of, value, value_of, willing,
 };
 
 /// How many keep a record here.
@@ -78,7 +78,7 @@ fn a_record_is_told_to_the_closest() {
     bench.answer_all(|_, body| willing(body));
     bench.forget();
     bench.pass_willing(millis(60_000));
-    assert_eq!(bench.told_of(id), [], "and once is enough");
+    assert_eq!(bench.told_of(id), NOBODY, "and once is enough");
     let sequences: Vec<&RecordContent> = bench.kad.own_records().collect();
     assert_eq!(sequences, [&value(&name)]);
 }
@@ -140,7 +140,7 @@ fn who_does_not_answer_is_told_again_and_again_later_each_time() {
     bench.pass_willing(millis(80_000));
     bench.forget();
     bench.pass_willing(millis(200_000));
-    assert_eq!(bench.told_of(id), []);
+    assert_eq!(bench.told_of(id), NOBODY);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn who_refuses_is_told_again() {
     assert_eq!(bench.told_of(id), keepers(&key_value(&name)));
     bench.forget();
     bench.pass_willing(millis(100_000));
-    assert_eq!(bench.told_of(id), []);
+    assert_eq!(bench.told_of(id), NOBODY);
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn who_can_be_reached_again_is_told_at_once() {
     bench.forget();
     bench.contact(keepers(&key_value(&name))[1]);
     bench.pass_willing(millis(2_000));
-    assert_eq!(bench.told_of(id), []);
+    assert_eq!(bench.told_of(id), NOBODY);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_newcomer_that_becomes_one_of_the_closest_is_told_and_no_other() {
     bench.forget();
     bench.member(far);
     bench.pass_willing(millis(1_000));
-    assert_eq!(bench.told_of(id), []);
+    assert_eq!(bench.told_of(id), NOBODY);
     assert!(all.iter().position(|number| *number == near) < Some(K));
     bench.member(near);
     bench.pass_willing(millis(1_000));
@@ -227,7 +227,7 @@ fn whoever_takes_the_place_of_one_that_is_gone_is_told() {
     bench.forget();
     bench.gone(*order.last().unwrap());
     bench.pass_willing(millis(1_000));
-    assert_eq!(bench.told_of(id), []);
+    assert_eq!(bench.told_of(id), NOBODY);
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn a_withdrawal_is_told_to_all_that_keep_the_record() {
     assert!(!bench.with_kad(|kad, now| kad.withdraw(now, &id)));
     bench.forget();
     bench.pass_willing(millis(2 * HOUR_MS));
-    assert_eq!(bench.told_of(id), [], "it is not renewed");
+    assert_eq!(bench.told_of(id), NOBODY, "it is not renewed");
 }
 
 #[test]
@@ -330,7 +330,7 @@ fn without_membership_the_closest_are_looked_up_first() {
     let mut bench = Bench::with(config());
     (1..MEMBERS).for_each(|number| bench.contact(number));
     let id = publish(&mut bench, value("a"));
-    assert_eq!(bench.told_of(id), [], "not yet");
+    assert_eq!(bench.told_of(id), NOBODY, "not yet");
     bench.answer_all(|_, body| match body {
         Body::KadFind(find) => {
             let order = by_distance(&find.key, 1..MEMBERS).into_iter();
@@ -340,6 +340,34 @@ fn without_membership_the_closest_are_looked_up_first() {
     });
     assert_eq!(bench.told_of(id), keepers(&key_value("a")));
     assert_eq!(node_id(0), bench.kad.node());
+}
+
+#[test]
+fn without_membership_one_lookup_serves_all_records_of_a_key() {
+    let mut bench = Bench::with(config());
+    (1..MEMBERS).for_each(|number| bench.contact(number));
+    let [one, other] = ["a.b", "a.c"].map(|pattern| publish(&mut bench, interest(pattern)));
+    // A newer version of one, and a contact that may be among the closest.
+    publish(&mut bench, interest("a.b"));
+    bench.contact(MEMBERS);
+    bench.pass(millis(100));
+    assert_eq!(bench.stats().queries, 1);
+    bench.answer_all(|_, body| willing(body));
+    assert_eq!(bench.told_of(one).len(), K);
+    assert_eq!(bench.told_of(one), bench.told_of(other));
+    // The twin: another key.
+    publish(&mut bench, interest("b"));
+    assert_eq!(bench.stats().queries, 2);
+    // One that was withdrawn meanwhile is told as such.
+    bench.answer_all(|_, body| willing(body));
+    bench.forget();
+    let last = publish(&mut bench, interest("c"));
+    bench.with_kad(|kad, now| assert!(kad.withdraw(now, &last)));
+    bench.answer_all(|_, body| willing(body));
+    let told = bench.told_of(last);
+    assert_eq!(told.len(), K);
+    let versions = versions(&bench, told[0]);
+    assert!(matches!(&versions[..], [record] if record.withdrawn));
 }
 
 #[test]
@@ -356,7 +384,7 @@ fn whoever_knows_few_tells_all_of_them() {
 fn what_was_published_alone_is_told_to_the_first_contact() {
     let mut bench = Bench::with(config());
     let id = bench.with_kad(|kad, now| kad.publish(now, value("a")).unwrap());
-    assert_eq!(bench.told_of(id), []);
+    assert_eq!(bench.told_of(id), NOBODY);
     bench.contact(1);
     bench.pass_willing(millis(1_000));
     assert_eq!(bench.told_of(id), [1]);

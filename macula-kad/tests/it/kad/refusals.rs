@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use macula_kad::{Config, Goal, LookupOptions, PublishError, Refusal, Stats};
 use macula_wire::message::{KadFound, KadStore, RecordKind, SignedRoutingRecord};
-use macula_wire::{ErrorCode, RequestId};
+use macula_wire::{ErrorCode, RequestId, SIGNATURE_LEN, signed};
 
 use super::bench::{
     Bench, Draft, HOUR_MS, answer, change, draft, found, interest, key_provider, key_value, millis,
-    node_content, provider, statement, value, value_of,
+    node_content, provider, realm, statement, value, value_of,
 };
 
 const VALUE: RecordKind = RecordKind::Value;
@@ -199,9 +199,17 @@ fn a_record_is_kept_up_to_a_length() {
     assert_eq!(codes, [ErrorCode::PAYLOAD_TOO_LARGE]);
     assert_eq!(bench.stats().refused_size, 1);
     assert_eq!(store(&mut bench, 1, vec![long(800)]), [ErrorCode::OK]);
+    // The length is that of what is signed, and of the signature.
+    let signed = signed::record_bytes(&realm(), &long(800).record).unwrap();
+    config.max_record_len = signed.len() + SIGNATURE_LEN;
+    let mut bench = Bench::with(config);
+    let codes = store(&mut bench, 1, vec![long(801), long(800)]);
+    assert_eq!(codes, [ErrorCode::PAYLOAD_TOO_LARGE, ErrorCode::OK]);
+    assert_eq!(bench.kad.kept().1, config.max_record_len);
     // By default the longest value of the format is kept.
     let mut bench = Bench::new();
     assert_eq!(store(&mut bench, 1, vec![long(65_536)]), [ErrorCode::OK]);
+    assert_eq!(Config::default().max_record_len, 73_728);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use macula_wire::{Body, RecordId, RequestId};
 use std::sync::Arc;
 
 use super::bench::{
-    Bench, Draft, HOUR_MS, by_distance, draft, key_value, millis, name_where, value, willing,
+    Bench, Draft, HOUR_MS, NOBODY, by_distance, draft, key_value, millis, name_where, value,
+    willing,
 };
 
 const K: usize = 4;
@@ -87,7 +88,7 @@ fn a_newcomer_that_is_far_hears_nothing() {
         .unwrap();
     bench.member(far);
     bench.pass(millis(100));
-    assert_eq!(named(&bench, kept.id()), []);
+    assert_eq!(named(&bench, kept.id()), NOBODY);
 }
 
 #[test]
@@ -116,14 +117,14 @@ fn what_the_newcomer_lacks_is_sent_and_nothing_else() {
             ids: ids.clone(),
         },
     );
-    assert_eq!(bench.told_of(kept.id()), []);
+    assert_eq!(bench.told_of(kept.id()), NOBODY);
     assert_eq!(bench.stats().unasked, 2);
     let want = KadWant { request, ids };
     bench.hear(next, want.clone());
     assert_eq!(bench.told_of(kept.id()), [next]);
     bench.forget();
     bench.hear(next, want);
-    assert_eq!(bench.told_of(kept.id()), [], "once");
+    assert_eq!(bench.told_of(kept.id()), NOBODY, "once");
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn only_what_was_named_is_sent() {
 fn once_in_an_hour_the_closest_names_its_records_to_all_keepers() {
     let (mut bench, kept) = keeping(0);
     bench.pass_with(millis(HOUR_MS * 4 / 5 - 1), |_, body| willing(body));
-    assert_eq!(named(&bench, kept.id()), []);
+    assert_eq!(named(&bench, kept.id()), NOBODY);
     bench.pass_with(millis(HOUR_MS / 5 + 1), |_, body| willing(body));
     let mut others = by_distance(&kept.key(), 1..MEMBERS);
     others.truncate(K - 1);
@@ -158,7 +159,7 @@ fn once_in_an_hour_the_closest_names_its_records_to_all_keepers() {
     // The twin: it is not one of the two closest.
     let (mut bench, kept) = keeping(2);
     bench.pass_with(millis(HOUR_MS), |_, body| willing(body));
-    assert_eq!(named(&bench, kept.id()), []);
+    assert_eq!(named(&bench, kept.id()), NOBODY);
 }
 
 #[test]

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use macula_kad::{Config, Distance, Goal, Input, LookupOptions, position};
+use macula_kad::{
+    Config, Distance, Goal, Input, LookupOptions, MemberSnapshot, QueryError, position,
+};
 use macula_testkit::node_id;
 use macula_wire::Body;
 use macula_wire::RequestId;
 use macula_wire::message::{Contact, KadFind};
 
-use super::bench::{Bench, at, contact, found, key_value, millis, willing};
+use super::bench::{Bench, NOBODY, at, contact, found, key_value, millis, number_of, willing};
 
 /// Nodes that share no bit with node 0, so that they are in its first bucket, and differ from each other within the
 /// parts of a bucket as little as can be.
@@ -28,12 +30,8 @@ fn config(k: usize) -> Config {
 }
 
 fn places(bench: &Bench) -> Vec<usize> {
-    let own = bench.kad.position();
-    let known = bench.kad.closest_known(own, 1_000);
-    let mut numbers: Vec<usize> = known
-        .iter()
-        .map(|contact| super::bench::number_of(&contact.node))
-        .collect();
+    let contacts = bench.kad.contacts();
+    let mut numbers: Vec<usize> = contacts.map(|contact| number_of(&contact.node)).collect();
     numbers.sort_unstable();
     numbers
 }
@@ -76,7 +74,7 @@ fn an_old_contact_keeps_its_place_if_it_answers_a_check() {
     let nodes: Vec<usize> = first_bucket().take(4).collect();
     nodes[..3].iter().for_each(|number| bench.contact(*number));
     bench.contact(nodes[3]);
-    assert_eq!(checked(&bench), [], "they were heard just now");
+    assert_eq!(checked(&bench), NOBODY, "they were heard just now");
     bench.pass(millis(900_000));
     bench.forget();
     bench.contact(nodes[3]);
@@ -107,6 +105,62 @@ fn whoever_fails_is_replaced_by_the_latest_that_waits() {
     let places = places(&bench);
     assert!(!places.contains(&nodes[0]) && places.contains(&nodes[5]));
     assert_eq!(places.len(), 3);
+}
+
+#[test]
+fn one_lost_request_costs_no_contact_its_place() {
+    for answers_check in [true, false] {
+        let mut bench = Bench::with(config(3));
+        let nodes: Vec<usize> = first_bucket().take(4).collect();
+        nodes.iter().for_each(|number| bench.contact(*number));
+        bench.forget();
+        let goal = Goal::Node(node_id(nodes[0]));
+        bench.with_kad(|kad, now| kad.lookup(now, goal, LookupOptions::default()).unwrap());
+        let own = *bench.kad.position();
+        let is_check = |body: &Body| matches!(body, Body::KadFind(find) if find.key == own);
+        let answers = |number: usize, body: &Body| {
+            let answers = number != nodes[0] || (answers_check && is_check(body));
+            answers.then(|| willing(body)).flatten()
+        };
+        bench.answer_all(answers);
+        bench.pass_with(millis(9_000), answers);
+        assert_eq!(checked(&bench), [nodes[0]], "it is checked, once");
+        let places = places(&bench);
+        assert_eq!(places.contains(&nodes[0]), answers_check);
+        assert_eq!(places.contains(&nodes[3]), !answers_check);
+        assert_eq!(places.len(), 3);
+    }
+}
+
+#[test]
+fn whoever_cannot_be_reached_for_a_check_either_loses_its_place() {
+    let mut bench = Bench::with(config(3));
+    let nodes: Vec<usize> = first_bucket().take(4).collect();
+    nodes.iter().for_each(|number| bench.contact(*number));
+    bench.forget();
+    let goal = Goal::Closest(key_value("a"));
+    bench.with_kad(|kad, now| kad.lookup(now, goal, LookupOptions::default()).unwrap());
+    fail(&mut bench, nodes[0]);
+    assert_eq!(checked(&bench), [nodes[0]]);
+    assert!(places(&bench).contains(&nodes[0]));
+    fail(&mut bench, nodes[0]);
+    assert!(!places(&bench).contains(&nodes[0]));
+}
+
+#[test]
+fn joining_counts_as_a_lookup() {
+    let mut few = config(3);
+    few.max_queries = 2;
+    let mut bench = Bench::with(few);
+    for number in [1, 2] {
+        bench.with_kad(|kad, now| kad.join(now, contact(number)).unwrap());
+    }
+    let third = bench.with_kad(|kad, now| kad.join(now, contact(3)));
+    assert_eq!(third, Err(QueryError::TooMany { limit: 2 }));
+    assert_eq!(bench.kad.table_len(), 3, "a contact all the same");
+    bench.pass_willing(millis(1));
+    bench.answer_all(|_, body| willing(body));
+    bench.with_kad(|kad, now| kad.join(now, contact(4)).unwrap());
 }
 
 #[test]
@@ -200,6 +254,41 @@ fn a_public_network_has_two_places_in_a_bucket() {
     }
 }
 
+fn at_all(index: usize, addresses: &[&str]) -> Arc<Contact> {
+    let node = network(index, addresses[0]).node;
+    let addresses = addresses.iter().map(|address| address.parse().unwrap());
+    let addresses = addresses.collect();
+    Arc::new(Contact { node, addresses })
+}
+
+#[test]
+fn every_address_of_a_contact_counts_for_its_networks() {
+    let enter = |contacts: &[&[&str]]| {
+        let mut bench = Bench::new();
+        for (index, addresses) in contacts.iter().enumerate() {
+            bench.input(Input::Contact(at_all(index, addresses)));
+        }
+        bench
+    };
+    let hidden: &[&str] = &["10.0.0.1:1", "9.9.9.9:1", "8.8.8.1:1"];
+    let other: &[&str] = &["10.0.0.2:1", "8.8.8.2:1"];
+    assert_eq!(enter(&[hidden, other, &["8.8.8.3:1"]]).kad.table_len(), 2);
+    assert_eq!(enter(&[&["8.8.8.3:1"], other, hidden]).kad.table_len(), 2);
+    assert_eq!(enter(&[hidden, other, &["8.8.9.3:1"]]).kad.table_len(), 3);
+    // Many addresses of one network are one contact in it.
+    let same: &[&str] = &["8.8.8.3:1", "8.8.8.3:2", "8.8.8.4:1"];
+    assert_eq!(enter(&[hidden, same]).kad.table_len(), 2);
+    // Nobody enters a full network by an address that it tells of later.
+    let mut bench = enter(&[hidden, other, &["10.0.0.3:1"]]);
+    assert_eq!(bench.kad.table_len(), 3);
+    bench.input(Input::Contact(at_all(1, &["8.8.8.9:1"])));
+    assert_eq!(bench.kad.table_len(), 3, "it was there before");
+    bench.input(Input::Contact(at_all(2, &["10.0.0.3:1", "9.9.9.3:1"])));
+    assert_eq!(bench.kad.table_len(), 3, "there is room");
+    bench.input(Input::Contact(at_all(2, &["10.0.0.3:1", "8.8.8.3:1"])));
+    assert_eq!(bench.kad.table_len(), 2);
+}
+
 #[test]
 fn the_bound_of_a_network_holds_in_each_bucket() {
     let mut bench = Bench::new();
@@ -219,9 +308,14 @@ fn the_bound_of_a_network_holds_in_each_bucket() {
 fn the_size_of_the_realm_is_known_or_guessed() {
     assert_eq!(Bench::new().kad.size_estimate(), 1);
     let mut bench = Bench::among(Config::default(), 1..30);
-    assert_eq!(bench.kad.size_estimate(), 29);
+    assert_eq!(bench.kad.size_estimate(), 30, "29 others and this node");
     bench.gone(3);
-    assert_eq!(bench.kad.size_estimate(), 28);
+    assert_eq!(bench.kad.size_estimate(), 29);
+    // A snapshot of all names this node too.
+    let snapshot = MemberSnapshot::new((0..30).map(contact));
+    let mut bench = Bench::new();
+    bench.with_kad(|kad, _| kad.begin_with(snapshot.into()));
+    assert_eq!(bench.kad.size_estimate(), 30);
     // Without membership, by the distances of the closest.
     let mut bench = Bench::new();
     let own = position(&node_id(0));
@@ -235,7 +329,7 @@ fn the_size_of_the_realm_is_known_or_guessed() {
 #[test]
 fn contacts_that_others_tell_of_are_asked_before_they_have_a_place() {
     let mut bench = Bench::new();
-    bench.with_kad(|kad, now| kad.join(now, contact(1)));
+    bench.with_kad(|kad, now| kad.join(now, contact(1)).unwrap());
     let request = bench.asked(1).unwrap();
     bench.forget();
     bench.hear(1, found(request, (2..12).map(contact).collect()));

@@ -72,6 +72,40 @@ fn a_new_watch_is_told_everything_and_then_what_changes() {
 }
 
 #[test]
+fn what_changes_together_is_told_together() {
+    let mut bench = Bench::new();
+    watch(&mut bench, 1, 60_000, 0);
+    watch(&mut bench, 2, 60_000, 0);
+    bench.forget();
+    let of = |owners: std::ops::Range<usize>| owners.map(|owner| draft(owner, value("a")).sign());
+    let mut records: Vec<_> = of(5..35).collect();
+    // Two versions of one record are one change.
+    records.push(draft(5, value("a")).version(1).sign());
+    let request = RequestId::new(5);
+    bench.hear(900, KadStore { request, records });
+    for watcher in [1, 2] {
+        let told = bench.sent_to(watcher);
+        let [Body::KadChanges(told)] = &told[..] else {
+            panic!("one message, not {told:?}");
+        };
+        assert_eq!((told.version, told.records.len()), (2, 30));
+        assert!(
+            told.records
+                .contains(&draft(5, value("a")).version(1).sign())
+        );
+    }
+    // What does not fit a message takes another, with a version of its own.
+    bench.forget();
+    let large = |owner| draft(owner, value_of("a", &[1; 60_000])).version(2).sign();
+    let records = (5..15).map(large).collect();
+    bench.hear(900, KadStore { request, records });
+    let told = changes(&mut bench, 1);
+    let told = told.iter().map(|told| (told.version, told.records.len()));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [(3, 4), (4, 4), (5, 2)]);
+}
+
+#[test]
 fn under_an_empty_key_the_statement_is_empty() {
     let mut bench = Bench::new();
     watch(&mut bench, 1, 60_000, 0);

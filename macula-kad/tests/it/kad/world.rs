@@ -170,7 +170,7 @@ pub(crate) fn joined(
 
 pub(crate) fn join(net: &mut Mesh, node: NodeIndex, by: NodeIndex) {
     let by = contact_of(node_id(by.get()));
-    net.with(node, |kad, now| kad.join(now, by));
+    net.with(node, |kad, now| kad.join(now, by).unwrap());
 }
 
 /// Gives a node an input.

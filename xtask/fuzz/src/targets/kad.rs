@@ -292,7 +292,9 @@ impl Subject for Node {
             Step::Unwatch(key, kind) => {
                 machine.unwatch(now, *key, *kind);
             }
-            Step::Join(by) => machine.join(now, Arc::clone(by)),
+            Step::Join(by) => {
+                machine.join(now, Arc::clone(by)).ok();
+            }
         }
     }
 

@@ -60,7 +60,7 @@ pub(super) fn join(net: &mut Mesh, node: NodeIndex, by: NodeIndex) {
     if let Some(by) = net.id(by).filter(|_| by != node) {
         let now = net.now();
         net.host_mut().joins(node, now);
-        net.with(node, |kad, now| kad.join(now, contact(by)));
+        net.with(node, |kad, now| kad.join(now, contact(by)).ok());
     }
 }
 
