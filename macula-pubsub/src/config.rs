@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
+use crate::matcher::MatchKey;
+
 /// The settings of [`PubSub`](crate::PubSub).
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
+    /// The secret by which the segments of patterns are found. Set it at random on a node that has peers: who knows it
+    /// can choose names that make matches slow. Default a key that is no secret.
+    pub match_key: MatchKey,
     /// The most patterns of all other members together, each counted for each member that wants it. One beyond is
-    /// refused and [counted](crate::PubSub::interests_refused). Default 1,000,000, about 300 MiB.
+    /// refused and [counted](crate::PubSub::interests_refused). Default 1,000,000, about 150 MiB.
     pub max_interests: usize,
     /// The most distinct patterns of one member, this one included. A subscription beyond is refused with
     /// [`TooManyPatterns`](crate::SubscribeError::TooManyPatterns); a pattern of another member beyond is refused and
-    /// [counted](crate::PubSub::interests_refused), so set it alike on all members. Default 65,536, about 20 MiB.
+    /// [counted](crate::PubSub::interests_refused), so set it alike on all members. Default 65,536, about 10 MiB.
     pub max_patterns: usize,
     /// The most topics that are declared for publishing; beyond, declaring is refused. Default 65,536.
     pub max_publications: usize,
@@ -27,6 +32,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            match_key: MatchKey::default(),
             max_interests: 1_000_000,
             max_patterns: 65_536,
             max_publications: 65_536,

@@ -1,10 +1,12 @@
 //! Who wants what: the subscribers of this node, and the other members as far as that is known.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use macula_wire::{NodeId, Pattern};
 
-use crate::trie::Trie;
+use crate::matcher::Matcher;
+use crate::owner::Owner;
 use crate::{Config, Destination, WatchKey};
 
 /// What has changed about a pattern of this node.
@@ -32,7 +34,7 @@ pub(crate) struct Interests {
     /// Patterns in which the two may differ.
     touched: BTreeSet<Pattern>,
     /// What other members want.
-    heard: BTreeMap<NodeId, BTreeSet<Pattern>>,
+    heard: BTreeMap<NodeId, Heard>,
     /// Under which key whom to look for, and how many patterns each has there.
     keys: BTreeMap<WatchKey, BTreeMap<NodeId, usize>>,
     /// How many patterns all other members have together.
@@ -40,7 +42,15 @@ pub(crate) struct Interests {
     max_interests: usize,
     max_patterns: usize,
     refused: u64,
-    trie: Trie<Destination>,
+    matcher: Matcher<Owner>,
+}
+
+/// What one member wants.
+#[derive(Debug)]
+struct Heard {
+    /// The member, as its entries in the tree share it.
+    node: Arc<NodeId>,
+    patterns: BTreeSet<Pattern>,
 }
 
 impl Interests {
@@ -56,7 +66,7 @@ impl Interests {
             max_interests: config.max_interests,
             max_patterns: config.max_patterns,
             refused: 0,
-            trie: Trie::default(),
+            matcher: Matcher::new(config.match_key),
         }
     }
 
@@ -73,7 +83,7 @@ impl Interests {
         if !pattern.is_reserved() && self.own.insert(pattern.clone()) {
             self.touched.insert(pattern.clone());
         }
-        self.trie.insert(pattern, destination)
+        self.matcher.insert(pattern, own(destination))
     }
 
     /// A subscription of this node less.
@@ -92,7 +102,7 @@ impl Interests {
         if next.is_none_or(|((next, _), _)| next != pattern) && self.own.remove(pattern) {
             self.touched.insert(pattern.clone());
         }
-        self.trie.remove(pattern, &destination)
+        self.matcher.remove(pattern, &own(destination))
     }
 
     /// Another member wants a pattern. Beyond the limits it is refused, and counted.
@@ -101,20 +111,25 @@ impl Interests {
             return false;
         }
         let known = self.heard.get(&node);
-        if known.is_some_and(|known| known.contains(&pattern)) {
+        if known.is_some_and(|known| known.patterns.contains(&pattern)) {
             return false;
         }
-        let has = known.map_or(0, BTreeSet::len);
+        let has = known.map_or(0, |known| known.patterns.len());
         if has >= self.max_patterns || self.count >= self.max_interests {
             self.refused = self.refused.saturating_add(1);
             return false;
         }
-        let changed = self.trie.insert(&pattern, Destination::Member(node));
         let keyed = self.keys.entry(WatchKey::of_pattern(&pattern)).or_default();
         let keyed = keyed.entry(node).or_insert(0);
         *keyed = keyed.saturating_add(1);
         self.count = self.count.saturating_add(1);
-        self.heard.entry(node).or_default().insert(pattern);
+        let heard = self.heard.entry(node).or_insert_with(|| Heard {
+            node: Arc::new(node),
+            patterns: BTreeSet::new(),
+        });
+        let owner = Owner::Member(Arc::clone(&heard.node));
+        let changed = self.matcher.insert(&pattern, owner);
+        heard.patterns.insert(pattern);
         changed
     }
 
@@ -123,10 +138,11 @@ impl Interests {
         let Some(known) = self.heard.get_mut(&node) else {
             return false;
         };
-        if !known.remove(pattern) {
+        if !known.patterns.remove(pattern) {
             return false;
         }
-        if known.is_empty() {
+        let owner = Owner::Member(Arc::clone(&known.node));
+        if known.patterns.is_empty() {
             self.heard.remove(&node);
         }
         self.count = self.count.saturating_sub(1);
@@ -142,12 +158,12 @@ impl Interests {
                 self.keys.remove(&key);
             }
         }
-        self.trie.remove(pattern, &Destination::Member(node))
+        self.matcher.remove(pattern, &owner)
     }
 
     /// Forgets all that a member wants.
     pub(crate) fn forget(&mut self, node: NodeId) -> bool {
-        let patterns = self.heard.get(&node).cloned().unwrap_or_default();
+        let patterns: Vec<Pattern> = self.of(&node).cloned().collect();
         let mut changed = false;
         for pattern in &patterns {
             changed |= self.unwant(node, pattern);
@@ -165,8 +181,9 @@ impl Interests {
             .collect();
         let mut changed = false;
         for node in nodes {
-            let patterns = self.heard.get(&node).into_iter().flatten();
-            let patterns = patterns.filter(|pattern| WatchKey::of_pattern(pattern) == *key);
+            let patterns = self
+                .of(&node)
+                .filter(|pattern| WatchKey::of_pattern(pattern) == *key);
             let patterns: Vec<Pattern> = patterns.cloned().collect();
             for pattern in &patterns {
                 changed |= self.unwant(node, pattern);
@@ -207,7 +224,8 @@ impl Interests {
     }
 
     pub(crate) fn of(&self, member: &NodeId) -> impl Iterator<Item = &Pattern> {
-        self.heard.get(member).into_iter().flatten()
+        let heard = self.heard.get(member);
+        heard.into_iter().flat_map(|heard| &heard.patterns)
     }
 
     pub(crate) fn members(&self) -> impl Iterator<Item = &NodeId> {
@@ -224,7 +242,12 @@ impl Interests {
         self.refused
     }
 
-    pub(crate) fn snapshot(&self) -> Trie<Destination> {
-        self.trie.clone()
+    pub(crate) fn snapshot(&self) -> Matcher<Owner> {
+        self.matcher.clone()
     }
+}
+
+/// The owner that a subscription of this node has; it is never a member.
+fn own(destination: Destination) -> Owner {
+    Owner::new(destination, Arc::new)
 }

@@ -1,11 +1,14 @@
 //! The forwarding table: who is owed which topic.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use macula_wire::{Pattern, Topic};
+use macula_wire::{NodeId, Pattern, Topic};
 
 use crate::Destination;
-use crate::trie::Trie;
+use crate::matcher::{MatchKey, Matcher};
+use crate::owner::Owner;
 
 /// Who is owed which topic, at one moment.
 ///
@@ -14,7 +17,7 @@ use crate::trie::Trie;
 #[derive(Clone, Default)]
 pub struct Table {
     version: u64,
-    trie: Trie<Destination>,
+    matcher: Matcher<Owner>,
 }
 
 impl Table {
@@ -22,15 +25,20 @@ impl Table {
     /// [`PubSub`](crate::PubSub).
     #[must_use]
     pub fn new(version: u64, entries: impl IntoIterator<Item = (Pattern, Destination)>) -> Self {
-        let mut trie = Trie::default();
+        let mut matcher = Matcher::new(MatchKey::default());
+        let mut members: BTreeMap<NodeId, Arc<NodeId>> = BTreeMap::new();
         for (pattern, destination) in entries {
-            trie.insert(&pattern, destination);
+            let owner = Owner::new(destination, |node| {
+                let shared = members.entry(node).or_insert_with(|| Arc::new(node));
+                Arc::clone(shared)
+            });
+            matcher.insert(&pattern, owner);
         }
-        Self { version, trie }
+        Self { version, matcher }
     }
 
-    pub(crate) const fn of(version: u64, trie: Trie<Destination>) -> Self {
-        Self { version, trie }
+    pub(crate) const fn of(version: u64, matcher: Matcher<Owner>) -> Self {
+        Self { version, matcher }
     }
 
     /// Counts the tables of one node; 0 is the empty one that it starts with. A route that was looked up holds as long
@@ -43,7 +51,7 @@ impl Table {
     /// How many entries there are: destinations, each counted for each of its patterns.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.trie.len()
+        self.matcher.len()
     }
 
     /// Whether nobody wants anything.
@@ -63,7 +71,8 @@ impl Table {
     /// As [`matches`](Self::matches), in place of what `out` holds; allocates only if `out` has to grow.
     pub fn matches_into(&self, topic: &Topic, out: &mut Vec<Destination>) {
         out.clear();
-        self.trie.matches_into(topic, out);
+        self.matcher
+            .for_each_match(topic, |owner| out.push(owner.destination()));
         if out.len() > 1 {
             out.sort_unstable();
             out.dedup();

@@ -7,7 +7,9 @@ pub use builder::{BY_REFERENCE, BatchBuilder, BatchHead, SealedBatch};
 pub use entries::{Entries, EntriesIter};
 
 use crate::field::record;
-use crate::{ContentType, EncodeError, Epoch, NodeId, Sequence, Signature, TopicAlias, check};
+use crate::{
+    ContentType, EncodeError, Envelope, Epoch, NodeId, Sequence, Signature, TopicAlias, check,
+};
 
 /// The most events of one batch.
 pub const MAX_BATCH_EVENTS: usize = 4_096;
@@ -32,16 +34,24 @@ record! {
         pub ttl_ms: Option<u32>,
         /// What the payloads are.
         pub content: ContentType,
+        /// Whether each entry begins with an [`Envelope`], behind which its payload stands.
+        pub enveloped: bool,
         /// The publisher's signature; there when the batch travels beyond the link that proves who published it.
         pub signature: Option<Signature>,
-        /// The payloads, one to 4,096.
+        /// The payloads, one to 4,096, each behind its envelope where `enveloped` says so.
         pub entries: Entries,
     }
     check check_batch
 }
 
 fn check_batch(batch: &Batch) -> Result<(), EncodeError> {
-    check_range(batch.base, batch.entries.count())
+    check_range(batch.base, batch.entries.count())?;
+    if batch.enveloped {
+        let split = |entry| Envelope::split(&entry).map(drop);
+        let all = batch.entries.iter().try_for_each(split);
+        return all.map_err(|_| EncodeError::NotCanonical);
+    }
+    Ok(())
 }
 
 /// The sequences of a batch do not run over the end of the numbers.

@@ -1,5 +1,6 @@
 //! How each type of field stands in a body.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -164,6 +165,17 @@ impl<T: Field> Field for Option<T> {
                 value: u64::from(value),
             }),
         }
+    }
+}
+
+/// What is rare and large; its encoding is that of the value.
+impl<T: Field> Field for Box<T> {
+    fn put(&self, field: &'static str, max: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        T::put(self, field, max, out)
+    }
+
+    fn take(field: &'static str, max: usize, input: &mut Reader) -> Result<Self, DecodeError> {
+        T::take(field, max, input).map(Self::new)
     }
 }
 

@@ -74,7 +74,7 @@ pub fn accusation_bytes(domain: Domain, realm: &RealmName, accusation: &Accusati
 }
 
 /// What a publisher signs for a batch: who, which run, the topic by name, the first sequence, the time to live, the
-/// content type, the count, and the SHA-256 (FIPS 180-4) of [`Entries::encoded`](crate::Entries::encoded).
+/// content type, whether entries begin with envelopes, the count, and the SHA-256 (FIPS 180-4) of [`Entries::encoded`](crate::Entries::encoded).
 ///
 /// # Errors
 ///
@@ -92,6 +92,7 @@ pub fn batch_bytes(
     batch.base.put("base", UNLIMITED, &mut out)?;
     batch.ttl_ms.put("ttl_ms", UNLIMITED, &mut out)?;
     batch.content.put("content", UNLIMITED, &mut out)?;
+    batch.enveloped.put("enveloped", UNLIMITED, &mut out)?;
     varint::put(
         &mut out,
         u64::try_from(batch.entries.count()).unwrap_or(u64::MAX),

@@ -150,9 +150,11 @@ impl Client {
         options: SubscribeOptions,
     ) -> Result<Subscription, Error> {
         let pattern = Pattern::in_realm(self.realm(), pattern)?;
+        options.check()?;
         let key = self.0.next_key.fetch_add(1, Ordering::Relaxed);
         let (id, subscription) = (LocalId::new(key), SubscriptionId::new(key));
-        let queue = Arc::new(Queue::new(options));
+        let expired = Arc::clone(&self.0.plane.expired);
+        let queue = Arc::new(Queue::new(options, expired));
         {
             let plane = &self.0.plane;
             let mut queues = plane.queues.write().unwrap_or_else(PoisonError::into_inner);

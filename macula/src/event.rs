@@ -1,10 +1,21 @@
 //! What a subscriber gets.
 
+mod gap;
+mod options;
+
+pub use gap::{Gap, GapCause};
+pub(crate) use options::encoded;
+pub use options::{EventOptions, Subscribers};
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, Epoch, NodeId, Sequence, Topic};
+use macula_wire::{ContentType, Envelope, Epoch, Header, NodeId, Sequence, Topic};
+use tokio::time::Instant;
+
+use crate::Error;
 
 /// Where events come from: one publisher's run and one topic. Shared by all of its events.
 #[derive(Debug, Eq, PartialEq)]
@@ -22,6 +33,10 @@ pub struct Event {
     pub(crate) sequence: Sequence,
     pub(crate) content: ContentType,
     pub(crate) payload: Bytes,
+    /// What came with it; `None` where that says nothing.
+    pub(crate) envelope: Option<Arc<Envelope>>,
+    /// When its time to live ends.
+    pub(crate) expires: Option<Instant>,
 }
 
 impl Event {
@@ -66,82 +81,50 @@ impl Event {
     pub fn payload(&self) -> &Bytes {
         &self.payload
     }
-}
 
-/// Why events are missing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum GapCause {
-    /// A sender dropped them, because the link to this node was full or absent.
-    Dropped,
-    /// This subscriber took them too slowly, and its queue dropped them by its policy.
-    Overflow,
-    /// The publisher was lost or began a new run; how many events of the old run are missing is unknown.
-    PublisherLost,
-}
-
-impl GapCause {
-    /// The name in output for machines: `dropped`, `overflow` or `publisher-lost`.
+    /// The headers, ascending by key.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Dropped => "dropped",
-            Self::Overflow => "overflow",
-            Self::PublisherLost => "publisher-lost",
-        }
-    }
-}
-
-/// Events that this subscriber matched and will not get.
-#[derive(Clone, Debug)]
-pub struct Gap {
-    pub(crate) origin: Arc<Origin>,
-    pub(crate) from: Sequence,
-    pub(crate) to: Option<Sequence>,
-    pub(crate) cause: GapCause,
-}
-
-impl Gap {
-    /// Whose events are missing.
-    #[must_use]
-    pub fn publisher(&self) -> NodeId {
-        self.origin.publisher
+    pub fn headers(&self) -> &[Header] {
+        self.envelope
+            .as_deref()
+            .map_or(&[], |envelope| &envelope.headers)
     }
 
-    /// The run they are missing from.
+    /// The value of a header.
     #[must_use]
-    pub fn epoch(&self) -> Epoch {
-        self.origin.epoch
+    pub fn header(&self, key: &str) -> Option<&Bytes> {
+        let headers = self.headers();
+        let at = headers
+            .binary_search_by(|header| header.key.as_str().cmp(key))
+            .ok()?;
+        headers.get(at).map(|header| &header.value)
     }
 
-    /// The topic.
+    /// The ordering key.
     #[must_use]
-    pub fn topic(&self) -> &Topic {
-        &self.origin.topic
+    pub fn key(&self) -> Option<&Bytes> {
+        self.envelope.as_deref()?.key.as_ref()
     }
 
-    /// The sequence of the first missing event.
+    /// The id by which the publisher names it for whoever must not see it twice.
     #[must_use]
-    pub fn from(&self) -> Sequence {
-        self.from
+    pub fn dedup_id(&self) -> Option<&Bytes> {
+        self.envelope.as_deref()?.dedup.as_ref()
     }
 
-    /// The sequence after the last missing event; `None` if it is not known.
+    /// Whether it was published to stay as the last value of its topic.
     #[must_use]
-    pub fn to(&self) -> Option<Sequence> {
-        self.to
+    pub fn is_retained(&self) -> bool {
+        self.envelope
+            .as_deref()
+            .is_some_and(|envelope| envelope.retain)
     }
 
-    /// How many are missing; `None` if it is not known.
+    /// How much of its time to live is left; `None` if it has no end. What has none left is not handed out.
     #[must_use]
-    pub fn count(&self) -> Option<u64> {
-        self.to.map(|to| to.since(self.from))
-    }
-
-    /// Why.
-    #[must_use]
-    pub fn cause(&self) -> GapCause {
-        self.cause
+    pub fn ttl_left(&self) -> Option<Duration> {
+        self.expires
+            .map(|at| at.saturating_duration_since(Instant::now()))
     }
 }
 
@@ -153,4 +136,36 @@ pub enum Delivery {
     Event(Event),
     /// Events are missing here, between what was handed out before and what follows.
     Gap(Gap),
+    /// So many events were dropped since the last delivery whose places are not told one by one: newer ones of the same
+    /// key took their place, or there were too many gaps to remember.
+    Lagged(u64),
+    /// The last value of a topic, from before the subscription. It comes before the events of the topic; see
+    /// [`SubscribeOptions::last`](crate::SubscribeOptions::last).
+    Retained(Event),
+    /// The subscription has ended, and nothing follows.
+    Closed(ClosedReason),
+}
+
+/// Why a subscription has ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ClosedReason {
+    /// The node has shut down.
+    Stopped,
+    /// The link to the member is lost.
+    LinkLost(Error),
+    /// The application took events too slowly, and [`Overflow::Disconnect`](crate::Overflow::Disconnect) was chosen.
+    Overflow,
+}
+
+impl ClosedReason {
+    /// The name in output for machines: `stopped`, `link-lost` or `overflow`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::LinkLost(_) => "link-lost",
+            Self::Overflow => "overflow",
+        }
+    }
 }

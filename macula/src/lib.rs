@@ -45,6 +45,7 @@ mod error;
 mod event;
 mod graph;
 mod machine;
+mod matching;
 mod node;
 mod plane;
 mod publisher;
@@ -64,12 +65,13 @@ pub use directory::{
     NodeDirectory,
 };
 pub use error::Error;
-pub use event::{Delivery, Event, Gap, GapCause};
+pub use event::{ClosedReason, Delivery, Event, EventOptions, Gap, GapCause, Subscribers};
 pub use graph::{Graph, GraphEdge, GraphNode};
 pub use machine::{
     Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, Watched, Wish,
     is_of_forwarding, is_of_overlay, is_of_routing,
 };
+pub use matching::Matching;
 pub use node::{
     ContactInfo, FindOptions, Findings, MemberInfo, Node, PeerInfo, Query, RecordInfo, RoutingInfo,
     StepInfo, TableEntry, TraceHop, TraceInfo,
@@ -77,7 +79,7 @@ pub use node::{
 pub use plane::counters::Counts;
 pub use plane::forward::{ForwardingConfig, ForwardingCounts};
 pub use publisher::{PublishOptions, Publisher};
-pub use queue::{Overflow, SubscribeOptions};
+pub use queue::{Order, Overflow, SubscribeOptions, SubscriptionCounts};
 pub use served::Served;
 pub use stats::{
     AuthFailures, CacheCounts, EndpointCounts, MemberCounts, MembershipCounts, NodeStats,

@@ -196,8 +196,10 @@ impl Node {
         options: SubscribeOptions,
     ) -> Result<Subscription, Error> {
         let pattern = Pattern::in_realm(self.realm(), pattern)?;
+        options.check()?;
         let id = LocalId::new(self.0.next_key.fetch_add(1, Ordering::Relaxed));
-        let queue = Arc::new(Queue::new(options));
+        let expired = Arc::clone(&self.0.plane.expired);
+        let queue = Arc::new(Queue::new(options, expired));
         self.queues(|queues| queues.insert(id, Arc::clone(&queue)));
         let node = self.clone();
         let release = Box::new(move || node.release(id));

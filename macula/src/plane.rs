@@ -4,6 +4,7 @@
 //! what they found, and look again when [`Plane::version`] has moved.
 
 pub(crate) mod counters;
+mod deliver;
 pub(crate) mod dispatch;
 pub(crate) mod egress;
 pub(crate) mod forward;
@@ -26,27 +27,27 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use macula_pubsub::{Forwarder, ForwarderConfig, LocalId, Source, Table};
+use macula_pubsub::{Forwarder, ForwarderConfig, LocalId, Repeats, RepeatsConfig, Source, Table};
 use macula_realm::Principal;
 use macula_rpc::{InvocationConfig, Invocations, ProviderTable, RegistrationKey};
-use macula_transport::{Clock, OutFrame, TaskSet};
+use macula_transport::{Clock, TaskSet};
 use macula_wire::message::Priority;
-use macula_wire::{Epoch, ErrorCode, NodeId, Random, RealmName, SealedBatch, Topic, TopicAlias};
+use macula_wire::{Epoch, ErrorCode, NodeId, Random, RealmName, Topic, TopicAlias};
 use tokio::sync::Notify;
 
-use self::counters::{Counters, add};
+use self::counters::Counters;
 use self::dispatch::Registration;
 use self::egress::Feed;
 use self::links::{Attached, Links};
 use self::prove::Prover;
-use self::route::{Receivers, RouteCache};
+use self::route::RouteCache;
 use self::topic::OwnTopic;
 use self::verified::Verified;
 use self::watches::{Name, Watches};
 use crate::Error;
 use crate::call::Handler;
 use crate::event::Origin;
-use crate::queue::{EventRun, Queue};
+use crate::queue::Queue;
 
 /// The most topics that one process publishes on.
 pub(crate) const MAX_OWN_TOPICS: usize = 65_536;
@@ -78,6 +79,10 @@ pub(crate) struct Plane {
     pub(crate) table: ArcSwap<Table>,
     pub(crate) providers: ArcSwap<ProviderTable>,
     pub(crate) forwarder: Forwarder,
+    /// Which events subscribers were handed, by the ids of their publishers.
+    pub(crate) repeats: Mutex<Repeats>,
+    /// How many events were dropped in this process because their time to live was over.
+    pub(crate) expired: Arc<AtomicU64>,
     pub(crate) links: Links,
     /// Who waits for lookups to end.
     pub(crate) lookups: crate::node::Lookups,
@@ -140,6 +145,8 @@ impl Plane {
             table: ArcSwap::default(),
             providers: ArcSwap::default(),
             forwarder: Forwarder::new(&ForwarderConfig::default()),
+            expired: Arc::default(),
+            repeats: Mutex::new(Repeats::new(RepeatsConfig::default())),
             links: Links::default(),
             lookups: crate::node::Lookups::default(),
             queues: RwLock::default(),
@@ -176,6 +183,11 @@ impl Plane {
         self.forwarder.retain(&table);
         self.table.store(table);
         self.changed();
+    }
+
+    /// Ends when the tables have changed after it was made and enabled.
+    pub(crate) fn tables_change(&self) -> tokio::sync::futures::Notified<'_> {
+        self.tables_changed.notified()
     }
 
     /// Waits until somebody is owed `topic`.
@@ -259,54 +271,11 @@ impl Plane {
         tokio::time::timeout(patience, all).await.is_ok()
     }
 
-    /// Delivers a sealed batch to the local receivers and makes it ready for links.
-    fn prepare(
-        &self,
-        origin: &Arc<Origin>,
-        sealed: SealedBatch,
-        receivers: &Receivers,
-    ) -> OutFrame {
-        if receivers.queues.is_empty() && !self.prover.signs() {
-            return OutFrame::from(sealed);
-        }
-        let Some(mut batch) = prove::open(&sealed) else {
-            return OutFrame::from(sealed);
-        };
-        self.deliver(origin, &batch, 0, receivers);
-        self.prover
-            .sign(&self.realm, &origin.topic, &mut batch)
-            .unwrap_or_else(|| OutFrame::from(sealed))
-    }
-
-    /// Hands the events of a batch from the one at `skip` on to the local subscribers among `receivers`.
-    fn deliver(
-        &self,
-        origin: &Arc<Origin>,
-        batch: &macula_wire::Batch,
-        skip: u64,
-        receivers: &Receivers,
-    ) {
-        let count = u64::try_from(batch.entries.count()).unwrap_or(u64::MAX);
-        let fresh = count.saturating_sub(skip);
-        for queue in &receivers.queues {
-            let run = EventRun::new(
-                Arc::clone(origin),
-                batch.content.clone(),
-                batch.base,
-                &batch.entries,
-                skip,
-            );
-            let dropped = queue.push(run);
-            add(
-                &self.counters.events_delivered,
-                fresh.saturating_sub(dropped),
-            );
-            add(&self.counters.dropped_overflow, dropped);
-        }
-    }
-
-    /// Tells receivers of what was dropped on links that have room again.
+    /// Tells receivers of what was dropped on links that have room again, and forgets ids that are too old.
     pub(crate) fn tell_drops(&self) {
+        let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+        repeats.tend(self.clock.now());
+        drop(repeats);
         for attached in self.links.all() {
             for egress in attached.each_egress() {
                 egress.tell_drops(&attached.link);

@@ -7,8 +7,10 @@ use macula_wire::message::Priority;
 use macula_wire::{ContentType, ErrorCode, Topic};
 
 use crate::Error;
+use crate::event::{EventOptions, encoded};
+use crate::matching::Matching;
 use crate::plane::Plane;
-use crate::plane::topic::{BatchKey, NotTaken, OwnTopic};
+use crate::plane::topic::{BatchKey, Enveloped, NotTaken, OwnTopic};
 
 /// How events are published.
 #[derive(Clone, Debug)]
@@ -66,6 +68,7 @@ impl Publisher {
             key: BatchKey {
                 content: options.content,
                 ttl_ms: None,
+                enveloped: false,
             },
         })
     }
@@ -100,6 +103,60 @@ impl Publisher {
             .await
     }
 
+    /// Publishes an event with options of its own. Otherwise as [`publish`](Self::publish).
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish), [`ErrorCode::INVALID_ARGUMENT`] for options beyond their limits, and
+    /// [`ErrorCode::DEADLINE_EXCEEDED`] if there was no room within `options.deadline`. The event is not published then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it returns, the event was not published.
+    pub async fn publish_with(
+        &self,
+        payload: impl Into<Bytes>,
+        options: &EventOptions,
+    ) -> Result<(), Error> {
+        let payload = payload.into();
+        let (key, envelope) = self.prepared(options)?;
+        let taken = async {
+            match envelope {
+                Some(envelope) => {
+                    let event = Enveloped {
+                        envelope: &envelope,
+                        payload,
+                    };
+                    self.topic.take(&self.plane, &key, event).await
+                }
+                None => self.topic.take(&self.plane, &key, payload).await,
+            }
+        };
+        match options.deadline {
+            None => taken.await,
+            Some(deadline) => tokio::time::timeout(deadline, taken).await.map_err(|_| {
+                Error::new(
+                    ErrorCode::DEADLINE_EXCEEDED,
+                    format!("there was no room for the event within {deadline:?}"),
+                )
+            })?,
+        }
+    }
+
+    /// What the event shares with others of a batch, and its envelope, encoded.
+    fn prepared(&self, options: &EventOptions) -> Result<(BatchKey, Option<Vec<u8>>), Error> {
+        let envelope = options.envelope()?.as_ref().map(encoded).transpose()?;
+        let key = BatchKey {
+            content: options
+                .content
+                .clone()
+                .unwrap_or_else(|| self.key.content.clone()),
+            ttl_ms: options.ttl_ms()?,
+            enveloped: envelope.is_some(),
+        };
+        Ok((key, envelope))
+    }
+
     /// Publishes an event whose payload is copied: for small payloads that are made in a buffer of the caller's, this
     /// needs no allocation. Otherwise as [`publish`](Self::publish).
     ///
@@ -121,18 +178,51 @@ impl Publisher {
     /// [`ErrorCode::WOULD_BLOCK`] where [`publish`](Self::publish) would wait, and its errors. The event is not
     /// published then.
     pub fn try_publish(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
-        match self.topic.try_take(&self.plane, &self.key, &payload.into()) {
-            Ok(()) => Ok(()),
-            Err(NotTaken::Refused(error)) => Err(error),
-            Err(NotTaken::NoRoom) => Err(Error::new(
-                ErrorCode::WOULD_BLOCK,
-                "the batch before has not left yet: wait, or use publish",
-            )),
-        }
+        let taken = self.topic.try_take(&self.plane, &self.key, &payload.into());
+        taken.map_err(not_taken)
+    }
+
+    /// Publishes an event with options of its own if that needs no waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::WOULD_BLOCK`] where [`publish_with`](Self::publish_with) would wait, and its errors. The event is not
+    /// published then.
+    pub fn try_publish_with(
+        &self,
+        payload: impl Into<Bytes>,
+        options: &EventOptions,
+    ) -> Result<(), Error> {
+        let payload = payload.into();
+        let (key, envelope) = self.prepared(options)?;
+        let taken = match &envelope {
+            Some(envelope) => {
+                let event = Enveloped { envelope, payload };
+                self.topic.try_take(&self.plane, &key, &event)
+            }
+            None => self.topic.try_take(&self.plane, &key, &payload),
+        };
+        taken.map_err(not_taken)
+    }
+
+    /// Tells whether anybody wants the events of the topic, and when that changes.
+    #[must_use]
+    pub fn matching(&self) -> Matching {
+        Matching::new(Arc::clone(&self.plane), Arc::clone(&self.topic))
     }
 
     /// Waits until every event published so far was handed to the queues of links and subscribers.
     pub async fn flush(&self) {
         self.topic.flushed().await;
+    }
+}
+
+fn not_taken(reason: NotTaken) -> Error {
+    match reason {
+        NotTaken::Refused(error) => error,
+        NotTaken::NoRoom => Error::new(
+            ErrorCode::WOULD_BLOCK,
+            "the batch before has not left yet: wait, or use publish",
+        ),
     }
 }

@@ -1,147 +1,84 @@
 //! The bounded queue of one subscription.
 
-use std::collections::{BTreeMap, VecDeque};
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "used by history and retained values")
+)]
+mod begin;
+mod latest;
+mod options;
+mod run;
+#[cfg(test)]
+mod tests;
+mod waiting;
+
+#[cfg(test)]
+pub(crate) use begin::Earlier;
+pub use options::{Order, Overflow, SubscribeOptions};
+pub(crate) use run::EventRun;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use macula_wire::batch::EntriesIter;
-use macula_wire::{ContentType, Entries, Sequence};
+use macula_wire::Sequence;
 use tokio::sync::Notify;
 
-use crate::event::{Delivery, Event, Gap, GapCause, Origin};
+use self::begin::Beginning;
+use self::latest::Latest;
+use self::waiting::{Item, Waiting};
+use crate::event::{ClosedReason, Delivery, Event, Gap, Origin};
 
-/// What happens when a subscription's queue is full.
+/// How many events a subscription was owed, by what became of them. What still waits is in none of them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Overflow {
-    /// The oldest events make room; a [`Gap`] tells which. The default.
-    #[default]
-    DropOldest,
-    /// The newest events are refused; a [`Gap`] tells which.
-    DropNewest,
-    /// Nothing is dropped here: the link that events come by waits, and in the end its sender. Events of other
-    /// subscriptions that come by the same link and class wait too, so this is for applications that keep up.
-    Block,
+pub struct SubscriptionCounts {
+    /// The application has been handed them.
+    pub delivered: u64,
+    /// The queue was full, and its policy dropped them.
+    pub overflow: u64,
+    /// A newer event of their key came before the application took them.
+    pub superseded: u64,
+    /// Their time to live ended in the queue.
+    pub expired: u64,
 }
 
-/// How a subscription queues.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct SubscribeOptions {
-    /// The most events that wait; at least 1, by default 1,024. With [`Overflow::Block`] one batch more.
-    pub max_events: usize,
-    /// The most payload bytes that wait, by default 8 MiB. One event always fits.
-    pub max_bytes: usize,
-    /// What happens beyond that; by default the oldest events make room.
-    pub overflow: Overflow,
-}
-
-impl Default for SubscribeOptions {
-    fn default() -> Self {
-        Self {
-            max_events: 1_024,
-            max_bytes: 8 << 20,
-            overflow: Overflow::DropOldest,
-        }
-    }
-}
-
-impl SubscribeOptions {
-    /// With this policy.
+impl SubscriptionCounts {
+    /// All that were dropped, for whatever reason.
     #[must_use]
-    pub const fn overflow(mut self, overflow: Overflow) -> Self {
-        self.overflow = overflow;
-        self
-    }
-
-    /// With room for this many events.
-    #[must_use]
-    pub const fn max_events(mut self, max_events: usize) -> Self {
-        self.max_events = max_events;
-        self
-    }
-
-    /// With room for this many payload bytes.
-    #[must_use]
-    pub const fn max_bytes(mut self, max_bytes: usize) -> Self {
-        self.max_bytes = max_bytes;
-        self
+    pub const fn dropped(&self) -> u64 {
+        self.overflow
+            .saturating_add(self.superseded)
+            .saturating_add(self.expired)
     }
 }
 
-/// Consecutive events of one origin.
+/// What became of events that were pushed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Pushed {
+    /// So many were owed to the subscription.
+    pub(crate) owed: u64,
+    /// The policy dropped so many, of them or of others.
+    pub(crate) dropped: u64,
+}
+
+/// Where events wait.
 #[derive(Debug)]
-pub(crate) struct EventRun {
-    origin: Arc<Origin>,
-    content: ContentType,
-    next: Sequence,
-    left: u64,
-    bytes: usize,
-    entries: EntriesIter,
-}
-
-impl EventRun {
-    /// The events of `entries` from the one at `skip` on.
-    pub(crate) fn new(
-        origin: Arc<Origin>,
-        content: ContentType,
-        base: Sequence,
-        entries: &Entries,
-        skip: u64,
-    ) -> Self {
-        let count = u64::try_from(entries.count()).unwrap_or(u64::MAX);
-        let mut iter = entries.iter();
-        let mut bytes = entries.encoded().len();
-        for _ in 0..skip.min(count) {
-            if let Some(skipped) = iter.next() {
-                bytes = bytes.saturating_sub(skipped.len());
-            }
-        }
-        Self {
-            origin,
-            content,
-            next: base.plus(skip),
-            left: count.saturating_sub(skip),
-            bytes,
-            entries: iter,
-        }
-    }
-
-    fn pop(&mut self) -> Option<Event> {
-        self.left = self.left.checked_sub(1)?;
-        let payload = self.entries.next()?;
-        let sequence = self.next;
-        self.next = sequence.next();
-        self.bytes = self.bytes.saturating_sub(payload.len());
-        Some(Event {
-            origin: Arc::clone(&self.origin),
-            sequence,
-            content: self.content.clone(),
-            payload,
-        })
-    }
+enum Store {
+    All(Waiting),
+    Latest(Box<Latest>),
 }
 
 #[derive(Debug)]
-enum Item {
-    Run(EventRun),
-    Gap(Gap),
-}
-
-/// The most origins of which dropped ranges are remembered; beyond it ranges are counted and not told one by one.
-const MAX_PENDING_GAPS: usize = 1_024;
-
-type GapKey = (macula_wire::NodeId, macula_wire::Epoch, macula_wire::Topic);
-
-#[derive(Debug, Default)]
 struct State {
-    items: VecDeque<Item>,
-    /// Ranges that the policy dropped and nobody was told of yet, one per origin. Their place is before the first run of
-    /// `items` where the oldest are dropped, and behind all items where the newest are refused.
-    gaps: BTreeMap<GapKey, Gap>,
-    events: u64,
-    bytes: usize,
-    closed: bool,
+    store: Store,
+    /// What the subscription begins with, until that is over.
+    beginning: Option<Box<Beginning>>,
+    /// Drops that are told without their places.
+    lagged: u64,
+    counts: SubscriptionCounts,
+    closed: Option<ClosedReason>,
+    /// Whether the end was told.
+    is_over: bool,
 }
 
 /// See the module.
@@ -151,19 +88,41 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     readable: Notify,
     room: Notify,
-    delivered: AtomicU64,
-    dropped: AtomicU64,
+    /// How many events expired in all queues of this process.
+    expired: Arc<AtomicU64>,
+}
+
+/// What the owner of the subscription finds.
+enum Found {
+    Delivery(Delivery),
+    Run(EventRun),
+    Nothing,
+    End,
 }
 
 impl Queue {
-    pub(crate) fn new(options: SubscribeOptions) -> Self {
+    /// An empty queue. What expires in it is counted in `expired` too.
+    pub(crate) fn new(options: SubscribeOptions, expired: Arc<AtomicU64>) -> Self {
+        let is_latest =
+            options.overflow == Overflow::LatestPerKey || options.order == Order::Latest;
+        let store = if is_latest {
+            Store::Latest(Box::default())
+        } else {
+            Store::All(Waiting::default())
+        };
         Self {
             options,
-            state: Mutex::new(State::default()),
+            state: Mutex::new(State {
+                store,
+                beginning: None,
+                lagged: 0,
+                counts: SubscriptionCounts::default(),
+                closed: None,
+                is_over: false,
+            }),
             readable: Notify::new(),
             room: Notify::new(),
-            delivered: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
+            expired,
         }
     }
 
@@ -171,14 +130,18 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn max_events(&self) -> u64 {
+        u64::try_from(self.options.max_events.max(1)).unwrap_or(u64::MAX)
+    }
+
     fn is_full(&self, state: &State) -> bool {
-        let max = u64::try_from(self.options.max_events.max(1)).unwrap_or(u64::MAX);
-        state.events >= max || state.bytes >= self.options.max_bytes.max(1)
+        let (events, bytes) = state.waiting();
+        events >= self.max_events() || bytes >= self.options.max_bytes.max(1)
     }
 
     fn is_over(&self, state: &State) -> bool {
-        let max = u64::try_from(self.options.max_events.max(1)).unwrap_or(u64::MAX);
-        state.events > max || (state.bytes > self.options.max_bytes && state.events > 1)
+        let (events, bytes) = state.waiting();
+        events > self.max_events() || (bytes > self.options.max_bytes && events > 1)
     }
 
     /// Waits until a blocking queue takes more. Returns at once for the other policies and after the end.
@@ -190,7 +153,7 @@ impl Queue {
             let room = self.room.notified();
             {
                 let state = self.lock();
-                if state.closed || !self.is_full(&state) {
+                if state.closed.is_some() || !self.is_full(&state) {
                     return;
                 }
             }
@@ -198,341 +161,283 @@ impl Queue {
         }
     }
 
-    /// Adds events, dropping by policy. Returns how many were dropped.
-    pub(crate) fn push(&self, run: EventRun) -> u64 {
-        if run.left == 0 {
-            return 0;
+    /// Adds events, dropping by policy.
+    pub(crate) fn push(&self, mut run: EventRun) -> Pushed {
+        let mut state = self.lock();
+        state.skip_known(&mut run);
+        if run.left == 0 || state.closed.is_some() {
+            return Pushed::default();
         }
-        let mut dropped = 0;
-        {
-            let mut state = self.lock();
-            if state.closed {
-                return 0;
+        let pushed = match &mut state.store {
+            Store::All(_) => self.push_item(&mut state, Item::Run(run)),
+            Store::Latest(_) => {
+                let mut pushed = Pushed::default();
+                while let Some(event) = run.pop() {
+                    pushed.dropped = pushed
+                        .dropped
+                        .saturating_add(self.push_latest(&mut state, event));
+                    pushed.owed = pushed.owed.saturating_add(1);
+                }
+                pushed
             }
-            if self.options.overflow == Overflow::DropNewest {
-                dropped = self.push_or_refuse(&mut state, run);
-            } else {
-                state.events = state.events.saturating_add(run.left);
-                state.bytes = state.bytes.saturating_add(run.bytes);
-                state.items.push_back(Item::Run(run));
+        };
+        drop(state);
+        self.readable.notify_one();
+        pushed
+    }
+
+    /// Adds one event, dropping by policy.
+    pub(crate) fn push_event(&self, event: Event) -> Pushed {
+        let mut state = self.lock();
+        if state.closed.is_some() || state.is_known(&event) {
+            return Pushed::default();
+        }
+        let pushed = match &mut state.store {
+            Store::All(_) => self.push_item(&mut state, Item::One(event)),
+            Store::Latest(_) => Pushed {
+                owed: 1,
+                dropped: self.push_latest(&mut state, event),
+            },
+        };
+        drop(state);
+        self.readable.notify_one();
+        pushed
+    }
+
+    fn push_item(&self, state: &mut State, item: Item) -> Pushed {
+        match self.options.overflow {
+            Overflow::DropNewest | Overflow::Disconnect => self.push_or_refuse(state, item),
+            Overflow::DropOldest | Overflow::Block | Overflow::LatestPerKey => {
+                let owed = item.events();
+                state.push(item);
+                let mut dropped = 0;
                 if self.options.overflow == Overflow::DropOldest {
-                    while self.is_over(&state) && drop_oldest(&mut state) {
+                    while self.is_over(state) && state.drop_oldest() {
                         dropped = u64::saturating_add(dropped, 1);
                     }
                 }
+                Pushed { owed, dropped }
             }
         }
-        self.readable.notify_one();
-        if dropped > 0 {
-            self.dropped.fetch_add(dropped, Ordering::Relaxed);
-        }
-        dropped
     }
 
-    fn push_or_refuse(&self, state: &mut State, mut run: EventRun) -> u64 {
-        let max = u64::try_from(self.options.max_events.max(1)).unwrap_or(u64::MAX);
-        let room = max.saturating_sub(state.events);
-        let taken =
-            if state.bytes.saturating_add(run.bytes) > self.options.max_bytes && state.events > 0 {
-                0
-            } else {
-                room.min(run.left)
-            };
-        let refused = run.left.saturating_sub(taken);
-        if taken > 0 {
-            let told = std::mem::take(&mut state.gaps);
-            state.items.extend(told.into_values().map(Item::Gap));
+    fn push_or_refuse(&self, state: &mut State, mut item: Item) -> Pushed {
+        let (events, bytes) = state.waiting();
+        let room = self.max_events().saturating_sub(events);
+        let is_too_long = bytes.saturating_add(item.bytes()) > self.options.max_bytes && events > 0;
+        let taken = if is_too_long {
+            0
+        } else {
+            room.min(item.events())
+        };
+        let owed = item.events();
+        let refused = owed.saturating_sub(taken);
+        let (origin, sequence) = item.place();
+        let origin = Arc::clone(origin);
+        if let (true, Store::All(waiting)) = (taken > 0, &mut state.store) {
+            waiting.place_refused();
         }
         if refused > 0 {
-            let from = run.next.plus(taken);
-            let to = from.plus(refused);
-            remember(&mut state.gaps, &run.origin, from, to);
+            let from = sequence.plus(taken);
+            state.remember(&origin, from, from.plus(refused));
+            if self.options.overflow == Overflow::Disconnect {
+                state.closed = Some(ClosedReason::Overflow);
+            }
         }
         if taken > 0 {
-            run.left = taken;
-            state.events = state.events.saturating_add(taken);
-            state.bytes = state.bytes.saturating_add(run.bytes);
-            state.items.push_back(Item::Run(run));
+            if let Item::Run(run) = &mut item {
+                run.left = taken;
+            }
+            state.push(item);
         }
-        refused
+        Pushed {
+            owed,
+            dropped: refused,
+        }
+    }
+
+    /// Adds an event to those of which only the newest waits. How many were dropped for it.
+    fn push_latest(&self, state: &mut State, event: Event) -> u64 {
+        let order = self.options.order;
+        let mut dropped = 0_u64;
+        if let Store::Latest(latest) = &mut state.store
+            && latest.push(order, event)
+        {
+            state.counts.superseded = state.counts.superseded.saturating_add(1);
+            dropped = 1;
+        }
+        while self.is_over(state)
+            && let Store::Latest(latest) = &mut state.store
+            && latest.drop_oldest(order)
+        {
+            state.counts.overflow = state.counts.overflow.saturating_add(1);
+            dropped = dropped.saturating_add(1);
+        }
+        state.lagged = state.lagged.saturating_add(dropped);
+        dropped
     }
 
     /// Adds a gap that was made before this queue.
     pub(crate) fn push_gap(&self, gap: Gap) {
         {
             let mut state = self.lock();
-            let same =
-                |last: &Gap| Arc::ptr_eq(&last.origin, &gap.origin) && last.to == Some(gap.from);
-            let full = state.items.len() >= self.options.max_events.saturating_mul(2).max(64);
-            let is_last = self.options.overflow == Overflow::DropNewest
-                || !state.items.iter().any(|item| matches!(item, Item::Run(_)));
-            if is_last && let Some(before) = state.gaps.remove(&key_of(&gap.origin)) {
-                state.items.push_back(Item::Gap(before));
+            if state.closed.is_some() {
+                return;
             }
-            match state.items.back_mut() {
-                _ if full => {}
-                Some(Item::Gap(last)) if same(last) => last.to = gap.to,
-                _ => state.items.push_back(Item::Gap(gap)),
+            let lost = gap.lost;
+            let max = self.options.max_events;
+            let refuses = self.refuses_newest();
+            let told = match &mut state.store {
+                Store::All(waiting) => waiting.push_gap(gap, refuses, max),
+                Store::Latest(latest) => latest.push_gap(gap, max),
+            };
+            if !told {
+                state.lagged = state.lagged.saturating_add(lost);
             }
         }
         self.readable.notify_one();
+    }
+
+    const fn refuses_newest(&self) -> bool {
+        matches!(
+            self.options.overflow,
+            Overflow::DropNewest | Overflow::Disconnect
+        )
     }
 
     /// Takes the next run or gap; `None` after the end. Cancel safe.
     pub(crate) async fn next(&self, current: &mut Option<EventRun>) -> Option<Delivery> {
         loop {
-            if let Some(event) = current.as_mut().and_then(EventRun::pop) {
-                return Some(Delivery::Event(event));
+            if let Some(run) = current.as_mut() {
+                if run.left > 0 && run.is_expired() {
+                    let gap = run.as_expired();
+                    *current = None;
+                    self.correct_expired(gap.lost);
+                    return Some(Delivery::Gap(gap));
+                }
+                if let Some(event) = run.pop() {
+                    return Some(Delivery::Event(event));
+                }
             }
             *current = None;
             let readable = self.readable.notified();
-            {
-                let mut state = self.lock();
-                let is_told_first = match state.items.front() {
-                    Some(Item::Run(_)) => self.options.overflow != Overflow::DropNewest,
-                    front => front.is_none(),
-                };
-                if is_told_first && let Some((_, gap)) = state.gaps.pop_first() {
-                    return Some(Delivery::Gap(gap));
-                }
-                match state.items.pop_front() {
-                    Some(Item::Gap(gap)) => return Some(Delivery::Gap(gap)),
-                    Some(Item::Run(run)) => {
-                        state.events = state.events.saturating_sub(run.left);
-                        state.bytes = state.bytes.saturating_sub(run.bytes);
-                        self.delivered.fetch_add(run.left, Ordering::Relaxed);
-                        *current = Some(run);
-                        drop(state);
-                        self.room.notify_waiters();
-                        continue;
-                    }
-                    None if state.closed => return None,
-                    None => {}
-                }
+            match self.take() {
+                Found::Delivery(delivery) => return Some(delivery),
+                Found::Run(run) => *current = Some(run),
+                Found::End => return None,
+                Found::Nothing => readable.await,
             }
-            readable.await;
         }
     }
 
-    /// Ends the queue: what waits can still be taken.
-    pub(crate) fn close(&self) {
-        self.lock().closed = true;
-        self.readable.notify_one();
-        self.room.notify_waiters();
+    /// Events that were counted as delivered when their run was taken have expired meanwhile.
+    fn correct_expired(&self, count: u64) {
+        let mut state = self.lock();
+        state.counts.delivered = state.counts.delivered.saturating_sub(count);
+        state.counts.expired = state.counts.expired.saturating_add(count);
+        drop(state);
+        self.expired.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// How many events were handed to the application, and how many its policy dropped.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        (
-            self.delivered.load(Ordering::Relaxed),
-            self.dropped.load(Ordering::Relaxed),
-        )
-    }
-}
-
-/// Drops the oldest event that waits. `false` if none does.
-fn drop_oldest(state: &mut State) -> bool {
-    let Some(at) = state
-        .items
-        .iter()
-        .position(|item| matches!(item, Item::Run(_)))
-    else {
-        return false;
-    };
-    let Some(Item::Run(run)) = state.items.get_mut(at) else {
-        return false;
-    };
-    let before = run.bytes;
-    let origin = Arc::clone(&run.origin);
-    let Some(event) = run.pop() else { return false };
-    let freed = before.saturating_sub(run.bytes);
-    let emptied = run.left == 0;
-    let rest = if emptied { run.bytes } else { 0 };
-    state.events = state.events.saturating_sub(1);
-    state.bytes = state.bytes.saturating_sub(freed).saturating_sub(rest);
-    remember(
-        &mut state.gaps,
-        &origin,
-        event.sequence,
-        event.sequence.next(),
-    );
-    if emptied {
-        state.items.remove(at);
-        settle_gaps(state, at);
-    }
-    true
-}
-
-/// Gaps behind a run come to the front with its end: what was dropped before each goes before it.
-fn settle_gaps(state: &mut State, from: usize) {
-    let mut at = from;
-    while let Some(Item::Gap(gap)) = state.items.get(at) {
-        let key = key_of(&gap.origin);
-        if let Some(before) = state.gaps.remove(&key) {
-            state.items.insert(at, Item::Gap(before));
-            at = at.saturating_add(1);
+    fn take(&self) -> Found {
+        let mut state = self.lock();
+        if let Some(found) = state.take_beginning() {
+            return found;
         }
-        at = at.saturating_add(1);
-    }
-}
-
-fn key_of(origin: &Origin) -> GapKey {
-    (origin.publisher, origin.epoch, origin.topic.clone())
-}
-
-fn remember(gaps: &mut BTreeMap<GapKey, Gap>, origin: &Arc<Origin>, from: Sequence, to: Sequence) {
-    let key = key_of(origin);
-    let full = gaps.len() >= MAX_PENDING_GAPS;
-    match gaps.get_mut(&key) {
-        Some(gap) => gap.to = gap.to.max(Some(to)),
-        None if full => {}
-        None => {
-            let gap = Gap {
-                origin: Arc::clone(origin),
-                from,
-                to: Some(to),
-                cause: GapCause::Overflow,
-            };
-            gaps.insert(key, gap);
+        if state.lagged > 0 {
+            return Found::Delivery(Delivery::Lagged(std::mem::take(&mut state.lagged)));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use macula_wire::message::Priority;
-    use macula_wire::{Epoch, NodeId, Topic};
-
-    use super::*;
-
-    fn origin() -> Arc<Origin> {
-        Arc::new(Origin {
-            publisher: NodeId::from_bytes([1; 32]),
-            epoch: Epoch::new(1),
-            topic: Topic::new("a.b").unwrap(),
-            priority: Priority::Normal,
-        })
-    }
-
-    fn run(origin: &Arc<Origin>, base: u64, count: u64) -> EventRun {
-        let payloads: Vec<Vec<u8>> = (0..count)
-            .map(|n| base.saturating_add(n).to_le_bytes().to_vec())
-            .collect();
-        let entries = Entries::from_payloads(payloads.iter().map(Vec::as_slice)).unwrap();
-        EventRun::new(
-            Arc::clone(origin),
-            ContentType::Bytes,
-            Sequence::new(base),
-            &entries,
-            0,
-        )
-    }
-
-    async fn is_ready(queue: &Queue) -> bool {
-        tokio::select! {
-            biased;
-            () = queue.ready() => true,
-            () = std::future::ready(()) => false,
-        }
-    }
-
-    async fn drain(queue: &Queue) -> Vec<String> {
-        queue.close();
-        let mut current = None;
-        let mut found = Vec::new();
-        while let Some(delivery) = queue.next(&mut current).await {
-            found.push(match delivery {
-                Delivery::Event(event) => event.sequence().to_string(),
-                Delivery::Gap(gap) => format!("gap {}..{}", gap.from(), gap.to().unwrap()),
-            });
+        let refuses = self.refuses_newest();
+        let item = match &mut state.store {
+            Store::All(waiting) => waiting.pop(refuses),
+            Store::Latest(latest) => latest.pop(self.options.order),
+        };
+        let Some(item) = item else {
+            return state.take_end();
+        };
+        let count = item.events();
+        let found = if let Some(gap) = item.expired() {
+            state.counts.expired = state.counts.expired.saturating_add(count);
+            self.expired.fetch_add(count, Ordering::Relaxed);
+            Found::Delivery(Delivery::Gap(gap))
+        } else {
+            state.counts.delivered = state.counts.delivered.saturating_add(count);
+            match item {
+                Item::Run(run) => Found::Run(run),
+                Item::One(event) => Found::Delivery(Delivery::Event(event)),
+                Item::Gap(gap) => Found::Delivery(Delivery::Gap(gap)),
+            }
+        };
+        drop(state);
+        if count > 0 && self.options.overflow == Overflow::Block {
+            self.room.notify_waiters();
         }
         found
     }
 
-    #[tokio::test]
-    async fn the_oldest_make_room_and_are_told() {
-        let queue = Queue::new(SubscribeOptions::default().max_events(3));
-        let origin = origin();
-        assert_eq!(queue.push(run(&origin, 0, 2)), 0);
-        assert_eq!(queue.push(run(&origin, 2, 3)), 2);
-        assert_eq!(drain(&queue).await, ["gap 0..2", "2", "3", "4"]);
+    /// Ends the queue: what waits can still be taken, and then why.
+    pub(crate) fn close(&self, reason: ClosedReason) {
+        self.lock().closed.get_or_insert(reason);
+        self.readable.notify_one();
+        self.room.notify_waiters();
     }
 
-    fn dropped(from: u64, to: u64) -> Gap {
-        Gap {
-            origin: origin(),
-            from: Sequence::new(from),
-            to: Some(Sequence::new(to)),
-            cause: GapCause::Dropped,
+    /// What became of the events so far.
+    pub(crate) fn counts(&self) -> SubscriptionCounts {
+        self.lock().counts
+    }
+}
+
+impl State {
+    fn waiting(&self) -> (u64, usize) {
+        match &self.store {
+            Store::All(waiting) => (waiting.events, waiting.bytes),
+            Store::Latest(latest) => (latest.events, latest.bytes),
         }
     }
 
-    #[tokio::test]
-    async fn a_gap_of_the_link_keeps_its_place_among_those_of_the_queue() {
-        let queue = Queue::new(SubscribeOptions::default().max_events(3));
-        let origin = origin();
-        assert_eq!(queue.push(run(&origin, 0, 3)), 0);
-        queue.push_gap(dropped(3, 7));
-        assert_eq!(queue.push(run(&origin, 7, 5)), 5);
-        let told = drain(&queue).await;
-        assert_eq!(told, ["gap 0..3", "gap 3..7", "gap 7..9", "9", "10", "11"]);
+    fn push(&mut self, item: Item) {
+        if let Store::All(waiting) = &mut self.store {
+            waiting.push(item);
+        }
     }
 
-    #[tokio::test]
-    async fn a_gap_of_the_link_comes_behind_what_was_refused_before() {
-        for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
-            let options = SubscribeOptions::default().max_events(2).overflow(overflow);
-            let queue = Queue::new(options);
-            let origin = origin();
-            queue.push(run(&origin, 0, 4));
-            queue.push_gap(dropped(4, 6));
-            let told = drain(&queue).await;
-            match overflow {
-                Overflow::DropOldest => assert_eq!(told, ["gap 0..2", "2", "3", "gap 4..6"]),
-                _ => assert_eq!(told, ["0", "1", "gap 2..4", "gap 4..6"]),
+    fn remember(&mut self, origin: &Arc<Origin>, from: Sequence, to: Sequence) {
+        let count = to.since(from);
+        self.counts.overflow = self.counts.overflow.saturating_add(count);
+        let told = match &mut self.store {
+            Store::All(waiting) => waiting.remember(origin, from, to),
+            Store::Latest(_) => false,
+        };
+        if !told {
+            self.lagged = self.lagged.saturating_add(count);
+        }
+    }
+
+    /// `false` if no event waits.
+    fn drop_oldest(&mut self) -> bool {
+        let Store::All(waiting) = &mut self.store else {
+            return false;
+        };
+        let Some(told) = waiting.drop_oldest() else {
+            return false;
+        };
+        self.counts.overflow = self.counts.overflow.saturating_add(1);
+        if !told {
+            self.lagged = self.lagged.saturating_add(1);
+        }
+        true
+    }
+
+    fn take_end(&mut self) -> Found {
+        match &self.closed {
+            None => Found::Nothing,
+            Some(_) if self.is_over => Found::End,
+            Some(reason) => {
+                let reason = reason.clone();
+                self.is_over = true;
+                Found::Delivery(Delivery::Closed(reason))
             }
         }
-    }
-
-    #[tokio::test]
-    async fn the_newest_are_refused_and_told_in_their_place() {
-        let options = SubscribeOptions::default()
-            .max_events(3)
-            .overflow(Overflow::DropNewest);
-        let queue = Queue::new(options);
-        let origin = origin();
-        assert_eq!(queue.push(run(&origin, 0, 5)), 2);
-        let mut current = None;
-        for _ in 0..3 {
-            assert!(matches!(
-                queue.next(&mut current).await,
-                Some(Delivery::Event(_))
-            ));
-        }
-        assert_eq!(queue.push(run(&origin, 5, 1)), 0);
-        assert_eq!(drain(&queue).await, ["gap 3..5", "5"]);
-    }
-
-    #[tokio::test]
-    async fn a_blocking_queue_drops_nothing_and_says_when_it_is_full() {
-        let options = SubscribeOptions::default()
-            .max_events(2)
-            .overflow(Overflow::Block);
-        let queue = Queue::new(options);
-        assert!(is_ready(&queue).await);
-        assert_eq!(queue.push(run(&origin(), 0, 4)), 0);
-        assert!(!is_ready(&queue).await);
-        let mut current = None;
-        assert!(queue.next(&mut current).await.is_some());
-        assert!(is_ready(&queue).await);
-    }
-
-    #[tokio::test]
-    async fn bytes_are_bounded_as_well() {
-        let queue = Queue::new(SubscribeOptions::default().max_bytes(20));
-        let origin = origin();
-        assert_eq!(queue.push(run(&origin, 0, 2)), 0);
-        assert_eq!(queue.push(run(&origin, 2, 1)), 1);
-        assert_eq!(drain(&queue).await, ["gap 0..1", "1", "2"]);
     }
 }

@@ -272,6 +272,7 @@ pub(crate) async fn collect(
         .await?;
     stats.uptime_ms = plane.clock.now().as_nanos() / 1_000_000;
     stats.counts = plane.counters.read();
+    stats.counts.dropped_expired = plane.expired.load(std::sync::atomic::Ordering::Relaxed);
     let links = plane.links.all();
     stats.links_members = wide(plane.links.members().len());
     stats.links_clients = wide(plane.links.sessions().len());

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use macula_wire::Pattern;
 
-use crate::event::Delivery;
-use crate::queue::{EventRun, Queue};
+use crate::event::{ClosedReason, Delivery};
+use crate::queue::{EventRun, Queue, SubscriptionCounts};
 
 /// What ends a subscription when its owner drops it.
 pub(crate) type Release = Box<dyn FnOnce() + Send + Sync>;
@@ -34,7 +34,8 @@ impl Subscription {
         &self.pattern
     }
 
-    /// The next event, or a gap where events are missing; `None` once the node has shut down.
+    /// The next event, or a gap where events are missing. Once the subscription has ended, [`Delivery::Closed`] says why,
+    /// and then comes `None`.
     ///
     /// Events of one publisher and topic come in the order in which they were published, each at most once.
     ///
@@ -45,16 +46,19 @@ impl Subscription {
         self.queue.next(&mut self.current).await
     }
 
-    /// How many events the application has been handed, and how many the queue dropped by its policy.
+    /// How many events the application was owed so far, by what became of them.
     #[must_use]
-    pub fn counts(&self) -> (u64, u64) {
-        self.queue.counts()
+    pub fn counts(&self) -> SubscriptionCounts {
+        let mut counts = self.queue.counts();
+        let left = self.current.as_ref().map_or(0, EventRun::left);
+        counts.delivered = counts.delivered.saturating_sub(left);
+        counts
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.queue.close();
+        self.queue.close(ClosedReason::Stopped);
         if let Some(release) = self.release.take() {
             release();
         }

@@ -13,7 +13,6 @@ use crate::lookup::Step;
 /// Something that happened outside.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "most inputs are messages")]
 pub enum Input {
     /// A message came from a peer whose identity its link proves.
     Message {

@@ -9,6 +9,7 @@
 )]
 
 mod auto_traits;
+mod baseline;
 mod common;
 mod laws;
 mod model;

@@ -215,6 +215,7 @@ fn batch(flow: Flow, base: u64, count: u64) -> Batch {
         base: Sequence::new(base),
         ttl_ms: None,
         content: ContentType::Bytes,
+        enveloped: false,
         signature: None,
         entries: Entries::from_payloads(payloads.iter().map(Vec::as_slice)).unwrap(),
     }

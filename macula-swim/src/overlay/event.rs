@@ -60,7 +60,6 @@ pub enum Input {
 /// Something the caller has to do or may want to know.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "most outputs are messages")]
 pub enum Output {
     /// Send a message over the link to a peer, after those that were sent before; drop it if there is no link.
     Send {

@@ -12,7 +12,6 @@ use crate::Offence;
 /// Something that happened outside.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "most inputs are messages")]
 pub enum Input {
     /// A message came over the link to a peer, and [`verify`](crate::verify()) has accepted it.
     Message {
@@ -64,7 +63,6 @@ pub enum Class {
 /// Something the caller has to do or may want to know.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "most outputs are messages")]
 pub enum Output {
     /// Send a message over the link to a peer; drop it if there is none.
     Send {

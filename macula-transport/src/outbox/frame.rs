@@ -1,16 +1,28 @@
 //! A frame on its way to several streams.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use macula_wire::message::Message;
 use macula_wire::{EncodeError, SealedBatch};
+use tokio::time::Instant;
 
 /// A frame, or several in a row, that is encoded once and cheap to clone.
 #[derive(Clone, Debug)]
 pub struct OutFrame {
     pieces: Pieces,
     length: usize,
+    end: Option<Arc<End>>,
+}
+
+/// When a frame is not worth writing any more.
+#[derive(Debug)]
+struct End {
+    at: Instant,
+    instead: OutFrame,
+    dropped: Arc<AtomicU64>,
+    count: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +52,26 @@ impl OutFrame {
         Self {
             length: pieces.iter().map(Bytes::len).sum(),
             pieces: Pieces::Many(pieces.into()),
+            end: None,
         }
+    }
+
+    /// The same, but what still waits at `at` is not written: `instead` is, and `count` is added to `dropped`.
+    #[must_use]
+    pub fn until(
+        mut self,
+        at: Instant,
+        instead: Self,
+        dropped: Arc<AtomicU64>,
+        count: u64,
+    ) -> Self {
+        self.end = Some(Arc::new(End {
+            at,
+            instead,
+            dropped,
+            count,
+        }));
+        self
     }
 
     /// The length in bytes, headers included.
@@ -56,6 +87,12 @@ impl OutFrame {
     }
 
     pub(super) fn append_to(self, out: &mut Vec<Bytes>) {
+        if let Some(end) = self.end
+            && end.at <= Instant::now()
+        {
+            end.dropped.fetch_add(end.count, Ordering::Relaxed);
+            return end.instead.clone().append_to(out);
+        }
         match self.pieces {
             Pieces::One(bytes) => out.push(bytes),
             Pieces::Many(pieces) => out.extend_from_slice(&pieces),
@@ -68,6 +105,7 @@ impl From<Bytes> for OutFrame {
         Self {
             length: bytes.len(),
             pieces: Pieces::One(bytes),
+            end: None,
         }
     }
 }

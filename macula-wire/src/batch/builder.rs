@@ -90,6 +90,23 @@ impl BatchBuilder {
         self.grew(self.open.len().saturating_sub(before));
     }
 
+    /// Adds an event with its envelope, as [`Envelope::encode`](crate::Envelope::encode) wrote it. All events of a batch
+    /// are added so or none is.
+    pub fn push_enveloped(&mut self, envelope: &[u8], payload: Bytes) {
+        let before = self.open.len();
+        let length = envelope.len().saturating_add(payload.len());
+        varint::put(&mut self.open, u64::try_from(length).unwrap_or(u64::MAX));
+        self.open.extend_from_slice(envelope);
+        let around = self.open.len().saturating_sub(before);
+        self.grew(around.saturating_add(payload.len()));
+        if payload.len() < BY_REFERENCE {
+            self.open.extend_from_slice(&payload);
+        } else {
+            self.pieces.push(core::mem::take(&mut self.open).into());
+            self.pieces.push(payload);
+        }
+    }
+
     /// Adds an event whose payload is kept by reference if it is long.
     pub fn push_bytes(&mut self, payload: Bytes) {
         if payload.len() < BY_REFERENCE {
@@ -188,6 +205,8 @@ pub struct BatchHead {
     pub ttl_ms: Option<u32>,
     /// What the payloads are.
     pub content: ContentType,
+    /// Whether every event was added with its envelope; see [`Batch::enveloped`](super::Batch::enveloped).
+    pub enveloped: bool,
     /// The publisher's signature over the batch.
     pub signature: Option<Signature>,
 }
@@ -201,6 +220,7 @@ impl BatchHead {
         self.base.put("base", UNLIMITED, out)?;
         self.ttl_ms.put("ttl_ms", UNLIMITED, out)?;
         self.content.put("content", UNLIMITED, out)?;
+        self.enveloped.put("enveloped", UNLIMITED, out)?;
         self.signature.put("signature", UNLIMITED, out)?;
         varint::put(out, u64::try_from(count).unwrap_or(u64::MAX));
         Ok(())
@@ -251,6 +271,7 @@ mod tests {
             base: Sequence::new(100),
             ttl_ms: None,
             content: ContentType::Json,
+            enveloped: false,
             signature: None,
         }
     }
@@ -294,6 +315,38 @@ mod tests {
         check(&[Vec::new(), b"a".to_vec(), vec![7; 300]]);
         check(&[vec![1; 10], vec![2; 5_000], vec![3; 20], vec![4; 70_000]]);
         check(&[vec![9; 5_000]]);
+    }
+
+    #[test]
+    fn an_event_with_an_envelope_stands_behind_it() {
+        let envelope = crate::Envelope {
+            key: Some("k".into()),
+            ..crate::Envelope::EMPTY
+        };
+        let mut encoded = Vec::new();
+        envelope.encode(&mut encoded).unwrap();
+        let payloads = [vec![1; 3], vec![2; 5_000], vec![3; 20]];
+        let mut builder = BatchBuilder::new();
+        for payload in &payloads {
+            builder.push_enveloped(&encoded, payload.clone().into());
+        }
+        let enveloped = BatchHead {
+            enveloped: true,
+            ..head()
+        };
+        let sealed = builder.seal(&enveloped).unwrap().unwrap();
+        let mut decoder = FrameDecoder::new(1 << 20);
+        let pieces = sealed.pieces.into_iter();
+        pieces.for_each(|piece| decoder.push(piece));
+        let frame = decoder.next_frame().unwrap().unwrap();
+        let Body::Batch(batch) = Message::decode(&frame).unwrap().body else {
+            panic!("not a batch")
+        };
+        assert!(batch.enveloped);
+        for (entry, payload) in batch.entries.iter().zip(payloads) {
+            let split = crate::Envelope::split(&entry).unwrap();
+            assert_eq!(split, (envelope.clone(), payload.into()));
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! 0x10 to 0x1F: events.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use crate::content::{Header, MAX_HEADERS, check_headers};
+use crate::envelope::{Audience, Envelope};
 use crate::field::{UNLIMITED, record, tagged};
 use crate::limit::{MAX_CHAIN, MAX_KEY_LEN};
 use crate::{
@@ -57,6 +59,8 @@ record! {
         pub content: ContentType,
         /// At most 32, strictly ascending by key.
         pub headers: Vec<Header> [MAX_HEADERS],
+        /// Whose applications it is for; `None` for everybody that subscribed.
+        pub audience: Option<Box<Audience>>,
         /// The payload.
         pub payload: Bytes [UNLIMITED],
     }
@@ -108,18 +112,13 @@ record! {
         pub ttl_ms: Option<u32>,
         /// What the payload is.
         pub content: ContentType,
-        /// At most 32, strictly ascending by key.
-        pub headers: Vec<Header> [MAX_HEADERS],
+        /// What goes with it beside the payload.
+        pub envelope: Option<Box<Envelope>>,
         /// The publisher's signature, as for a batch of one.
         pub signature: Option<Signature>,
         /// The payload.
         pub payload: Bytes [UNLIMITED],
     }
-    check check_event
-}
-
-fn check_event(event: &Event) -> Result<(), EncodeError> {
-    check_headers(&event.headers)
 }
 
 record! {

@@ -72,7 +72,7 @@ impl Pattern {
 
     /// Whether `topic` is one of those that the pattern asks for.
     ///
-    /// This is the definition; whoever holds many patterns uses a trie that agrees with it.
+    /// This is the definition; whoever holds many patterns uses something faster that agrees with it.
     #[must_use]
     pub fn matches(&self, topic: &Topic) -> bool {
         let mut wanted = self.segments();

@@ -18,7 +18,7 @@ fn claim(kind: Kind, start: &[u8], count: u64) -> Result<macula_wire::Message, D
 #[test]
 fn a_claimed_count_is_refused_before_anything_is_reserved_for_it() {
     let node = [7; 32];
-    let batch = [&[8][..], &node, &[1, 1, 0, 0, 0, 0]].concat();
+    let batch = [&[8][..], &node, &[1, 1, 0, 0, 0, 0, 0]].concat();
     let walk = [&[1][..], &node, &[0, 8, 6, 6]].concat();
     let forward = [&node[..], &node, &[16]].concat();
     let lists: [(Kind, &[u8], u64); 15] = [

@@ -59,6 +59,35 @@ fn headers(headers: &[macula_wire::Header]) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
+type Chosen = (Vec<[u8; 32]>, u32, Vec<String>);
+
+fn selection(selection: &macula_wire::Selection) -> Chosen {
+    let nodes = selection.nodes.iter().map(|node| *node.as_bytes());
+    (
+        nodes.collect(),
+        selection.roles.bits(),
+        selection.tenants.clone(),
+    )
+}
+
+fn audience(audience: &macula_wire::Audience) -> (bool, Option<Chosen>, Option<Chosen>) {
+    (
+        audience.exclude_self,
+        audience.eligible.as_ref().map(selection),
+        audience.exclude.as_ref().map(selection),
+    )
+}
+
+fn envelope(it: &macula_wire::Envelope) -> impl Encode + use<> {
+    (
+        headers(&it.headers),
+        it.key.as_ref().map(|key| key.to_vec()),
+        it.dedup.as_ref().map(|key| key.to_vec()),
+        it.audience.as_deref().map(audience),
+        it.retain,
+    )
+}
+
 /// The body as bincode writes it; `None` for a message that is not mirrored here.
 fn mirrored(message: &Message) -> Option<Vec<u8>> {
     session(message)
@@ -119,6 +148,20 @@ fn data(message: &Message) -> Option<Vec<u8>> {
             it.dedup.as_ref().map(|key| key.to_vec()),
             content(&it.content),
             headers(&it.headers),
+            (
+                it.audience.as_deref().map(audience),
+                it.payload.to_vec(),
+                end,
+            ),
+        )),
+        Body::Event(it) => theirs((
+            it.hops,
+            *it.publisher.as_bytes(),
+            (it.epoch.get(), it.topic.as_str(), it.sequence.get()),
+            it.ttl_ms,
+            content(&it.content),
+            it.envelope.as_deref().map(envelope),
+            it.signature.map(|signature| *signature.as_bytes()),
             (it.payload.to_vec(), end),
         )),
         Body::Batch(it) => theirs((
@@ -126,7 +169,7 @@ fn data(message: &Message) -> Option<Vec<u8>> {
             *it.publisher.as_bytes(),
             (it.epoch.get(), it.alias.get(), it.base.get()),
             it.ttl_ms,
-            content(&it.content),
+            (content(&it.content), it.enveloped),
             it.signature.map(|signature| *signature.as_bytes()),
             it.entries
                 .iter()

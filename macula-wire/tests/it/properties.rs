@@ -199,6 +199,7 @@ fn careless() -> impl Strategy<Value = Message> {
                 dedup,
                 content: ContentType::Bytes,
                 headers: Vec::new(),
+                audience: None,
                 payload: Bytes::new(),
             })
         });

@@ -22,9 +22,10 @@ use macula_wire::message::{
     ValueContent, Way,
 };
 use macula_wire::{
-    Body, CallId, ContentType, EdgeToken, Epoch, ErrorCode, Header, Incarnation, Key, Message,
-    NodeId, NodeMark, Pattern, ProbeId, Procedure, RealmName, RecordId, RegistrationId, RequestId,
-    RetryHint, Sequence, Signature, SubscriptionId, Topic, TopicAlias,
+    Audience, Body, CallId, ContentType, EdgeToken, Envelope, Epoch, ErrorCode, Header,
+    Incarnation, Key, Message, NodeId, NodeMark, Pattern, ProbeId, Procedure, RealmName, RecordId,
+    RegistrationId, RequestId, RetryHint, Selection, Sequence, Signature, SubscriptionId, Topic,
+    TopicAlias,
 };
 use serde_json::{Map, Value, json};
 
@@ -131,6 +132,12 @@ render! {
     };
 }
 
+impl<T: Render> Render for Box<T> {
+    fn render(&self) -> Value {
+        T::render(self)
+    }
+}
+
 impl<T: Render> Render for Arc<T> {
     fn render(&self) -> Value {
         T::render(self)
@@ -197,12 +204,12 @@ records! {
     Ack: request;
     ErrorReport: request code retry retry_after_ms detail;
     Close: code detail;
-    Publish: request topic qos retain ttl_ms key dedup content headers payload;
+    Publish: request topic qos retain ttl_ms key dedup content headers audience payload;
     Subscribe: request subscription pattern;
     Unsubscribe: request subscription;
-    Event: hops publisher epoch topic sequence ttl_ms content headers signature payload;
+    Event: hops publisher epoch topic sequence ttl_ms content envelope signature payload;
     Alias: publisher epoch alias topic next chain;
-    Batch: hops publisher epoch alias base ttl_ms content signature entries;
+    Batch: hops publisher epoch alias base ttl_ms content enveloped signature entries;
     Receipt: request matched acked expired dropped;
     Gap: publisher epoch topic from;
     RpcCall: call hops caller procedure deadline_ms idempotency content headers payload;
@@ -214,6 +221,9 @@ records! {
     CallCancel: call mode;
     CallProgress: call sequence content payload;
     Header: key value;
+    Selection: nodes roles tenants;
+    Audience: exclude_self eligible exclude;
+    Envelope: headers key dedup audience retain;
     Tag: key value;
     MemberRecord: node epoch incarnation status addresses roles zone agent tags;
     SignedRecord: record signature;

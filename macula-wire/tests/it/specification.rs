@@ -215,11 +215,17 @@ fn a_batch_is_signed_with_its_topic_and_without_its_hops() {
         base: Sequence::new(9),
         ttl_ms: Some(5),
         content: ContentType::Json,
+        enveloped: false,
         signature: None,
         entries: Entries::from_payloads([&b"1"[..], b"2"]).unwrap(),
     };
     let digest = [0xee; 32];
-    let body = format!("{}{EPOCH}{}09010502{:02x}", "01".repeat(32), text("a.b"), 2);
+    let body = format!(
+        "{}{EPOCH}{}0901050200{:02x}",
+        "01".repeat(32),
+        text("a.b"),
+        2
+    );
     let expected = format!("{}{REALM}{body}{}", text("macula/1 batch"), "ee".repeat(32));
     let found = signed::batch_bytes(&realm(), &topic, &batch, &digest).unwrap();
     assert_eq!(to_hex(&found), expected);

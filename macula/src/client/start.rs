@@ -17,6 +17,7 @@ use macula_wire::{Epoch, ErrorCode, NodeId, limit};
 use super::requests::Requests;
 use super::{Attachment, Client, Machines};
 use crate::credentials::{RealmCredentials, peer_identity};
+use crate::event::ClosedReason;
 use crate::node::start::AGENT;
 use crate::plane::dispatch;
 use crate::plane::ingress::Ingress;
@@ -222,7 +223,8 @@ async fn run(
             .queues
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        queues.values().for_each(|queue| queue.close());
+        let lost = || ClosedReason::LinkLost(super::lost(&reason));
+        queues.values().for_each(|queue| queue.close(lost()));
     }
     if let Some(endpoint) = endpoint {
         endpoint.close(ErrorCode::OK, "").await;

@@ -64,6 +64,7 @@ impl MemberNews {
             key: BatchKey {
                 content: ContentType::Json,
                 ttl_ms: None,
+                enveloped: false,
             },
             untold: Arc::default(),
         })
@@ -154,7 +155,7 @@ mod tests {
     /// Where everything arrives that is told from here on.
     fn listen(plane: &Plane) -> Arc<Queue> {
         let id = LocalId::new(1);
-        let queue = Arc::new(Queue::new(SubscribeOptions::default()));
+        let queue = Arc::new(Queue::new(SubscribeOptions::default(), Arc::default()));
         let mut queues = plane.queues.write().unwrap_or_else(PoisonError::into_inner);
         queues.insert(id, Arc::clone(&queue));
         drop(queues);
@@ -165,14 +166,17 @@ mod tests {
 
     /// Everything that arrived, in its order.
     async fn told(queue: &Queue) -> Vec<serde_json::Value> {
-        queue.close();
+        queue.close(crate::event::ClosedReason::Stopped);
         let mut current = None;
         let mut told = Vec::new();
         while let Some(delivery) = queue.next(&mut current).await {
-            let Delivery::Event(event) = delivery else {
-                panic!("{delivery:?}")
-            };
-            told.push(serde_json::from_slice(event.payload()).unwrap());
+            match delivery {
+                Delivery::Event(event) => {
+                    told.push(serde_json::from_slice(event.payload()).unwrap());
+                }
+                Delivery::Closed(_) => {}
+                other => panic!("{other:?}"),
+            }
         }
         told
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use macula_kad::Kad;
-use macula_pubsub::PubSub;
+use macula_pubsub::{MatchKey, PubSub};
 use macula_realm::{NodeIdentity, TrustBundle};
 use macula_rpc::Rpc;
 use macula_swim::{Overlay, OwnRecord, Swim};
@@ -276,7 +276,11 @@ fn machine(
         random.fork(),
         now,
     );
-    let pubsub = PubSub::new(plan.pubsub.clone(), plane.node(), now);
+    let mut events = plan.pubsub.clone();
+    let mut key = [0; 16];
+    random.fork().fill(&mut key);
+    events.match_key = MatchKey::from_bytes(key);
+    let pubsub = PubSub::new(events, plane.node(), now);
     let calls = macula_rpc::Config::default();
     let routing = routing(&plan.pubsub, &calls);
     let rpc = Rpc::new(calls, plane.node(), now);

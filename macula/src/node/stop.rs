@@ -6,6 +6,7 @@ use std::time::Duration;
 use macula_wire::ErrorCode;
 
 use super::Node;
+use crate::event::ClosedReason;
 use crate::machine::NodeMachine;
 
 /// How long a shutdown waits for what was published to leave, at most.
@@ -64,6 +65,10 @@ impl Node {
         if let Some((list, cache)) = remembered {
             cache.write(list).await;
         }
-        self.queues(|queues| queues.values().for_each(|queue| queue.close()));
+        self.queues(|queues| {
+            queues
+                .values()
+                .for_each(|queue| queue.close(ClosedReason::Stopped));
+        });
     }
 }

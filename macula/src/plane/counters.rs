@@ -45,6 +45,12 @@ counters! {
     dropped_no_link,
     /// Events dropped by the policy of a subscription's queue.
     dropped_overflow,
+    /// Events whose time to live ended in this node, each for everybody who was owed it.
+    dropped_expired,
+    /// Events that subscribers were not handed because the publisher had published another one under their id.
+    dropped_repeated,
+    /// Events that subscribers of this node were not handed because they are not for them.
+    not_addressed,
     /// Events refused because they were seen before.
     dropped_duplicate,
     /// Events refused because they belong to an earlier run of their publisher.

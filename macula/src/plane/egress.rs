@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use macula_transport::{Link, OutFrame, Outbox, OutboxError};
 use macula_wire::message::{Alias, Message, Priority};
 use macula_wire::{Epoch, Instant, NodeId, Sequence, Topic, TopicAlias};
+
+use super::deliver::Expires;
 
 /// How long a publisher waits for a link that takes nothing before its events are dropped for that link.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -104,7 +106,8 @@ impl Egress {
         outbox.queued_bytes() <= outbox.max_bytes() / 2
     }
 
-    /// Sends `count` events from `base` on, whose encoding is `frame`.
+    /// Sends `count` events from `base` on, whose encoding is `frame`. What still waits when the batch has `expired` is
+    /// not written; instead of it the receiver is told that it is missing.
     pub(crate) fn send(
         &self,
         link: &Link,
@@ -112,6 +115,7 @@ impl Egress {
         base: Sequence,
         count: u64,
         frame: OutFrame,
+        expires: Option<&Expires>,
     ) -> Sent {
         let outbox = self.outbox(link);
         let mut table = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,6 +128,10 @@ impl Egress {
             self.owes_notice.store(true, Ordering::Relaxed);
             return Sent::Dropped;
         }
+        let frame = match expires {
+            Some(expires) => progress.expiring(frame, expires, count),
+            None => frame,
+        };
         let queued = progress
             .announce(outbox, base)
             .and_then(|()| outbox.try_push(frame));
@@ -140,12 +148,14 @@ impl Egress {
 
     /// Takes note that every event before `next` that was not sent is missing here too: the receiver is to be told even
     /// if no batch follows.
-    pub(crate) fn skip(&self, feed: &Feed, next: Sequence) {
+    /// A receiver that was told of nothing yet begins at `from`.
+    pub(crate) fn skip(&self, feed: &Feed, from: Sequence, next: Sequence) {
         let mut table = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(progress) = table.get_mut(&(feed.publisher, feed.epoch, feed.alias)) {
-            progress.next = progress.next.max(next);
-            self.owes_notice.store(true, Ordering::Relaxed);
-        }
+        let progress = table
+            .entry((feed.publisher, feed.epoch, feed.alias))
+            .or_insert_with(|| Progress::new(feed, from));
+        progress.next = progress.next.max(next);
+        self.owes_notice.store(true, Ordering::Relaxed);
     }
 
     /// Tells the receiver what was dropped and has not been told yet, as far as there is room.
@@ -201,6 +211,16 @@ impl Progress {
             self.push_alias(outbox, next)?;
         }
         Ok(())
+    }
+
+    /// `frame`, or, once it has expired, word that what it holds is missing.
+    fn expiring(&self, frame: OutFrame, expires: &Expires, count: u64) -> OutFrame {
+        let mut alias = self.alias.clone();
+        alias.next = self.next;
+        match OutFrame::message(&Message::from(alias)) {
+            Ok(instead) => frame.until(expires.at, instead, Arc::clone(&expires.dropped), count),
+            Err(_) => frame,
+        }
     }
 
     fn push_alias(&mut self, outbox: &Outbox, next: Sequence) -> Result<(), OutboxError> {

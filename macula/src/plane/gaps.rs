@@ -103,12 +103,8 @@ impl Plane {
             match destination {
                 Destination::Local(id) => {
                     if let Some(queue) = queues.get(&id) {
-                        queue.push_gap(Gap {
-                            origin: Arc::clone(&origin),
-                            from: missing.from,
-                            to: missing.to,
-                            cause: missing.cause,
-                        });
+                        let origin = Arc::clone(&origin);
+                        queue.push_gap(Gap::range(origin, missing.from, missing.to, missing.cause));
                     }
                 }
                 Destination::Session(session) => each_session(session),

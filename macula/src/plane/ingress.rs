@@ -17,6 +17,7 @@ use macula_wire::{
 
 use super::Plane;
 use super::counters::add;
+use super::deliver::Expires;
 use super::egress::{Feed, Sent};
 use super::gaps::Missing;
 use super::links::Attached;
@@ -158,21 +159,23 @@ impl Ingress {
                     missing.from,
                     missing.to,
                 );
-                self.pass_on_missing(&key, missing.to);
+                self.pass_on_missing(&key, missing.from, missing.to);
             }
         }
         Ok(())
     }
 
     /// Clients that follow the topic are told as well, even if no batch comes that would show them.
-    fn pass_on_missing(&self, key: &(NodeId, Epoch, TopicAlias), next: Sequence) {
+    fn pass_on_missing(&self, key: &(NodeId, Epoch, TopicAlias), from: Sequence, next: Sequence) {
         let Some(announced) = self.announced.get(key) else {
             return;
         };
         let topic = &announced.origin.topic;
         let receivers = announced.route.resolve(&self.plane, topic, self.source);
         for attached in &receivers.links {
-            attached.egress(self.priority).skip(&announced.feed, next);
+            attached
+                .egress(self.priority)
+                .skip(&announced.feed, from, next);
         }
     }
 
@@ -251,7 +254,7 @@ impl Ingress {
             add(&self.plane.counters.dropped_unproven, count);
             return Ok(());
         }
-        if !self.may_publish(topic) {
+        if !self.may_publish(topic) || self.is_presumptuous(&batch) {
             add(&self.plane.counters.denied, count);
             return Ok(());
         }
@@ -264,10 +267,12 @@ impl Ingress {
         let Some(skip) = self.accept(&announced, &batch, count) else {
             return Ok(());
         };
+        let expires = self.plane.expires(batch.ttl_ms);
+        let expires = expires.as_ref();
         wait_for_room(&self.plane, &receivers, self.priority).await;
         self.plane
-            .deliver(&announced.origin, &batch, skip, &receivers);
-        self.forward(&announced, &batch, frame, count, &receivers);
+            .deliver(&announced.origin, &batch, skip, &receivers, expires);
+        self.forward(&announced, &batch, frame, &receivers, expires);
         Ok(())
     }
 
@@ -357,9 +362,10 @@ impl Ingress {
         announced: &Announced,
         batch: &Batch,
         frame: Frame,
-        count: u64,
         receivers: &Receivers,
+        expires: Option<&Expires>,
     ) {
+        let count = u64::try_from(batch.entries.count()).unwrap_or(u64::MAX);
         if receivers.links.is_empty() || batch.hops == 0 {
             return;
         }
@@ -373,6 +379,7 @@ impl Ingress {
                 batch.base,
                 count,
                 out.clone(),
+                expires,
             );
             match sent {
                 Sent::Queued => add(&self.plane.counters.events_forwarded, count),

@@ -20,6 +20,14 @@ pub(crate) struct Receivers {
 }
 
 impl Receivers {
+    /// How many are owed each event.
+    pub(crate) fn count(&self) -> u64 {
+        let known = self.queues.len().saturating_add(self.links.len());
+        u64::try_from(known)
+            .unwrap_or(u64::MAX)
+            .saturating_add(self.unlinked)
+    }
+
     /// Whether nobody is owed anything.
     pub(crate) const fn is_empty(&self) -> bool {
         self.queues.is_empty() && self.links.is_empty() && self.unlinked == 0

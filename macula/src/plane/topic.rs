@@ -1,12 +1,13 @@
 //! A topic that this process publishes on.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::select_all;
 use macula_wire::batch::{BY_REFERENCE, BatchBuilder, BatchHead};
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, ErrorCode, SealedBatch, Sequence, limit};
+use macula_wire::{ContentType, ErrorCode, Instant, SealedBatch, Sequence, limit};
 use tokio::sync::{Notify, OnceCell};
 
 use super::Plane;
@@ -15,7 +16,7 @@ use super::egress::{Feed, Sent};
 use super::links::Attached;
 use super::route::{Receivers, RouteCache};
 use crate::Error;
-use crate::event::Origin;
+use crate::event::{Gap, GapCause, Origin};
 
 /// How many payload bytes a batch collects before its publisher waits.
 const MAX_BATCH_BYTES: usize = 64 << 10;
@@ -25,6 +26,8 @@ const MAX_BATCH_BYTES: usize = 64 << 10;
 pub(crate) struct BatchKey {
     pub(crate) content: ContentType,
     pub(crate) ttl_ms: Option<u32>,
+    /// Whether every event comes with its envelope.
+    pub(crate) enveloped: bool,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +38,35 @@ struct Waiting {
     next: Sequence,
     /// Whether a task is on its way to send what waits.
     sending: bool,
+    /// When the first event of the batch was published, where its time to live counts.
+    since: Option<Instant>,
+}
+
+impl Waiting {
+    /// Whether an event of `key` may still join the batch. What has a time to live does so only while a sixteenth of it
+    /// has not passed for the first, because the batch has one time to live for all.
+    fn joins(&self, key: &BatchKey, now: impl FnOnce() -> Instant) -> bool {
+        if self.builder.is_empty() {
+            return true;
+        }
+        self.key == *key
+            && match (key.ttl_ms, self.since) {
+                (Some(ttl_ms), Some(since)) => {
+                    let most = Duration::from_millis(u64::from(ttl_ms / 16).max(1));
+                    now().saturating_since(since) < most
+                }
+                _ => true,
+            }
+    }
+
+    /// What is left of the time to live; `None` if it is over.
+    fn ttl_left(&self, now: impl FnOnce() -> Instant) -> Option<Option<u32>> {
+        let (Some(ttl_ms), Some(since)) = (self.key.ttl_ms, self.since) else {
+            return Some(self.key.ttl_ms);
+        };
+        let held = u32::try_from(now().saturating_since(since).as_millis()).unwrap_or(u32::MAX);
+        ttl_ms.checked_sub(held).filter(|left| *left > 0).map(Some)
+    }
 }
 
 /// A declared topic: its sequence, and the events that wait for the next batch.
@@ -57,6 +89,11 @@ pub(crate) trait Payload {
     /// Its length in bytes.
     fn len(&self) -> usize;
 
+    /// How much it takes of a batch, with what goes with it, in bytes.
+    fn encoded_len(&self) -> usize {
+        self.len()
+    }
+
     /// Adds it to a batch.
     fn push(&self, batch: &mut BatchBuilder);
 }
@@ -72,6 +109,26 @@ impl Payload for Bytes {
         } else {
             batch.push_bytes(self.clone());
         }
+    }
+}
+
+/// A payload with its envelope, encoded.
+pub(crate) struct Enveloped<'a> {
+    pub(crate) envelope: &'a [u8],
+    pub(crate) payload: Bytes,
+}
+
+impl Payload for Enveloped<'_> {
+    fn len(&self) -> usize {
+        self.payload.len()
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.payload.len().saturating_add(self.envelope.len())
+    }
+
+    fn push(&self, batch: &mut BatchBuilder) {
+        batch.push_enveloped(self.envelope, self.payload.clone());
     }
 }
 
@@ -142,14 +199,19 @@ impl OwnTopic {
         }
         let start = {
             let mut waiting = self.lock();
-            let fits = waiting.builder.has_room(payload.len(), MAX_BATCH_BYTES)
-                && (waiting.key == *key || waiting.builder.is_empty());
+            let fits = waiting
+                .builder
+                .has_room(payload.encoded_len(), MAX_BATCH_BYTES)
+                && waiting.joins(key, || plane.clock.now());
             if !fits {
                 self.full.notify_one();
                 return Err(NotTaken::NoRoom);
             }
-            if waiting.builder.is_empty() && waiting.key != *key {
-                waiting.key = key.clone();
+            if waiting.builder.is_empty() {
+                if waiting.key != *key {
+                    waiting.key = key.clone();
+                }
+                waiting.since = key.ttl_ms.map(|_| plane.clock.now());
             }
             payload.push(&mut waiting.builder);
             waiting.next = waiting.next.next();
@@ -211,15 +273,17 @@ impl OwnTopic {
             wait_for_room(plane, &receivers, self.priority()).await;
             let sealed = {
                 let mut waiting = self.lock();
-                let sealed = self.seal(&mut waiting);
+                let ttl = waiting.ttl_left(|| plane.clock.now());
+                let sealed = self.seal(&mut waiting, ttl.flatten());
                 if sealed.is_none() {
                     waiting.sending = false;
                 }
-                sealed
+                sealed.map(|sealed| (sealed, ttl))
             };
             self.room.notify_waiters();
             match sealed {
-                Some(sealed) => self.send(plane, &receivers, sealed),
+                Some((sealed, Some(ttl))) => self.send(plane, &receivers, sealed, ttl),
+                Some((sealed, None)) => self.give_up(plane, &receivers, &sealed),
                 None => return,
             }
         }
@@ -253,7 +317,7 @@ impl OwnTopic {
         }
     }
 
-    fn seal(&self, waiting: &mut Waiting) -> Option<SealedBatch> {
+    fn seal(&self, waiting: &mut Waiting, ttl_ms: Option<u32>) -> Option<SealedBatch> {
         let count = u64::try_from(waiting.builder.count()).unwrap_or(u64::MAX);
         let head = BatchHead {
             hops: limit::DEFAULT_HOPS,
@@ -261,15 +325,35 @@ impl OwnTopic {
             epoch: self.origin.epoch,
             alias: self.feed.alias,
             base: Sequence::new(waiting.next.get().saturating_sub(count)),
-            ttl_ms: waiting.key.ttl_ms,
+            ttl_ms,
             content: waiting.key.content.clone(),
+            enveloped: waiting.key.enveloped,
             signature: None,
         };
         // A frame beyond 16 MiB cannot be: a batch holds one payload over 64 KiB at most, and that one was checked.
         waiting.builder.seal(&head).ok().flatten()
     }
 
-    fn send(&self, plane: &Plane, receivers: &Receivers, sealed: SealedBatch) {
+    /// The time to live of a batch ended before it could leave: its receivers are told that it is missing.
+    fn give_up(&self, plane: &Plane, receivers: &Receivers, sealed: &SealedBatch) {
+        let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
+        let (from, next) = (sealed.base, sealed.base.plus(count));
+        if !self.origin.topic.is_reserved() {
+            add(&plane.counters.events_published, count);
+        }
+        add(&plane.expired, count.saturating_mul(receivers.count()));
+        for queue in &receivers.queues {
+            let origin = Arc::clone(&self.origin);
+            queue.push_gap(Gap::range(origin, from, Some(next), GapCause::Expired));
+        }
+        for attached in &receivers.links {
+            attached
+                .egress(self.priority())
+                .skip(&self.feed, from, next);
+        }
+    }
+
+    fn send(&self, plane: &Plane, receivers: &Receivers, sealed: SealedBatch, ttl_ms: Option<u32>) {
         let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
         if !self.origin.topic.is_reserved() {
             add(&plane.counters.events_published, count);
@@ -281,10 +365,19 @@ impl OwnTopic {
             );
         }
         let base = sealed.base;
-        let frame = plane.prepare(&self.origin, sealed, receivers);
+        let expires = plane.expires(ttl_ms);
+        let expires = expires.as_ref();
+        let frame = plane.prepare(&self.origin, sealed, receivers, expires);
         for attached in &receivers.links {
             let egress = attached.egress(self.priority());
-            if egress.send(&attached.link, &self.feed, base, count, frame.clone()) == Sent::Dropped
+            if egress.send(
+                &attached.link,
+                &self.feed,
+                base,
+                count,
+                frame.clone(),
+                expires,
+            ) == Sent::Dropped
             {
                 add(&plane.counters.dropped_outbox, count);
             }

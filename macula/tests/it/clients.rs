@@ -5,12 +5,13 @@ mod rights;
 
 use macula::wire::ErrorCode;
 use macula::{
-    CallOptions, Client, Invocation, Node, RegisterOptions, Reply, SubscribeOptions, Subscription,
+    CallOptions, Client, Delivery, Invocation, Node, RegisterOptions, Reply, SubscribeOptions,
+    Subscription,
 };
 
 use crate::mesh::{Realm, event, numbered, offered, subscribe, told, until, within};
 
-async fn listen(client: &Client, pattern: &str) -> Subscription {
+pub(crate) async fn listen(client: &Client, pattern: &str) -> Subscription {
     let options = SubscribeOptions::default();
     within(client.subscribe(pattern, options)).await.unwrap()
 }
@@ -152,6 +153,8 @@ async fn the_end_of_its_member_ends_the_subscriptions_of_a_client() {
     within(client.publish("h.x", "last")).await.unwrap();
     assert_eq!(event(&mut subscription).await.payload()[..], *b"last");
     within(member.shutdown()).await;
+    let end = within(subscription.next()).await;
+    assert!(matches!(end, Some(Delivery::Closed(_))), "{end:?}");
     assert!(within(subscription.next()).await.is_none());
     within(client.closed()).await;
     let error = within(client.subscribe("h.*", SubscribeOptions::default())).await;

@@ -1,6 +1,7 @@
 //! Events between nodes of one process, over real sockets.
 
 mod loss;
+mod options;
 mod sizes;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -8,7 +8,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use macula_bench::trie::{table, topics};
+use macula_bench::matching::{table, topics};
 
 /// How many matches are timed.
 const MATCHES: usize = 200_000;

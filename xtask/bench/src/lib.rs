@@ -6,9 +6,10 @@
 
 pub mod forwarder;
 mod input;
+pub mod matching;
 mod scenario;
 pub mod swim;
-pub mod trie;
+
 pub mod wire;
 
 pub use scenario::{Round, Scenario, Size, all};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{forwarder, swim, trie, wire};
+use crate::{forwarder, matching, swim, wire};
 
 /// Does a scenario once more.
 pub type Round = Box<dyn FnMut()>;
@@ -83,7 +83,7 @@ impl fmt::Debug for Scenario {
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
     [
         wire::SCENARIOS,
-        trie::SCENARIOS,
+        matching::SCENARIOS,
         forwarder::SCENARIOS,
         swim::SCENARIOS,
     ]

@@ -170,6 +170,7 @@ fn head() -> BatchHead {
         base: Sequence::new(1_000_000),
         ttl_ms: None,
         content: ContentType::Bytes,
+        enveloped: false,
         signature: None,
     }
 }
@@ -185,6 +186,7 @@ fn batch(events: usize) -> Batch {
         base: head.base,
         ttl_ms: head.ttl_ms,
         content: head.content,
+        enveloped: head.enveloped,
         signature: head.signature,
         entries: Entries::from_payloads(payloads).expect("some events"),
     }
@@ -216,7 +218,7 @@ fn event() -> Event {
         sequence: head.base,
         ttl_ms: None,
         content: head.content,
-        headers: Vec::new(),
+        envelope: None,
         signature: None,
         payload: Bytes::from_static(&PAYLOAD),
     }
@@ -233,6 +235,7 @@ fn publish() -> Publish {
         dedup: None,
         content: ContentType::Bytes,
         headers: Vec::new(),
+        audience: None,
         payload: Bytes::from_static(&PAYLOAD),
     }
 }

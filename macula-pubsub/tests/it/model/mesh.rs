@@ -102,7 +102,7 @@ impl Mesh {
             sequence: Sequence::new(sequence),
             ttl_ms: None,
             content: ContentType::Bytes,
-            headers: Vec::new(),
+            envelope: None,
             signature: None,
             payload: Bytes::new(),
         };

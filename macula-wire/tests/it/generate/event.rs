@@ -1,8 +1,11 @@
 //! PUBLISH to GAP.
 
 use macula_wire::batch::{Batch, Entries};
+use macula_wire::message::Roles;
 use macula_wire::message::{Alias, Event, Gap, Publish, Qos, Receipt, Subscribe, Unsubscribe};
-use macula_wire::{Body, Epoch, RequestId, Sequence, SubscriptionId, TopicAlias};
+use macula_wire::{
+    Audience, Body, Envelope, Epoch, RequestId, Selection, Sequence, SubscriptionId, TopicAlias,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
@@ -43,7 +46,12 @@ fn publish() -> impl Strategy<Value = Publish> {
     let request = prop::option::of(number(RequestId::new));
     let qos = select(Qos::ALL.to_vec());
     let keys = (prop::option::of(key()), prop::option::of(key()));
-    let what = (content(), headers(), payload());
+    let what = (
+        content(),
+        headers(),
+        prop::option::of(audience().prop_map(Box::new)),
+        payload(),
+    );
     (
         request,
         topic(),
@@ -54,7 +62,8 @@ fn publish() -> impl Strategy<Value = Publish> {
         what,
     )
         .prop_map(
-            |(request, topic, qos, retain, ttl_ms, (key, dedup), (content, headers, payload))| {
+            |(request, topic, qos, retain, ttl_ms, (key, dedup), what)| {
+                let (content, headers, audience, payload) = what;
                 Publish {
                     request,
                     topic,
@@ -65,6 +74,7 @@ fn publish() -> impl Strategy<Value = Publish> {
                     dedup,
                     content,
                     headers,
+                    audience,
                     payload,
                 }
             },
@@ -75,13 +85,13 @@ fn event() -> impl Strategy<Value = Event> {
     let origin = (node(), number(Epoch::new), topic(), number(Sequence::new));
     let what = (
         content(),
-        headers(),
+        prop::option::of(envelope().prop_map(Box::new)),
         prop::option::of(signature()),
         payload(),
     );
     (any::<u8>(), origin, any::<Option<u32>>(), what).prop_map(
         |(hops, (publisher, epoch, topic, sequence), ttl_ms, what)| {
-            let (content, headers, signature, payload) = what;
+            let (content, envelope, signature, payload) = what;
             Event {
                 hops,
                 publisher,
@@ -90,7 +100,7 @@ fn event() -> impl Strategy<Value = Event> {
                 sequence,
                 ttl_ms,
                 content,
-                headers,
+                envelope,
                 signature,
                 payload,
             }
@@ -115,13 +125,20 @@ fn alias() -> impl Strategy<Value = Alias> {
 fn batch() -> impl Strategy<Value = Batch> {
     let origin = (node(), number(Epoch::new), number(TopicAlias::new));
     let base = wide().prop_map(|base| Sequence::new(base.min(u64::MAX - 5_000)));
+    let enveloped = (envelope(), bytes(40)).prop_map(|(envelope, payload)| {
+        let mut entry = Vec::new();
+        envelope.encode(&mut entry).unwrap();
+        entry.extend_from_slice(&payload);
+        entry.into()
+    });
     let entries = prop_oneof![
-        4 => prop::collection::vec(bytes(40), 1..10),
-        1 => prop::collection::vec(bytes(2), 250..260),
+        3 => prop::collection::vec(bytes(40), 1..10).prop_map(|entries| (false, entries)),
+        2 => prop::collection::vec(enveloped, 1..5).prop_map(|entries| (true, entries)),
+        1 => prop::collection::vec(bytes(2), 250..260).prop_map(|entries| (false, entries)),
     ];
     let what = (content(), prop::option::of(signature()), entries);
     (any::<u8>(), origin, base, any::<Option<u32>>(), what).prop_map(
-        |(hops, (publisher, epoch, alias), base, ttl_ms, (content, signature, payloads))| Batch {
+        |(hops, (publisher, epoch, alias), base, ttl_ms, (content, signature, what))| Batch {
             hops,
             publisher,
             epoch,
@@ -129,8 +146,44 @@ fn batch() -> impl Strategy<Value = Batch> {
             base,
             ttl_ms,
             content,
+            enveloped: what.0,
             signature,
-            entries: Entries::from_payloads(payloads.iter().map(AsRef::as_ref)).unwrap(),
+            entries: Entries::from_payloads(what.1.iter().map(AsRef::as_ref)).unwrap(),
+        },
+    )
+}
+
+fn selection() -> impl Strategy<Value = Selection> {
+    let tenants = prop::collection::btree_set(super::of("az09-", 1..=5), 0..3);
+    let nodes = prop::collection::btree_set(node(), 0..3);
+    (nodes, any::<u32>(), tenants).prop_map(|(nodes, roles, tenants)| Selection {
+        roles: Roles::from_bits(roles | u32::from(nodes.is_empty() && tenants.is_empty())),
+        nodes: nodes.into_iter().collect(),
+        tenants: tenants.into_iter().collect(),
+    })
+}
+
+fn audience() -> impl Strategy<Value = Audience> {
+    let selection = || prop::option::of(selection());
+    (any::<bool>(), selection(), selection()).prop_map(|(exclude_self, eligible, exclude)| {
+        Audience {
+            exclude_self: exclude_self || (eligible.is_none() && exclude.is_none()),
+            eligible,
+            exclude,
+        }
+    })
+}
+
+fn envelope() -> impl Strategy<Value = Envelope> {
+    let keys = (prop::option::of(key()), prop::option::of(key()));
+    let audience = prop::option::of(audience().prop_map(Box::new));
+    (headers(), keys, audience, any::<bool>()).prop_map(
+        |(headers, (key, dedup), audience, retain)| Envelope {
+            headers,
+            key,
+            dedup,
+            audience,
+            retain,
         },
     )
 }

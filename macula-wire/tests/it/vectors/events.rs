@@ -2,9 +2,12 @@
 
 use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
-use macula_wire::message::{Alias, Event, Gap, Publish, Qos, Receipt, Subscribe, Unsubscribe};
+use macula_wire::message::{
+    Alias, Event, Gap, Publish, Qos, Receipt, Roles, Subscribe, Unsubscribe,
+};
 use macula_wire::{
-    ContentType, Header, MediaType, Pattern, RequestId, Sequence, SubscriptionId, Topic, TopicAlias,
+    Audience, ContentType, Envelope, Header, MediaType, Pattern, RequestId, Selection, Sequence,
+    SubscriptionId, Topic, TopicAlias,
 };
 
 use super::session::{EPOCH, node, signature};
@@ -25,6 +28,7 @@ fn publish() -> Publish {
         dedup: None,
         content: ContentType::Json,
         headers: Vec::new(),
+        audience: None,
         payload: Bytes::from_static(b"{\"t\":21.5}"),
     }
 }
@@ -38,7 +42,7 @@ fn event() -> Event {
         sequence: Sequence::new(0),
         ttl_ms: None,
         content: ContentType::Text,
-        headers: Vec::new(),
+        envelope: None,
         signature: None,
         payload: Bytes::from_static(b"21.5"),
     }
@@ -53,9 +57,47 @@ fn batch(payloads: &[&[u8]]) -> Batch {
         base: Sequence::new(70_000),
         ttl_ms: None,
         content: ContentType::Text,
+        enveloped: false,
         signature: None,
         entries: Entries::from_payloads(payloads.iter().copied()).unwrap(),
     }
+}
+
+fn audience() -> Audience {
+    Audience {
+        exclude_self: true,
+        eligible: Some(Selection {
+            nodes: vec![node(0), node(1)],
+            roles: Roles::STORE,
+            tenants: vec!["acme".into(), "beta-2".into()],
+        }),
+        exclude: Some(Selection {
+            nodes: Vec::new(),
+            roles: Roles::GATEWAY,
+            tenants: Vec::new(),
+        }),
+    }
+}
+
+fn envelope() -> Envelope {
+    let header = |key: &str, value: &'static [u8]| Header {
+        key: key.into(),
+        value: Bytes::from_static(value),
+    };
+    Envelope {
+        headers: vec![header("a", b"1"), header("b", b"2")],
+        key: Some(Bytes::from_static(b"home-42")),
+        dedup: Some(Bytes::from_static(&[0, 255])),
+        audience: Some(Box::new(audience())),
+        retain: true,
+    }
+}
+
+fn enveloped(envelope: &Envelope, payload: &[u8]) -> Vec<u8> {
+    let mut entry = Vec::new();
+    envelope.encode(&mut entry).unwrap();
+    entry.extend_from_slice(payload);
+    entry
 }
 
 pub(super) fn samples() -> Vec<Sample> {
@@ -85,13 +127,14 @@ fn publications() -> Vec<Sample> {
             ),
             header("x-note", b""),
         ],
+        audience: Some(Box::new(audience())),
         ..publish()
     };
     let signed = Event {
         hops: 0,
         sequence: Sequence::new(u64::MAX - 1),
         ttl_ms: Some(1_500),
-        headers: vec![header("a", b"1"), header("b", b"2")],
+        envelope: Some(Box::new(envelope())),
         signature: Some(signature(0x80)),
         ..event()
     };
@@ -99,7 +142,7 @@ fn publications() -> Vec<Sample> {
         sample("publish, plain", publish()),
         sample("publish with every option", full),
         sample("event, plain", event()),
-        sample("event, signed", signed),
+        sample("event with an envelope, signed", signed),
     ];
     for content in [
         ContentType::Bytes,
@@ -151,6 +194,14 @@ fn batches() -> Vec<Sample> {
         base: Sequence::new(u64::MAX - 2),
         ..batch(&[b"a", b"b"])
     };
+    let entries = [
+        enveloped(&envelope(), b"21.5"),
+        enveloped(&Envelope::EMPTY, b""),
+    ];
+    let with_envelopes = Batch {
+        enveloped: true,
+        ..batch(&[&entries[0], &entries[1]])
+    };
     let nothing: [&[u8]; 251] = [b""; 251];
     vec![
         sample("alias, own topic", own()),
@@ -159,6 +210,7 @@ fn batches() -> Vec<Sample> {
         sample("batch of three", batch(&[b"21.5", b"21.6", b"21.4"])),
         sample("batch, signed, lengths 0, 1 and 251", signed),
         sample("batch at the end of the sequences", last),
+        sample("batch with envelopes", with_envelopes),
         sample("batch of 251 empty events", batch(&nothing)),
     ]
 }

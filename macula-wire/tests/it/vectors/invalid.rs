@@ -212,13 +212,21 @@ const EVENTS: &str = r#"
 10 | publish, header key with a space           | invalid           | 00 "a" 00 00 00 00 00 00 01 0120 00 00 00
 10 | publish with 33 headers                    | too_large         | 00 "a" 00 00 00 00 00 00 21
 10 | publish, header of 1,025 bytes             | too_large         | 00 "a" 00 00 00 00 00 00 01 0161 fb 0104
-10 | publish without its payload                | unexpected_end    | 00 "a" 00 00 00 00 00 00 00 fc ffffffff
-15 | batch without events                       | invalid           | 08 NODE 01 03 00 00 01 00 00 00
-15 | batch of 4,097 events                      | too_large         | 08 NODE 01 03 00 00 01 00 fb 0110
-15 | batch with an event too few                | unexpected_end    | 08 NODE 01 03 00 00 01 00 03 0161 0162
-15 | batch with an event too many               | trailing_bytes    | 08 NODE 01 03 00 00 01 00 01 0161 00 0162
-15 | batch with an event cut off                | unexpected_end    | 08 NODE 01 03 00 00 01 00 01 05 6162
-15 | batch beyond the last sequence             | invalid           | 08 NODE 01 03 fd ffffffffffffffff 00 01 00 01 0161 00
+10 | publish without its payload                | unexpected_end    | 00 "a" 00 00 00 00 00 00 00 00 fc ffffffff
+15 | batch without events                       | invalid           | 08 NODE 01 03 00 00 01 00 00 00 00
+15 | batch of 4,097 events                      | too_large         | 08 NODE 01 03 00 00 01 00 00 fb 0110
+15 | batch with an event too few                | unexpected_end    | 08 NODE 01 03 00 00 01 00 00 03 0161 0162
+15 | batch with an event too many               | trailing_bytes    | 08 NODE 01 03 00 00 01 00 00 01 0161 00 0162
+15 | batch with an event cut off                | unexpected_end    | 08 NODE 01 03 00 00 01 00 00 01 05 6162
+15 | batch, enveloped neither 0 nor 1           | invalid           | 08 NODE 01 03 00 00 01 02 00 01 0161 00
+15 | enveloped batch without an envelope        | not_canonical     | 08 NODE 01 03 00 00 01 01 00 01 0161 00
+15 | enveloped batch, empty audience            | not_canonical     | 08 NODE 01 03 00 00 01 01 00 01 08 00 00 00 01 00 00 00 00 00
+15 | enveloped batch, empty key                 | not_canonical     | 08 NODE 01 03 00 00 01 01 00 01 06 00 01 00 00 00 00 00
+13 | event, audience of nobody                  | invalid           | 08 NODE 01 "a" 00 00 01 01 00 00 00 01 00 01 00 00 00 00 00 00 00 00
+13 | event, tenants that descend                | not_canonical     | 08 NODE 01 "a" 00 00 01 01 00 00 00 01 00 01 00 00 02 0162 0161 00 00 00 00 00
+13 | event, tenant in capitals                  | invalid           | 08 NODE 01 "a" 00 00 01 01 00 00 00 01 00 01 00 00 01 0141 00 00 00 00 00
+13 | event for 17 nodes                         | too_large         | 08 NODE 01 "a" 00 00 01 01 00 00 00 01 00 01 11
+15 | batch beyond the last sequence             | invalid           | 08 NODE 01 03 fd ffffffffffffffff 00 01 00 00 01 0161 00
 14 | alias with an empty certificate            | invalid           | NODE 01 03 "a" 00 01 00 00
 14 | alias of a pattern                         | name              | NODE 01 03 "*" 00 00 00
 17 | receipt of more than matched               | invalid           | 01 01 01 01 00 00

@@ -143,7 +143,7 @@ async fn receive(mut subscription: Subscription, records: Arc<Records>, tally: A
                 counts.gaps = counts.gaps.saturating_add(1);
                 counts.missed = counts.missed.saturating_add(gap.count().unwrap_or(0));
             }),
-            _ => {}
+            Delivery::Lagged(_) | Delivery::Retained(_) | Delivery::Closed(_) | _ => {}
         }
     }
 }

@@ -97,6 +97,7 @@ async fn watch(
                 // change), or a later version speaks in another way.
                 Ok(_) | Err(_) => known.take(&ask(client).await?),
             },
+            Delivery::Closed(_) => return Ok(()),
             Delivery::Gap(_) | _ => known.take(&ask(client).await?),
         };
         for change in &changes {

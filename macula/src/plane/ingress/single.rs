@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use macula_pubsub::Source;
 use macula_wire::message::{Alias, Body, Event, Kind, Message, Publish};
-use macula_wire::{Batch, DecodeError, Entries, Frame, Topic, TopicAlias};
+use macula_wire::{Batch, DecodeError, Entries, Envelope, Frame, Topic, TopicAlias};
 
 use super::{Ingress, Proof, unexpected};
 use crate::plane::counters::add;
-use crate::plane::topic::BatchKey;
+use crate::plane::topic::{BatchKey, Enveloped, Payload};
 
 impl Ingress {
     /// Publishes a local client's events as this node's.
@@ -16,14 +17,40 @@ impl Ingress {
         let key = BatchKey {
             content: batch.content.clone(),
             ttl_ms: batch.ttl_ms,
+            enveloped: batch.enveloped,
         };
-        for payload in &batch.entries {
-            self.publish_as_node(topic, &key, payload).await;
+        if self.is_presumptuous(batch) {
+            let count = u64::try_from(batch.entries.count()).unwrap_or(u64::MAX);
+            add(&self.plane.counters.denied, count);
+            return Ok(());
+        }
+        for entry in &batch.entries {
+            if !batch.enveloped {
+                self.publish_as_node(topic, &key, entry).await;
+            } else if let Ok((_, payload)) = Envelope::split(&entry) {
+                let length = entry.len().saturating_sub(payload.len());
+                let envelope = entry.get(..length).unwrap_or_default();
+                let enveloped = Enveloped { envelope, payload };
+                self.publish_as_node(topic, &key, enveloped).await;
+            }
         }
         Ok(())
     }
 
-    async fn publish_as_node(&self, topic: &Topic, key: &BatchKey, payload: Bytes) {
+    /// Whether a client sets headers that only nodes may set.
+    pub(super) fn is_presumptuous(&self, batch: &Batch) -> bool {
+        let is_clients = matches!(self.source, Source::Session(_));
+        is_clients
+            && batch.enveloped
+            && batch.entries.iter().any(|entry| {
+                Envelope::split(&entry).is_ok_and(|(envelope, _)| {
+                    // What an application may not say is not passed on in its name.
+                    envelope.reserved_header().is_some()
+                })
+            })
+    }
+
+    async fn publish_as_node(&self, topic: &Topic, key: &BatchKey, payload: impl Payload) {
         let own = self
             .plane
             .check_publish(topic)
@@ -58,8 +85,15 @@ impl Ingress {
         let key = (alias.publisher, alias.epoch, alias.alias);
         self.announced
             .insert(key, Arc::new(self.announce(&alias, proof)));
-        let entries = Entries::from_payloads([event.payload.as_ref()])
-            .map_err(|_| DecodeError::UnexpectedEnd)?;
+        let mut entry = Vec::new();
+        let enveloped = event.envelope.is_some();
+        if let Some(envelope) = &event.envelope {
+            let encoded = envelope.encode(&mut entry);
+            encoded.map_err(|_| DecodeError::NotCanonical)?;
+        }
+        entry.extend_from_slice(&event.payload);
+        let entries =
+            Entries::from_payloads([entry.as_slice()]).map_err(|_| DecodeError::UnexpectedEnd)?;
         let batch = Batch {
             hops: event.hops,
             publisher: event.publisher,
@@ -68,6 +102,7 @@ impl Ingress {
             base: event.sequence,
             ttl_ms: event.ttl_ms,
             content: event.content,
+            enveloped,
             signature: event.signature,
             entries,
         };
@@ -86,12 +121,35 @@ impl Ingress {
         if !self.is_local() {
             return Err(unexpected(Kind::Publish));
         }
+        let envelope = Envelope {
+            headers: publish.headers,
+            key: publish.key,
+            dedup: publish.dedup,
+            audience: publish.audience,
+            retain: publish.retain,
+        };
         let key = BatchKey {
             content: publish.content,
             ttl_ms: publish.ttl_ms,
+            enveloped: envelope != Envelope::EMPTY,
         };
-        self.publish_as_node(&publish.topic, &key, publish.payload)
-            .await;
+        if envelope.reserved_header().is_some() {
+            add(&self.plane.counters.denied, 1);
+            return Ok(());
+        }
+        if !key.enveloped {
+            self.publish_as_node(&publish.topic, &key, publish.payload)
+                .await;
+            return Ok(());
+        }
+        let mut encoded = Vec::new();
+        let written = envelope.encode(&mut encoded);
+        written.map_err(|_| DecodeError::NotCanonical)?;
+        let enveloped = Enveloped {
+            envelope: &encoded,
+            payload: publish.payload,
+        };
+        self.publish_as_node(&publish.topic, &key, enveloped).await;
         Ok(())
     }
 }

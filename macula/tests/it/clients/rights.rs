@@ -6,8 +6,8 @@ use macula::realm::{IssueRequest, Tenant};
 use macula::transport::{Config, Endpoint, Hello, Link, LinkEvent, LinkReceiver, OutFrame};
 use macula::wire::message::{Alias, Body, Message, Priority, Register, Role, Roles, Subscribe};
 use macula::wire::{
-    Batch, ContentType, Entries, Epoch, ErrorCode, NodeId, RegistrationId, RequestId, Sequence,
-    SubscriptionId, TopicAlias,
+    Batch, ContentType, Entries, Envelope, Epoch, ErrorCode, Header, NodeId, RegistrationId,
+    RequestId, Sequence, SubscriptionId, TopicAlias,
 };
 use macula::{CallOptions, Node, RealmCredentials, RegisterOptions, SubscribeOptions};
 
@@ -63,6 +63,32 @@ impl Bare {
 
     /// Sends one event as if it were of `publisher`.
     fn send(&self, publisher: NodeId, alias: u64, topic: &str) {
+        self.send_entry(publisher, alias, topic, topic.as_bytes(), false);
+    }
+
+    /// Sends one event of its own with a header.
+    fn send_with_header(&self, alias: u64, topic: &str, key: &str) {
+        let envelope = Envelope {
+            headers: vec![Header {
+                key: key.into(),
+                value: "".into(),
+            }],
+            ..Envelope::EMPTY
+        };
+        let mut entry = Vec::new();
+        envelope.encode(&mut entry).unwrap();
+        entry.extend_from_slice(key.as_bytes());
+        self.send_entry(self.own, alias, topic, &entry, true);
+    }
+
+    fn send_entry(
+        &self,
+        publisher: NodeId,
+        alias: u64,
+        topic: &str,
+        entry: &[u8],
+        enveloped: bool,
+    ) {
         let (epoch, alias) = (Epoch::new(1), TopicAlias::new(alias));
         let batch = Batch {
             hops: 4,
@@ -72,8 +98,9 @@ impl Bare {
             base: Sequence::new(0),
             ttl_ms: None,
             content: ContentType::Bytes,
+            enveloped,
             signature: None,
-            entries: Entries::from_payloads([topic.as_bytes()]).unwrap(),
+            entries: Entries::from_payloads([entry]).unwrap(),
         };
         let announced = Alias {
             publisher,
@@ -183,4 +210,19 @@ async fn a_client_of_a_tenant_is_refused_by_a_typed_error() {
         .unwrap();
     within(client.publish("acme.x", "")).await.unwrap();
     assert_eq!(event(&mut subscription).await.publisher(), client.node_id());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_that_nodes_alone_may_set_are_denied_to_a_client() {
+    let realm = Realm::new();
+    let node = realm.node().await;
+    let mut subscription = subscribe(&node, "acme.*").await;
+    let bare = Bare::attach(&realm, &node).await;
+    bare.send_with_header(1, "acme.x", "$via");
+    bare.send_with_header(2, "acme.y", "via");
+    let event = event(&mut subscription).await;
+    assert_eq!(event.topic().as_str(), "acme.y");
+    assert!(event.header("via").unwrap().is_empty());
+    assert_eq!(event.payload()[..], *b"via");
+    assert_eq!(node.stats().await.unwrap().counts.denied, 1);
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use macula_wire::batch::MAX_BATCH_EVENTS;
 use macula_wire::limit::DEFAULT_MAX_FRAME_LEN;
 use macula_wire::{
-    BatchBuilder, BatchHead, Body, ContentType, Entries, Epoch, FrameDecoder, Message, NodeId,
+    BatchBuilder, BatchHead, Body, ContentType, Entries, Envelope, Epoch, FrameDecoder, Message, NodeId,
     Sequence, TopicAlias,
 };
 
@@ -44,6 +44,17 @@ pub fn batch_entries(data: &[u8]) {
     }
 }
 
+/// An entry that begins with an envelope is the envelope, encoded, and the payload; others are refused.
+pub fn envelope(data: &[u8]) {
+    if let Ok((envelope, payload)) = Envelope::split(&Bytes::copy_from_slice(data)) {
+        let mut again = Vec::new();
+        envelope.encode(&mut again).expect("it was read");
+        again.extend_from_slice(&payload);
+        assert_eq!(again, data);
+        assert_eq!(envelope == Envelope::EMPTY, data.starts_with(&[0; 5]));
+    }
+}
+
 /// What a builder seals is one BATCH with the payloads that were put in; nothing and too much are not sealed.
 ///
 /// Input: pairs of a length (2 bytes) and as many bytes, as far as they go.
@@ -56,6 +67,7 @@ pub fn batch_builder(data: &[u8]) {
         base: Sequence::new(1),
         ttl_ms: None,
         content: ContentType::Bytes,
+        enveloped: false,
         signature: None,
     };
     let mut builder = BatchBuilder::new();

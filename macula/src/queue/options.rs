@@ -1,0 +1,106 @@
+//! How a subscription queues.
+
+use macula_wire::ErrorCode;
+
+use crate::Error;
+
+/// What happens when a subscription's queue is full.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The oldest events make room; a [`Gap`](crate::Gap) tells which. The default.
+    #[default]
+    DropOldest,
+    /// The newest events are refused; a [`Gap`](crate::Gap) tells which.
+    DropNewest,
+    /// Nothing is dropped here: the link that events come by waits, and in the end its sender. Events of other
+    /// subscriptions that come by the same link and class wait too, so this is for applications that keep up.
+    Block,
+    /// Of the events with one topic and key only the newest waits, whether the queue is full or not; an event without a
+    /// key has its topic for a key. With more keys than room, the oldest event makes room.
+    /// [`Lagged`](crate::Delivery::Lagged) tells how many were dropped.
+    LatestPerKey,
+    /// The subscription ends: what waits can still be taken, then comes [`Closed`](crate::Delivery::Closed).
+    Disconnect,
+}
+
+/// Which order events are handed out in.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Order {
+    /// All events of each publisher and topic, in the order in which they were published. The default.
+    #[default]
+    PerKey,
+    /// Of each publisher and topic only the newest event that waits; [`Lagged`](crate::Delivery::Lagged) tells how many
+    /// older ones were dropped.
+    Latest,
+}
+
+/// How a subscription queues.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct SubscribeOptions {
+    /// The window: the most events that wait; at least 1, by default 1,024. With [`Overflow::Block`] one batch more.
+    pub max_events: usize,
+    /// The most payload bytes that wait, at least 1, by default 8 MiB. One event always fits.
+    pub max_bytes: usize,
+    /// What happens beyond that; by default the oldest events make room.
+    pub overflow: Overflow,
+    /// Which order events are handed out in; by default all in their order.
+    pub order: Order,
+}
+
+impl Default for SubscribeOptions {
+    fn default() -> Self {
+        Self {
+            max_events: 1_024,
+            max_bytes: 8 << 20,
+            overflow: Overflow::DropOldest,
+            order: Order::PerKey,
+        }
+    }
+}
+
+impl SubscribeOptions {
+    /// With this policy.
+    #[must_use]
+    pub const fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// With room for this many events.
+    #[must_use]
+    pub const fn max_events(mut self, max_events: usize) -> Self {
+        self.max_events = max_events;
+        self
+    }
+
+    /// With room for this many payload bytes.
+    #[must_use]
+    pub const fn max_bytes(mut self, max_bytes: usize) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// In this order.
+    #[must_use]
+    pub const fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Refuses what no queue can be.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let invalid = |detail| Err(Error::new(ErrorCode::INVALID_ARGUMENT, detail));
+        if self.max_events == 0 || self.max_bytes == 0 {
+            return invalid("a window of nothing would get no event: let at least 1 event wait");
+        }
+        if self.order == Order::Latest && self.overflow == Overflow::Block {
+            return invalid(
+                "order `latest` drops what is older, and overflow `block` nothing: choose one of them",
+            );
+        }
+        Ok(())
+    }
+}
