@@ -29,6 +29,10 @@ pub const MAX_KEY_LEN: usize = 64;
 pub const MAX_CHAIN: usize = 4;
 /// The longest certificate in bytes.
 pub const MAX_CERTIFICATE_LEN: usize = crate::field::MAX_LISTED_BYTES;
+/// The longest name of a group of subscribers in bytes.
+pub const MAX_GROUP_LEN: usize = 64;
+/// The most ranges of ids that one EVENT_ACK lists as acknowledged, and as refused.
+pub const MAX_ACK_RANGES: usize = 32;
 /// The longest zone in bytes.
 pub const MAX_ZONE_LEN: usize = 63;
 /// The least that a HANDSHAKE or HANDSHAKE_ACK may name as the largest body its sender accepts, in bytes.
@@ -51,6 +55,11 @@ pub const MAX_SHUFFLED: usize = 8;
 pub const MAX_VERSIONS: usize = 8;
 /// The hop limit that a publisher or a caller starts with.
 pub const DEFAULT_HOPS: u8 = 8;
+/// The hop limit that a publisher starts with where a batch goes along a tree. A batch with more than
+/// [`DEFAULT_HOPS`] left is on its way along one.
+pub const TREE_HOPS: u8 = 64;
+/// The most publishers that one IHAVE lists.
+pub const MAX_HELD_LISTED: usize = 64;
 /// The most contacts that one KAD_FOUND names: k of Kademlia.
 pub const MAX_CONTACTS: usize = 20;
 /// The most records that one message carries.

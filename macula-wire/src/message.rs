@@ -7,8 +7,10 @@ mod forward;
 mod membership;
 mod overlay;
 mod record;
+mod reliable;
 mod routing;
 mod session;
+mod tree;
 
 pub use call::{
     CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Register, RpcCall,
@@ -30,6 +32,9 @@ pub use record::{
     InterestContent, NodeContent, ProviderContent, RecordContent, RecordKind, RoutingRecord,
     SignedRoutingRecord, ValueContent,
 };
+pub use reliable::{
+    Balance, Deliver, DeliveryRange, DeliveryRefusal, EventAck, RefusalCause, Resend,
+};
 pub use routing::{
     KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch, RecordVersion,
 };
@@ -37,6 +42,7 @@ pub use session::{
     Ack, CertUpdate, Close, Drain, ErrorReport, Handshake, HandshakeAck, Heartbeat, Ping, Pong,
     Role, Roles, Stream, StreamKind,
 };
+pub use tree::{Graft, Holding, IHave, Prune};
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -161,6 +167,18 @@ messages! {
     Receipt(Receipt) = 0x17 "RECEIPT",
     /// Says that a publisher is lost.
     Gap(Gap) = 0x18 "GAP",
+    /// Says that what follows is kept until it is acknowledged.
+    Deliver(Deliver) = 0x19 "DELIVER",
+    /// Says how far the receiver of a channel has come.
+    EventAck(EventAck) = 0x1a "EVENT_ACK",
+    /// Asks for events of a channel once more.
+    Resend(Resend) = 0x1b "RESEND",
+    /// Tells what the sender has of the events of a topic.
+    IHave(IHave) = 0x1c "IHAVE",
+    /// Asks for events, and for those that follow.
+    Graft(Graft) = 0x1d "GRAFT",
+    /// Asks for no more events of a publisher and topic.
+    Prune(Prune) = 0x1e "PRUNE",
     /// Opens a call.
     RpcCall(RpcCall) = 0x20 "RPC_CALL",
     /// Ends a call with a result.

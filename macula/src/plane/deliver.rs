@@ -117,6 +117,7 @@ impl Plane {
                 payload,
                 envelope: Some(Arc::new(envelope)),
                 expires,
+                token: None,
             };
             for queue in &receivers.queues {
                 self.count(queue.push_event(event.clone()));
@@ -131,14 +132,14 @@ impl Plane {
         add(&self.counters.dropped_overflow, pushed.dropped);
     }
 
-    fn is_for_us(&self, origin: &Origin, envelope: &Envelope) -> bool {
+    pub(super) fn is_for_us(&self, origin: &Origin, envelope: &Envelope) -> bool {
         envelope.audience.as_ref().is_none_or(|audience| {
             let tenant = self.own.tenant.as_ref().map(Tenant::as_str);
             audience.admits(&origin.publisher, &self.own.node, self.own.roles, tenant)
         })
     }
 
-    fn is_repeated(&self, origin: &Origin, envelope: &Envelope) -> bool {
+    pub(super) fn is_repeated(&self, origin: &Origin, envelope: &Envelope) -> bool {
         envelope.dedup.as_ref().is_some_and(|id| {
             let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
             !repeats.is_first(self.clock.now(), origin.publisher, id)

@@ -1,8 +1,11 @@
 //! How a subscription queues.
 
+use std::time::Duration;
+
 use macula_wire::ErrorCode;
 
 use crate::Error;
+use crate::plane::reliable::AckMode;
 
 /// What happens when a subscription's queue is full.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -44,10 +47,12 @@ pub struct SubscribeOptions {
     pub max_events: usize,
     /// The most payload bytes that wait, at least 1, by default 8 MiB. One event always fits.
     pub max_bytes: usize,
-    /// What happens beyond that; by default the oldest events make room.
+    /// What happens beyond that; by default the oldest events make room. Events that are kept
+    /// ([`Qos::AtLeastOnce`](crate::Qos::AtLeastOnce)) are never dropped by it: they wait at their sender, all in order.
     pub overflow: Overflow,
     /// Which order events are handed out in; by default all in their order.
     pub order: Order,
+    pub(crate) ack: AckMode,
 }
 
 impl Default for SubscribeOptions {
@@ -57,6 +62,7 @@ impl Default for SubscribeOptions {
             max_bytes: 8 << 20,
             overflow: Overflow::DropOldest,
             order: Order::PerKey,
+            ack: AckMode::Auto,
         }
     }
 }
@@ -80,6 +86,19 @@ impl SubscribeOptions {
     #[must_use]
     pub const fn max_bytes(mut self, max_bytes: usize) -> Self {
         self.max_bytes = max_bytes;
+        self
+    }
+
+    /// The application says what becomes of each event that is kept, by [`Event::ack`](crate::Event::ack),
+    /// [`Event::nack`](crate::Event::nack) or [`Event::reject`](crate::Event::reject). Without a word it gets the event again
+    /// after `redeliver_after`, at least 1 ms; when it was handed over `max_deliver` times, 0 for no limit, the event is
+    /// rejected instead. By default taking an event acknowledges it.
+    #[must_use]
+    pub const fn manual_acks(mut self, redeliver_after: Duration, max_deliver: u32) -> Self {
+        self.ack = AckMode::Manual {
+            redeliver_after,
+            max_deliver,
+        };
         self
     }
 

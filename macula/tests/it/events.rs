@@ -1,5 +1,6 @@
 //! Events between nodes of one process, over real sockets.
 
+mod kept;
 mod loss;
 mod options;
 mod sizes;
