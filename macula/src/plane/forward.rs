@@ -280,7 +280,7 @@ impl Forwarding {
 }
 
 /// Has a peer say that it is there. What it acknowledges tells QUIC what was lost before.
-pub(super) fn ping(attached: &Attached) {
+fn ping(attached: &Attached) {
     let outbox = attached.link.control();
     if outbox.queued_bytes() <= outbox.max_bytes() / CONTROL_SHARE
         && let Ok(frame) = OutFrame::message(&Message::from(Ping { nonce: 0 }))

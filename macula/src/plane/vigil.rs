@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::Plane;
-use super::forward::ping;
 use super::links::Attached;
 
 /// How often a link is looked at.
@@ -99,7 +98,7 @@ async fn keep(plane: &Plane, attached: &Attached) {
         let stats = attached.link.stats();
         let state = heard.look(plane.clock.now(), &stats);
         if state >= State::Doubtful {
-            ping(attached);
+            attached.ask();
         }
         let is_lost = state == State::Lost;
         if vigil.is_lost.send_replace(is_lost) != is_lost {

@@ -48,7 +48,7 @@ impl Apart {
         };
         let options = RegisterOptions::default();
         let served = [
-            callee.register("l.endless", options, endless).await,
+            callee.register("l.endless", options.clone(), endless).await,
             callee.register("l.echo", options, echo).await,
         ];
         offered(&callee, &caller).await;
