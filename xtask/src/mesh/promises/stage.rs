@@ -107,6 +107,7 @@ impl<'a> Stage<'a> {
         self.reader("r2", 2, "p.**", &[])?;
         self.reader("r3", 3, "p.one.*", &[])?;
         self.reader("r4", 4, "p.**", &[])?;
+        self.reader("ra", 3, "p.sure.*", &["--nack-each", "7"])?;
         let [quick, slow] = PROCEDURES;
         self.enter("s3", 3, &["serve", quick])?;
         self.enter("s4", 4, &["serve", slow, "--takes-ms", "40"])?;
