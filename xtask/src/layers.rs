@@ -47,7 +47,7 @@ const TABLE: &[Row] = &[
         ],
     ),
     row(PLAYER, Kind::Tool, &[FACADE, TESTKIT]),
-    row(SIM, Kind::Tool, &[WIRE, SWIM, KAD, TESTKIT]),
+    row(SIM, Kind::Tool, &[WIRE, SWIM, KAD, PUBSUB, TESTKIT]),
     row(
         XTASK,
         Kind::Tool,
