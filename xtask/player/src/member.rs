@@ -1,7 +1,6 @@
 //! A node that publishes reliably itself: what a program does that is a member of the realm.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -52,9 +51,12 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Result<(), Failed> {
     let journal = args.part.open()?;
-    let number = args.part.next_number(|did| match did {
-        Did::Publish { number, .. } => Some(*number),
-        _ => None,
+    let number = args.part.next_number(|did| {
+        if let Did::Publish { number, .. } = did {
+            Some(*number)
+        } else {
+            None
+        }
     })?;
     let mut asked = Asked::listen()?;
     let node = started(&args).await?;

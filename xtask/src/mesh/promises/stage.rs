@@ -71,14 +71,7 @@ impl<'a> Stage<'a> {
         let mut ledger = Ledger::begin(world.path("journals").into())?;
         let mut nodes = Vec::new();
         let journal = ledger.journal(RELIABLE).display().to_string();
-        let part = [
-            "--journal",
-            &journal,
-            "--topic",
-            "p.sure.a",
-            "--topic",
-            "p.sure.b",
-        ];
+        let part = ["--journal", &journal, "--topic", "p.sure.a"];
         let pace = ["--every-us", "16000"];
         let more = part.iter().chain(&pace).map(|word| (*word).to_owned());
         fleet.played(MEMBER, more.collect())?;
