@@ -39,6 +39,7 @@ pub(super) fn all(world: &World) -> Result<Counts, Failure> {
     let wanted = world.settings().events;
     let step = wanted.and_then(|events| events.checked_div(steps.saturating_add(1)));
     let mut stage = Stage::set(world, step.unwrap_or(STEP), |_fleet| Ok(()))?;
+    stage.cast()?;
     stage.flow()?;
     let mut counts = Counts::default();
     for fault in faults {
@@ -55,6 +56,8 @@ fn one(world: &World, fault: Fault) -> Result<Counts, Failure> {
         .events
         .and_then(|events| events.checked_div(3));
     let mut stage = Stage::set(world, step.unwrap_or(STEP), |fleet| fault.prepare(fleet))?;
+    fault.wait(&stage)?;
+    stage.cast()?;
     stage.flow()?;
     let counts = fault.happen(&mut stage, Counts::default())?;
     stage.flow()?;

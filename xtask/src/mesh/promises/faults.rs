@@ -82,6 +82,18 @@ impl Fault {
         Ok(())
     }
 
+    /// Waits for what has to be so before events are owed: who cannot reach each other, even by others, owes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When that does not come about.
+    pub(super) fn wait(self, stage: &Stage<'_>) -> Result<(), Failure> {
+        if matches!(self, Self::KillRelay) {
+            until(LINK_LIMIT, "the two are linked by others", || linked(stage))?;
+        }
+        Ok(())
+    }
+
     /// Lets it happen and mends it. Adds to `counts` what proves it.
     ///
     /// # Errors
@@ -189,10 +201,9 @@ fn kill_node(
 }
 
 fn kill_relay(stage: &mut Stage<'_>, counts: Counts) -> Result<Counts, Failure> {
-    let (carrier, _took) = until(LINK_LIMIT, "somebody carries packets", || carrier(stage))?;
     let lost = stage.fleet.tally(FAR)?.lost;
     ensure(lost > 0, || "the two nodes reach each other".to_owned())?;
-    stage.flow()?;
+    let (carrier, _took) = until(LINK_LIMIT, "somebody carries packets", || carrier(stage))?;
     stage.kill_node(carrier)?;
     let (now, took) = until(LINK_LIMIT, "somebody else carries packets", || {
         Ok(match self::carrier(stage)? {
@@ -207,6 +218,23 @@ fn kill_relay(stage: &mut Stage<'_>, counts: Counts) -> Result<Counts, Failure> 
         .with("carrier", number(carrier))
         .with("next_carrier", number(now))
         .with_time("carried_again_s", took))
+}
+
+/// Whether the two that cannot reach each other are linked by others.
+fn linked(stage: &Stage<'_>) -> Result<Seen<()>, Failure> {
+    for (from, to) in FAR {
+        let (folder, target) = (&stage.fleet.node(from)?.folder, stage.fleet.id(to)?);
+        let answer = stage.world.ask(&["peers", "--node", folder])?.expect(0)?;
+        let text =
+            |peer: &Value, key: &str| peer.get(key).and_then(Value::as_str).map(str::to_owned);
+        let mut links = answer.lines.iter();
+        let link = links.find(|peer| text(peer, "node").as_deref() == Some(&target));
+        let path = link.and_then(|link| text(link, "path"));
+        if path.as_deref() != Some("forwarded") {
+            return Ok(Seen::NotYet(format!("n{from} has {path:?}")));
+        }
+    }
+    Ok(Seen::Yes(()))
 }
 
 /// The node that carries packets between the two that cannot reach each other.

@@ -55,7 +55,7 @@ pub(super) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Starts the nodes, and players at them who publish `step` events in each step.
+    /// Starts the nodes; their players will publish `step` events in each step.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl<'a> Stage<'a> {
         for node in &nodes {
             ledger.up(node)?;
         }
-        let mut stage = Self {
+        Ok(Self {
             world,
             fleet,
             ledger,
@@ -91,12 +91,15 @@ impl<'a> Stage<'a> {
             step,
             nodes,
             since,
-        };
-        stage.cast()?;
-        Ok(stage)
+        })
     }
 
-    fn cast(&mut self) -> Result<(), Failure> {
+    /// Starts the players.
+    ///
+    /// # Errors
+    ///
+    /// When one does not begin.
+    pub(super) fn cast(&mut self) -> Result<(), Failure> {
         self.reader("r2", 2, "p.**", &[])?;
         self.reader("r3", 3, "p.one.*", &[])?;
         self.reader("r4", 4, "p.**", &[])?;
@@ -238,11 +241,12 @@ impl<'a> Stage<'a> {
     /// When it has ended before.
     pub(super) fn kill_node(&mut self, number: usize) -> Result<(), Failure> {
         let id = self.fleet.id(number)?;
+        self.fleet.kill(number)?;
+        // Written down when nothing can happen there any more.
         self.ledger.killed(&id)?;
         if number == MEMBER {
             self.ledger.killed(RELIABLE)?;
         }
-        self.fleet.kill(number)?;
         Ok(())
     }
 
@@ -276,11 +280,10 @@ impl<'a> Stage<'a> {
     ///
     /// When it has ended before, or does not begin again.
     pub(super) fn kill_player(&mut self, name: &str) -> Result<(), Failure> {
-        self.ledger.killed(name)?;
         let world = self.world;
-        let player = self.player(name)?;
-        player.kill()?;
-        player.again(world)
+        self.player(name)?.kill()?;
+        self.ledger.killed(name)?;
+        self.player(name)?.again(world)
     }
 
     /// Lets who publishes and calls end, waits until nothing moves, and compares everything with what is promised.
