@@ -71,7 +71,7 @@ impl<'a> Stage<'a> {
         let mut ledger = Ledger::begin(world.path("journals").into())?;
         let mut nodes = Vec::new();
         let journal = ledger.journal(RELIABLE).display().to_string();
-        let part = ["--journal", &journal, "--topic", "p.sure.a"];
+        let part = ["--journal", &journal, "--topic", "q.sure"];
         let pace = ["--every-us", "16000"];
         let more = part.iter().chain(&pace).map(|word| (*word).to_owned());
         fleet.played(MEMBER, more.collect())?;
@@ -103,7 +103,8 @@ impl<'a> Stage<'a> {
         self.reader("r2", 2, "p.**", &[])?;
         self.reader("r3", 3, "p.one.*", &[])?;
         self.reader("r4", 4, "p.**", &[])?;
-        self.reader("ra", 3, "p.sure.*", &["--nack-each", "7"])?;
+        self.reader("ra", 3, "q.**", &["--nack-each", "7"])?;
+        self.reader("rq", 4, "q.**", &[])?;
         let [quick, slow] = PROCEDURES;
         self.enter("s3", 3, &["serve", quick])?;
         self.enter("s4", 4, &["serve", slow, "--takes-ms", "40"])?;
