@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use macula_wire::message::{RecordKind, RecordVersion, RoutingRecord, SignedRoutingRecord};
+use macula_wire::message::{
+    RecordContent, RecordKind, RecordVersion, RoutingRecord, SignedRoutingRecord,
+};
 use macula_wire::{ErrorCode, Instant, Key, NodeId, RealmName, RecordId, SIGNATURE_LEN, signed};
 
 use crate::Config;
@@ -36,7 +38,7 @@ pub enum Refusal {
     /// This node keeps as many records as it can.
     #[error("there is no room for more records")]
     Full,
-    /// Names that begin with `$` stay on the node that has them.
+    /// Names that begin with `$` stay on the node that has them, but for providers of what services say of themselves.
     #[error("its name is reserved")]
     Reserved,
     /// It is not what was asked for: another key or kind.
@@ -162,7 +164,9 @@ impl Store {
         if record.expires_ms > latest.saturating_add(SKEW_MS) {
             return Err(Refusal::TooLong);
         }
-        if record.content.name().starts_with('$') {
+        let of_services = matches!(&record.content, RecordContent::Provider(provider)
+            if provider.pattern.is_of_services());
+        if record.content.name().starts_with('$') && !of_services {
             return Err(Refusal::Reserved);
         }
         let bytes = signed::record_bytes(&self.realm, record).map_err(|_| Refusal::TooLarge)?;

@@ -58,7 +58,9 @@ pub mod system;
 mod time;
 
 pub use builder::{DEFAULT_PORT, NodeBuilder};
-pub use call::{CallFailure, CallOptions, Invocation, Reply};
+pub use call::{
+    CallFailure, CallOptions, Calling, Canceller, Invocation, NodeReply, Replies, Reply, Route,
+};
 pub use client::{Client, ClientBuilder};
 pub use credentials::RealmCredentials;
 pub use directory::{
@@ -91,6 +93,6 @@ pub use subscription::Subscription;
 pub use time::unix_time;
 
 pub use macula_realm as realm;
-pub use macula_rpc::RegisterOptions;
+pub use macula_rpc::{Match, RegisterOptions};
 pub use macula_transport as transport;
 pub use macula_wire as wire;
