@@ -1,5 +1,6 @@
 //! Events between nodes of one process, over real sockets.
 
+mod baseline;
 mod kept;
 mod loss;
 mod options;
