@@ -19,7 +19,7 @@ use super::topic::too_large;
 use super::{Plane, gather};
 use crate::Error;
 use crate::call::{
-    CallOptions, Calling, Cancelled, Canceller, Flow, Replies, Reply, Route, serving,
+    CallOptions, Calling, Cancelled, Canceller, Flow, PartSender, Replies, Reply, Route, serving,
 };
 
 /// How many answers of many wait for whoever asked.
@@ -94,7 +94,7 @@ impl Plane {
             drop(give.send(reply.map_err(Into::into)));
         });
         Ok(Calling {
-            parts: ends.parts,
+            parts: ends.parts.map(PartSender),
             progress,
             end,
             ended: None,
