@@ -12,15 +12,15 @@ use macula_wire::message::{
     Accusation, Ack, Alias, BucketVersions, CallCancel, CallError, CallMode, CallPart,
     CallProgress, CallReply, CallResult, CallRoute, CancelMode, CertUpdate, Close, Contact,
     Deliver, DeliveryRange, DeliveryRefusal, DigestPart, Drain, ErrorReport, Event, EventAck,
-    Failure, Forward, ForwardError, Gap, Handshake, HandshakeAck, Heartbeat, InterestContent,
-    Invoke, KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch,
-    MemberRecord, MemberStatus, MemberVersion, NodeContent, OverlayAnswer, OverlayEdge,
-    OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers, OverlayVerdict, OverlayWalk, Ping, Pong,
-    Priority, ProviderContent, Publish, Qos, Receipt, RecordContent, RecordKind, RecordVersion,
-    RefusalCause, Register, Resend, Role, Roles, RoutingRecord, RpcCall, SignedAccusation,
-    SignedRecord, SignedRoutingRecord, Standing, Stream, StreamKind, Subscribe, SwimAck,
-    SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Trace,
-    Traced, TracedHop, Unregister, Unsubscribe, Update, ValueContent, Way,
+    Failure, Forward, ForwardError, Gap, Graft, Handshake, HandshakeAck, Heartbeat, Holding, IHave,
+    InterestContent, Invoke, KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore,
+    KadWant, KadWatch, MemberRecord, MemberStatus, MemberVersion, NodeContent, OverlayAnswer,
+    OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers, OverlayVerdict, OverlayWalk,
+    Ping, Pong, Priority, ProviderContent, Prune, Publish, Qos, Receipt, RecordContent, RecordKind,
+    RecordVersion, RefusalCause, Register, Resend, Role, Roles, RoutingRecord, RpcCall,
+    SignedAccusation, SignedRecord, SignedRoutingRecord, Standing, Stream, StreamKind, Subscribe,
+    SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag,
+    Trace, Traced, TracedHop, Unregister, Unsubscribe, Update, ValueContent, Way,
 };
 use macula_wire::{
     Audience, Body, CallId, ChannelRun, ContentType, DeliveryId, EdgeToken, Envelope, Epoch,
@@ -261,6 +261,10 @@ records! {
     OverlayEdge: holds ask neighbours;
     OverlayFlip: token peer avoid near;
     OverlayPeers: ask peers;
+    Holding: publisher epoch first next distance;
+    IHave: topic holdings;
+    Graft: topic publisher epoch from to attach;
+    Prune: topic publisher;
     NodeContent: addresses tags neighbours;
     ProviderContent: pattern weight concurrency invoke zone since_ms takeover;
     InterestContent: pattern;
@@ -298,6 +302,7 @@ macro_rules! bodies {
 bodies!(
     Handshake HandshakeAck Heartbeat Ping Pong Stream CertUpdate Drain Ack Error Close
     Publish Subscribe Unsubscribe Event Alias Batch Receipt Gap Deliver EventAck Resend
+    IHave Graft Prune
     RpcCall RpcResult RpcError Register Unregister RpcCancel RpcProgress
     RpcPart RpcReply
     SwimPing SwimAck SwimPingReq SwimNack SwimGossip SwimJoin SwimState SwimDigest

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use macula_kad::{Checked, Config, Goal, Input, Kad, LookupOptions, key_of, record_id};
+use macula_kad::{Checked, Config, Goal, Input, Kad, LookupOptions, Output, key_of, record_id};
 use macula_wire::message::{
     Contact, InterestContent, Invoke, KadAnswer, KadChanges, KadDigest, KadFind, KadFound,
     KadStore, KadWant, KadWatch, NodeContent, ProviderContent, RecordContent, RecordKind,
@@ -13,7 +13,7 @@ use macula_wire::message::{
 };
 use macula_wire::{
     Body, ContentType, ErrorCode, Instant, Key, Machine, NodeId, Pattern, Random, RealmName,
-    RequestId, SIGNATURE_LEN, Signature, Signer, Topic, Verifier, signed,
+    RecordId, RequestId, SIGNATURE_LEN, Signature, Signer, Topic, Verifier, signed,
 };
 
 use super::laws::{self, Digest, MAX_STEPS, START, Subject, Timed};
@@ -144,14 +144,18 @@ fn message(shape: u8, request: u8, four: [u8; 4]) -> Body {
                 id: record_id(&signed.record.owner, &signed.record.content),
                 sequence: signed.record.sequence,
             };
-            let versions = records.iter().map(version).collect();
+            let mut versions: Vec<RecordVersion> = records.iter().map(version).collect();
+            versions.sort_unstable_by_key(|version| version.id);
+            versions.dedup_by_key(|version| version.id);
             KadDigest { request, versions }.into()
         }
         _ => {
             let id = |signed: &Arc<SignedRoutingRecord>| {
                 record_id(&signed.record.owner, &signed.record.content)
             };
-            let ids = records.iter().map(id).collect();
+            let mut ids: Vec<RecordId> = records.iter().map(id).collect();
+            ids.sort_unstable();
+            ids.dedup();
             KadWant { request, ids }.into()
         }
     }
@@ -305,6 +309,29 @@ impl Subject for Node {
 
     fn max_outputs(&self) -> usize {
         400
+    }
+
+    /// Messages as they travel, which also shows that all of them can; a signature stands for its record.
+    fn write(&self, output: &Output, out: &mut Digest) -> fmt::Result {
+        match output {
+            Output::Send { to, body } => {
+                let mut bytes = Vec::with_capacity(512);
+                body.encode(&mut bytes).expect("a legal message");
+                out.bytes(&bytes);
+                out.bytes(to.node.as_bytes());
+                write!(out, "{:?}", to.addresses)
+            }
+            Output::Changed {
+                key,
+                record,
+                present,
+            } => {
+                out.bytes(key.as_bytes());
+                out.bytes(record.signature.as_bytes());
+                write!(out, "{present}")
+            }
+            other => write!(out, "{other:?}"),
+        }
     }
 
     fn observe(&self, machine: &Kad, out: &mut Digest) -> fmt::Result {
