@@ -111,7 +111,9 @@ impl Session {
     }
 
     async fn register(&self, request: Register) -> Result<(), Error> {
-        let (registration, number) = (request.registration, request.request);
+        let registration = request.registration;
+        // Should it end at once, the client hears of that in place of the answer.
+        self.attached.registered(registration, request.request);
         let registrant = Registrant::Session(session_key(self.session), request.registration);
         let principal = self.principal.clone();
         let mut options = RegisterOptions::default();
@@ -132,10 +134,9 @@ impl Session {
                     options,
                 )
             })
-            .await?
-            .map_err(super::register_error)?;
-        self.attached.registered(registration, number);
-        Ok(())
+            .await
+            .and_then(|done| done.map_err(super::register_error))
+            .inspect_err(|_| drop(self.attached.unregistered(registration)))
     }
 
     async fn unregister(&self, request: Unregister) -> Result<(), Error> {
