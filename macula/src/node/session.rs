@@ -136,7 +136,9 @@ impl Session {
             })
             .await
             .and_then(|done| done.map_err(super::register_error))
-            .inspect_err(|_| drop(self.attached.unregistered(registration)))
+            .inspect_err(|_| {
+                self.attached.unregistered(registration);
+            })
     }
 
     async fn unregister(&self, request: Unregister) -> Result<(), Error> {
