@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use macula_kad::{Checked, Config, Goal, Input, Kad, LookupOptions, Output, key_of, record_id};
+use macula_rpc::Offer;
 use macula_wire::message::{
     Contact, InterestContent, Invoke, KadAnswer, KadChanges, KadDigest, KadFind, KadFound,
-    KadStore, KadWant, KadWatch, NodeContent, ProviderContent, RecordContent, RecordKind,
-    RecordVersion, RoutingRecord, SignedRoutingRecord, ValueContent,
+    KadStore, KadWant, KadWatch, NodeContent, RecordContent, RecordKind, RecordVersion,
+    RoutingRecord, SignedRoutingRecord, ValueContent,
 };
 use macula_wire::{
     Body, ContentType, ErrorCode, Instant, Key, Machine, NodeId, Pattern, Random, RealmName,
@@ -169,15 +170,10 @@ fn content(which: u8) -> RecordContent {
             tags: Vec::new(),
             neighbours: Vec::new(),
         }),
-        1 => RecordContent::Provider(ProviderContent {
-            pattern: Pattern::new(name).expect("a pattern"),
-            weight: u32::from(which >> 4),
-            concurrency: 8,
-            invoke: Invoke::P2c,
-            zone: None,
-            since_ms: 1,
-            takeover: false,
-        }),
+        1 => {
+            let offer = Offer::new(u32::from(which >> 4), Invoke::P2c);
+            RecordContent::Provider(offer.content(Pattern::new(name).expect("a pattern")))
+        }
         2 => RecordContent::Interest(InterestContent {
             pattern: Pattern::new(name).expect("a pattern"),
         }),
