@@ -21,7 +21,7 @@ use crate::Error;
 use crate::call::{NodeReply, Reply};
 
 /// How often a link is looked at that a call waits for.
-const LOOK_PERIOD: Duration = Duration::from_secs(1);
+const LOOK_PERIOD: Duration = Duration::from_millis(500);
 /// How long nothing has to come back by a link, though the peer was asked whether it is there, for its callee to count as
 /// lost.
 const SILENCE: Duration = Duration::from_secs(4);
