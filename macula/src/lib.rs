@@ -59,7 +59,8 @@ mod time;
 
 pub use builder::{DEFAULT_PORT, NodeBuilder};
 pub use call::{
-    CallFailure, CallOptions, Calling, Canceller, Invocation, NodeReply, Replies, Reply, Route,
+    CallFailure, CallOptions, Calling, Canceller, Invocation, NodeReply, PartSender, Replies,
+    Reply, Route,
 };
 pub use client::{Client, ClientBuilder};
 pub use credentials::RealmCredentials;

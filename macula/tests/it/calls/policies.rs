@@ -85,6 +85,29 @@ async fn one_alone_serves_until_it_is_taken_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_is_told_when_its_registration_ends() {
+    let realm = Realm::new();
+    let [member, other] = realm.mesh().await;
+    let client = realm.client(&member).await;
+    let single = || RegisterOptions::default().invoke(Invoke::Single);
+    let held = within(client.register("t.x", single(), super::echo))
+        .await
+        .unwrap();
+    let also = within(client.register("t.y", single(), super::echo))
+        .await
+        .unwrap();
+    let _taken = serve_id(&other, "t.x", single().takeover()).await;
+    let error = within(held.ended()).await;
+    assert_eq!(error.code(), ErrorCode::ALREADY_REGISTERED);
+    // The other one goes on.
+    offered(&other, &member).await;
+    within(client.call("t.y", "", seconds(5))).await.unwrap();
+    let by = answered_by(&member, "t.x", seconds(5)).await;
+    assert_eq!(by, other.node_id().to_string());
+    drop(also);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_prefix_and_a_pattern_serve_what_they_cover() {
     let realm = Realm::new();
     let [provider, caller] = realm.mesh().await;
