@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use macula_wire::message::{RecordKind, RecordVersion, RoutingRecord, SignedRoutingRecord};
-use macula_wire::{ErrorCode, Key, NodeId, RealmName, RecordId, SIGNATURE_LEN, signed};
+use macula_wire::message::{
+    RecordContent, RecordKind, RecordVersion, RoutingRecord, SignedRoutingRecord,
+};
+use macula_wire::{ErrorCode, Key, NodeId, RealmName, RecordId, SIGNATURE_LEN, limit, signed};
 
 use crate::Config;
 use crate::distance::{key_of, record_id};
@@ -156,7 +158,7 @@ impl Store {
         if record.expires_ms > latest.saturating_add(SKEW_MS) {
             return Err(Refusal::TooLong);
         }
-        if record.content.name().starts_with('$') {
+        if is_reserved(&record.content) {
             return Err(Refusal::Reserved);
         }
         let bytes = signed::record_bytes(&self.realm, record).map_err(|_| Refusal::TooLarge)?;
@@ -338,4 +340,12 @@ impl Store {
         let known = self.get(&version.id);
         known.is_none_or(|known| known.record.sequence < version.sequence)
     }
+}
+
+/// Whether the name is one that nobody announces: it is reserved, and not that of an index of topics.
+fn is_reserved(content: &RecordContent) -> bool {
+    let name = content.name();
+    let first = name.split('.').next().unwrap_or_default();
+    let is_index = matches!(content, RecordContent::Value(_)) && first == limit::INDEX_SEGMENT;
+    name.starts_with('$') && !is_index
 }

@@ -39,11 +39,13 @@
 mod builder;
 mod call;
 mod client;
+mod codec;
 mod credentials;
 mod directory;
 mod error;
 mod event;
 mod graph;
+mod keep;
 mod machine;
 mod matching;
 mod node;
@@ -55,18 +57,21 @@ mod stats;
 mod subscription;
 pub mod system;
 mod time;
+mod typed;
 
 pub use builder::{DEFAULT_PORT, NodeBuilder};
 pub use call::{CallFailure, CallOptions, Invocation, Reply};
 pub use client::{Client, ClientBuilder};
+pub use codec::Codec;
 pub use credentials::RealmCredentials;
 pub use directory::{
     ConfigError, DirectoryError, LimitsConfig, MemberList, MemberListError, NodeConfig,
-    NodeDirectory,
+    NodeDirectory, StoreConfig,
 };
 pub use error::Error;
 pub use event::{ClosedReason, Delivery, Event, EventOptions, Gap, GapCause, Subscribers};
 pub use graph::{Graph, GraphEdge, GraphNode};
+pub use keep::Keeping;
 pub use machine::{
     Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, Watched, Wish,
     is_of_forwarding, is_of_overlay, is_of_routing,
@@ -79,7 +84,7 @@ pub use node::{
 pub use plane::counters::Counts;
 pub use plane::forward::{ForwardingConfig, ForwardingCounts};
 pub use publisher::{PublishOptions, Publisher};
-pub use queue::{Order, Overflow, SubscribeOptions, SubscriptionCounts};
+pub use queue::{History, Order, Overflow, SubscribeOptions, SubscriptionCounts};
 pub use served::Served;
 pub use stats::{
     AuthFailures, CacheCounts, EndpointCounts, MemberCounts, MembershipCounts, NodeStats,

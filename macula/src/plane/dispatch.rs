@@ -17,6 +17,7 @@ use super::counters::add;
 use super::links::Attached;
 use super::outgoing::{self, Outgoing};
 use crate::call::{Handler, Invocation};
+use crate::keep::{EARLIER, HISTORY, Wanted};
 
 /// How long a peer may take to send the first frame of a call stream.
 const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(5);
@@ -110,7 +111,22 @@ async fn answer(
             "the arguments are over this node's limit",
         ));
     }
-    if from_client && procedure.as_str().starts_with("$sys.") {
+    let is_kept = procedure.as_str() == HISTORY || procedure.as_str() == EARLIER;
+    if is_kept {
+        // Nobody is told of events that it may not subscribe to.
+        let about = Wanted::read(&request.headers);
+        let may = about
+            .is_some_and(|(pattern, _)| plane.allows(peer, Action::Subscribe, pattern.as_str()));
+        if !may {
+            add(&plane.counters.denied, 1);
+            return Err(Failure::new(
+                ErrorCode::DENIED,
+                "the rights of this identity do not allow the subscription",
+            ));
+        }
+    }
+    let is_for_members = procedure.as_str() == HISTORY;
+    if is_for_members || from_client && procedure.as_str().starts_with("$sys.") {
         return answer_system(plane, request).await;
     }
     let caller = if from_client {

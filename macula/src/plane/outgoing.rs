@@ -113,6 +113,17 @@ async fn attempt(plane: &Arc<Plane>, outgoing: &Outgoing, to: Provider) -> CallI
     }
 }
 
+/// Puts one question to the peer of a link; `None` if it could not be put or answered.
+pub(crate) async fn ask(
+    attached: &Arc<Attached>,
+    request: RpcCall,
+) -> Option<Result<CallResult, Failure>> {
+    match by_link(Some(Arc::clone(attached)), request).await {
+        CallInput::Answer(answer) => Some(answer),
+        _ => None,
+    }
+}
+
 async fn by_link(attached: Option<Arc<Attached>>, request: RpcCall) -> CallInput {
     let Some(attached) = attached else {
         return CallInput::NotSent;

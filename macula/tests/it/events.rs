@@ -1,8 +1,10 @@
 //! Events between nodes of one process, over real sockets.
 
+mod earlier;
 mod loss;
 mod options;
 mod sizes;
+mod typed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
