@@ -15,13 +15,14 @@ use crate::rtt::Rtt;
 /// lookups (Salah, Roos and Strufe, arXiv 1408.3079).
 const DIVERSITY: usize = 4;
 
-/// A contact in a bucket.
+/// A contact in a bucket. Nothing is searched more than contacts, so one takes no more than a line of the cache.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    pub(crate) placed: Placed,
-    pub(crate) rtt: Rtt,
+    pub(crate) place: Place,
+    pub(crate) contact: Arc<Contact>,
     /// When it was last heard.
     pub(crate) heard: Instant,
+    pub(crate) rtt: Rtt,
     /// How many requests in a row it has not answered.
     pub(crate) failures: u8,
 }
@@ -50,9 +51,10 @@ pub(crate) enum Failed {
     Lost,
 }
 
-/// A bucket. Entries stand in the order in which they were last heard, the longest ago first.
+/// A bucket.
 #[derive(Debug, Default)]
 pub(crate) struct Bucket {
+    /// In no order: to be heard again moves nobody.
     entries: Vec<Entry>,
     /// Heard of or heard from while there was no place; the latest last.
     waiting: Vec<Entry>,
@@ -67,27 +69,14 @@ impl Bucket {
 
     pub(crate) fn get_mut(&mut self, place: Place) -> Option<&mut Entry> {
         let mut entries = self.entries.iter_mut();
-        entries.find(|entry| entry.placed.place == place)
+        entries.find(|entry| entry.place == place)
     }
 
     /// A contact was heard that belongs into this bucket, whose members share `shared` bits with this node.
-    pub(crate) fn hear(&mut self, mut entry: Entry, shared: usize, config: &Config) -> Heard {
-        let place = entry.placed.place;
+    pub(crate) fn hear(&mut self, entry: Entry, shared: usize, config: &Config) -> Heard {
+        let place = entry.place;
         if let Some(index) = self.find(place) {
-            let known = self.entries.remove(index);
-            entry.rtt = known.rtt;
-            let addresses = &entry.placed.contact.addresses;
-            if addresses.is_empty() {
-                entry.placed.contact = known.placed.contact;
-            } else if *addresses != known.placed.contact.addresses
-                && !self.networks_have_room(&entry, config.max_per_network)
-            {
-                // It has moved to where others have all places.
-                self.promote(config);
-                return self.doubtful_neighbour(&entry, config);
-            }
-            self.entries.push(entry);
-            return Heard::Known;
+            return self.hear_again(index, entry, config);
         }
         if !self.networks_have_room(&entry, config.max_per_network) {
             return self.doubtful_neighbour(&entry, config);
@@ -98,7 +87,7 @@ impl Bucket {
             return Heard::Entered;
         }
         if let Some(index) = self.crowded(place, shared) {
-            let moved = self.entries.remove(index);
+            let moved = self.entries.swap_remove(index);
             self.wait(moved, config);
             self.entries.push(entry);
             return Heard::Entered;
@@ -108,21 +97,48 @@ impl Bucket {
         self.doubtful(now, config, |_| true)
     }
 
+    /// A contact was heard that has a place, perhaps at other addresses.
+    fn hear_again(&mut self, index: usize, entry: Entry, config: &Config) -> Heard {
+        let has_moved = |known: &Entry| {
+            let (before, now) = (&known.contact, &entry.contact);
+            !Arc::ptr_eq(before, now)
+                && !now.addresses.is_empty()
+                && now.addresses != before.addresses
+        };
+        match self.entries.get_mut(index) {
+            Some(known) if !has_moved(known) => {
+                known.heard = entry.heard;
+                known.failures = 0;
+            }
+            _ => {
+                let rtt = self.entries.swap_remove(index).rtt;
+                if !self.networks_have_room(&entry, config.max_per_network) {
+                    // It has moved to where others have all places.
+                    self.promote(config);
+                    return self.doubtful_neighbour(&entry, config);
+                }
+                self.entries.push(Entry { rtt, ..entry });
+            }
+        }
+        Heard::Known
+    }
+
     /// Those that have the places of its networks may be dead. The newcomer does not wait; it is heard again.
     fn doubtful_neighbour(&self, newcomer: &Entry, config: &Config) -> Heard {
-        let newcomers = &newcomer.placed.contact;
-        let is_near = |other: &&Entry| share(&other.placed.contact, newcomers);
+        let newcomers = &newcomer.contact;
+        let is_near = |other: &&Entry| share(&other.contact, newcomers);
         self.doubtful(newcomer.heard, config, is_near)
     }
 
-    /// The first of some contacts that has failed or was not heard for long.
+    /// Of those of some contacts that have failed or were not heard for long, the longest unheard.
     fn doubtful(&self, now: Instant, config: &Config, some: impl Fn(&&Entry) -> bool) -> Heard {
         let is_doubtful = |entry: &&Entry| {
             entry.failures > 0 || now.saturating_since(entry.heard) >= config.check_after
         };
-        let doubtful = self.entries.iter().filter(some).find(is_doubtful);
+        let some = self.entries.iter().filter(some);
+        let doubtful = some.filter(is_doubtful).min_by_key(|entry| entry.heard);
         doubtful.map_or(Heard::Waits, |doubtful| {
-            Heard::Check(Arc::clone(&doubtful.placed.contact))
+            Heard::Check(Arc::clone(&doubtful.contact))
         })
     }
 
@@ -167,11 +183,11 @@ impl Bucket {
         };
         entry.failures = entry.failures.saturating_add(1);
         if entry.failures >= patience || (is_check && is_wanted) {
-            self.entries.remove(index);
+            self.entries.swap_remove(index);
             self.promote(config);
             Failed::Lost
         } else if is_wanted {
-            Failed::Check(Arc::clone(&entry.placed.contact))
+            Failed::Check(Arc::clone(&entry.contact))
         } else {
             Failed::Stays
         }
@@ -184,27 +200,26 @@ impl Bucket {
         let Some(index) = self.find(place) else {
             return false;
         };
-        self.entries.remove(index);
+        self.entries.swap_remove(index);
         self.promote(config);
         true
     }
 
     /// Which of the parts of this bucket hold nobody, as the bits beyond the shared ones.
     pub(crate) fn empty_parts(&self, shared: usize) -> impl Iterator<Item = usize> {
-        let parts = self.entries.iter().fold(0_u32, |parts, entry| {
-            parts | 1 << part(entry.placed.place, shared)
-        });
+        let parts = self
+            .entries
+            .iter()
+            .fold(0_u32, |parts, entry| parts | 1 << part(entry.place, shared));
         (0..1 << DIVERSITY).filter(move |index| parts & (1_u32 << index) == 0)
     }
 
     fn find(&self, place: Place) -> Option<usize> {
-        self.entries
-            .iter()
-            .position(|entry| entry.placed.place == place)
+        self.entries.iter().position(|entry| entry.place == place)
     }
 
     fn wait_no_more(&mut self, place: Place) {
-        self.waiting.retain(|waits| waits.placed.place != place);
+        self.waiting.retain(|waits| waits.place != place);
     }
 
     /// The latest of those that wait takes the place that is free, if its networks have room.
@@ -218,7 +233,7 @@ impl Bucket {
     }
 
     fn wait(&mut self, entry: Entry, config: &Config) {
-        self.wait_no_more(entry.placed.place);
+        self.wait_no_more(entry.place);
         if self.waiting.len() >= config.replacements && !self.waiting.is_empty() {
             self.waiting.remove(0);
         }
@@ -232,7 +247,7 @@ impl Bucket {
     fn crowded(&self, place: Place, shared: usize) -> Option<usize> {
         let mut counts = [0_u8; 1 << DIVERSITY];
         for entry in &self.entries {
-            if let Some(count) = counts.get_mut(part(entry.placed.place, shared)) {
+            if let Some(count) = counts.get_mut(part(entry.place, shared)) {
                 *count = count.saturating_add(1);
             }
         }
@@ -243,18 +258,18 @@ impl Bucket {
             return None;
         }
         let (fullest, count) = counts.iter().enumerate().max_by_key(|(_, count)| **count)?;
-        let of_fullest = |entry: &Entry| part(entry.placed.place, shared) == fullest;
-        (*count > 1)
-            .then(|| self.entries.iter().rposition(of_fullest))
-            .flatten()
+        let entries = self.entries.iter().enumerate();
+        let of_fullest = entries.filter(|(_, entry)| part(entry.place, shared) == fullest);
+        let newest = of_fullest.max_by_key(|(_, entry)| entry.heard);
+        newest.filter(|_| *count > 1).map(|(index, _)| index)
     }
 
     fn networks_have_room(&self, entry: &Entry, max: usize) -> bool {
         max == usize::MAX
-            || networks(&entry.placed.contact).all(|network| {
+            || networks(&entry.contact).all(|network| {
                 let others = self.entries.iter();
                 let there = others.filter(|other| {
-                    let mut others = networks(&other.placed.contact);
+                    let mut others = networks(&other.contact);
                     others.any(|other| other == network)
                 });
                 there.count() < max

@@ -62,19 +62,19 @@ impl<'a> Nearest<'a> {
     }
 
     /// Takes in a contact if it is among the nearest. One that was offered before stays as it was.
-    pub(crate) fn offer(&mut self, placed: &'a Placed) {
-        let distance = self.target.to(placed.place);
+    pub(crate) fn offer(&mut self, place: Place, contact: &'a Arc<Contact>) {
+        let distance = self.target.to(place);
         if self.is_full() && self.found.last().is_some_and(|(last, _)| *last <= distance) {
             return;
         }
-        if self.but.contains(&placed.place) {
+        if self.but.contains(&place) {
             return;
         }
-        if let Err(place) = self
+        if let Err(rank) = self
             .found
             .binary_search_by_key(&distance, |(other, _)| *other)
         {
-            self.found.insert(place, (distance, &placed.contact));
+            self.found.insert(rank, (distance, contact));
             self.found.truncate(self.count);
         }
     }
@@ -117,7 +117,7 @@ pub(crate) fn offer_sorted<'a>(
         }
         if part.len() <= FEW || depth >= 256 {
             for placed in part.iter().filter(|placed| fits(placed)) {
-                nearest.offer(placed);
+                nearest.offer(placed.place, &placed.contact);
             }
             continue;
         }
@@ -178,7 +178,7 @@ mod tests {
         let mut nearest = Nearest::new(&Key::default(), 3, [other.place, other.place]);
         [&one, &one, &other]
             .into_iter()
-            .for_each(|placed| nearest.offer(placed));
+            .for_each(|placed| nearest.offer(placed.place, &placed.contact));
         assert_eq!(nodes(nearest), [one.contact.node]);
     }
 }

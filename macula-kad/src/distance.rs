@@ -33,6 +33,11 @@ impl Place {
         Distance(self.0 ^ other.0, self.1 ^ other.1)
     }
 
+    /// The only place that is so far away.
+    pub(crate) const fn at(self, distance: Distance) -> Self {
+        Self(self.0 ^ distance.0, self.1 ^ distance.1)
+    }
+
     /// Bit `index`, counted from the most significant; those beyond 255 are 0.
     pub(crate) const fn bit(self, index: usize) -> bool {
         let (half, shift) = if index < 128 {

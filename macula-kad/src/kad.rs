@@ -26,7 +26,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use macula_wire::message::Contact;
-use macula_wire::{Body, Instant, Key, NodeId, Random, RealmName, RecordId, RequestId, Signer};
+use macula_wire::{Body, Instant, Key, NodeId, Random, RealmName, RecordId, Signer};
 
 use crate::closest::Nearest;
 use crate::config::Config;
@@ -42,7 +42,7 @@ use crate::timer::{Timer, Timers};
 
 use self::moves::Moves;
 use self::query::Query;
-use self::request::Pending;
+use self::request::Requests;
 use self::stage::Staged;
 use self::watch::Watchings;
 use self::watched::Watchers;
@@ -65,8 +65,7 @@ pub struct Kad {
     rtt: Rtt,
     queries: BTreeMap<QueryId, Query>,
     next_query: u64,
-    pending: BTreeMap<RequestId, Pending>,
-    next_request: u64,
+    requests: Requests,
     /// Whom a check is under way of.
     checks: BTreeSet<NodeId>,
     allowances: Allowances,
@@ -115,8 +114,7 @@ impl Kad {
             rtt: Rtt::default(),
             queries: BTreeMap::new(),
             next_query: 0,
-            pending: BTreeMap::new(),
-            next_request: 0,
+            requests: Requests::default(),
             checks: BTreeSet::new(),
             allowances: Allowances::new(config.requests_per_second),
             timers: Timers::default(),

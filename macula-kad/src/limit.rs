@@ -40,6 +40,7 @@ impl Allowances {
         let Some(request) = self.request else {
             return false;
         };
+        self.forget_saved(now);
         let good = self.good(now, peer) + request;
         let may = good <= now + SAVED;
         if may {
@@ -71,6 +72,18 @@ impl Allowances {
             self.by_time.remove(&(before, *peer));
         }
         self.by_time.insert((good, *peer));
+    }
+
+    /// Forgets peers that have saved up all they may: nothing is to be remembered of them. Two at a time are more than come.
+    fn forget_saved(&mut self, now: Instant) {
+        for _ in 0..2 {
+            let saved = self.by_time.first().filter(|(good, _)| *good <= now);
+            let Some((_, peer)) = saved.copied() else {
+                return;
+            };
+            self.by_time.pop_first();
+            self.peers.remove(&peer);
+        }
     }
 
     fn make_room(&mut self) {
@@ -192,6 +205,13 @@ mod tests {
         // None of them gains by the others.
         let mut greedy = greedy;
         assert!(greedy.all(|peer| !allowances.take(at, &peer)));
+        // Those that have saved up all they may are soon forgotten.
+        let mut later = Instant::from_millis(10_000);
+        for _ in 0..MAX_PEERS {
+            later = later + Duration::from_millis(200);
+            assert!(allowances.take(later, &node_id(0)));
+        }
+        assert_eq!(allowances.peers.len(), 1);
     }
 
     #[test]

@@ -111,12 +111,12 @@ impl Lookup {
         self.best
     }
 
-    /// The next node to be asked, and on which path; it counts as asked then.
-    pub(crate) fn next(&mut self, now: Instant) -> Option<(usize, Arc<Contact>)> {
+    /// The next node to be asked, how far it is, and on which path it is asked; it counts as asked then.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<(usize, Distance, Arc<Contact>)> {
         for (index, path) in self.paths.iter_mut().enumerate() {
-            if let Some(contact) = path.next(now, self.alpha) {
+            if let Some((distance, contact)) = path.next(now, self.alpha) {
                 self.requests = self.requests.saturating_add(1);
-                return Some((index, contact));
+                return Some((index, distance, contact));
             }
         }
         None
@@ -127,18 +127,18 @@ impl Lookup {
         self.paths.iter().all(Path::is_done)
     }
 
-    /// A node answered with contacts.
+    /// The node that far away answered with contacts.
     pub(crate) fn on_answer(
         &mut self,
         now: Instant,
         path: usize,
-        (from, distance): (&NodeId, Distance),
+        distance: Distance,
         contacts: &[Told<'_>],
     ) {
         let Some(asked) = self.paths.get_mut(path) else {
             return;
         };
-        let Some(depth) = asked.settle(now, (from, distance), State::Answered) else {
+        let Some(depth) = asked.settle(now, distance, State::Answered) else {
             return;
         };
         if self.best.is_none_or(|best| distance < best.distance) {
@@ -159,7 +159,7 @@ impl Lookup {
     }
 
     /// An answer is late: others are asked meanwhile, and more at a time.
-    pub(crate) fn on_late(&mut self, now: Instant, path: usize, asked: (&NodeId, Distance)) {
+    pub(crate) fn on_late(&mut self, now: Instant, path: usize, asked: Distance) {
         if let Some(path) = self.paths.get_mut(path)
             && path.settle(now, asked, State::Late).is_some()
         {
@@ -169,7 +169,7 @@ impl Lookup {
     }
 
     /// A node will not answer.
-    pub(crate) fn on_failed(&mut self, now: Instant, path: usize, asked: (&NodeId, Distance)) {
+    pub(crate) fn on_failed(&mut self, now: Instant, path: usize, asked: Distance) {
         if let Some(path) = self.paths.get_mut(path) {
             path.settle(now, asked, State::Failed);
         }

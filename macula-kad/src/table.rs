@@ -61,20 +61,21 @@ impl Table {
     }
 
     /// A contact was heard.
-    pub(crate) fn hear(&mut self, now: Instant, contact: Arc<Contact>, config: &Config) -> Heard {
-        let placed = Placed::new(contact);
-        if placed.place == self.place {
+    pub(crate) fn hear(&mut self, now: Instant, placed: Placed, config: &Config) -> Heard {
+        let Placed { place, contact } = placed;
+        if place == self.place {
             return Heard::Known;
         }
-        let shared = self.index(placed.place);
+        let shared = self.index(place);
         if self.buckets.len() <= shared {
             let count = shared.saturating_add(1);
             self.buckets.resize_with(count, Bucket::default);
         }
         let entry = Entry {
-            placed,
-            rtt: Rtt::default(),
+            place,
+            contact,
             heard: now,
+            rtt: Rtt::default(),
             failures: 0,
         };
         let Some(bucket) = self.buckets.get_mut(shared) else {
@@ -105,15 +106,16 @@ impl Table {
     }
 
     /// A contact answered after `rtt`.
-    pub(crate) fn sample(&mut self, node: &NodeId, rtt: Duration) {
-        if let Some(entry) = self.get_mut(node) {
+    pub(crate) fn sample(&mut self, place: Place, rtt: Duration) {
+        let index = self.index(place);
+        let bucket = self.buckets.get_mut(index);
+        if let Some(entry) = bucket.and_then(|bucket| bucket.get_mut(place)) {
             entry.rtt.sample(rtt);
         }
     }
 
     /// A contact has not answered a request, or a check of it.
-    pub(crate) fn fail(&mut self, node: &NodeId, is_check: bool, config: &Config) -> Failed {
-        let place = Place::of_node(node);
+    pub(crate) fn fail(&mut self, place: Place, is_check: bool, config: &Config) -> Failed {
         let index = self.index(place);
         let Some(bucket) = self.buckets.get_mut(index) else {
             return Failed::Stays;
@@ -143,17 +145,10 @@ impl Table {
             .sum();
     }
 
-    fn get_mut(&mut self, node: &NodeId) -> Option<&mut Entry> {
-        let place = Place::of_node(node);
-        let index = self.index(place);
-        self.buckets.get_mut(index)?.get_mut(place)
-    }
-
-    pub(crate) fn get(&self, node: &NodeId) -> Option<&Entry> {
-        let place = Place::of_node(node);
+    pub(crate) fn get(&self, place: Place) -> Option<&Entry> {
         let bucket = self.buckets.get(self.index(place))?;
         let mut entries = bucket.entries().iter();
-        entries.find(|entry| entry.placed.place == place)
+        entries.find(|entry| entry.place == place)
     }
 
     /// Offers the contacts nearest to the target of `nearest`, but for those that have just failed; those are offered if
@@ -178,7 +173,7 @@ impl Table {
             }
             for entry in bucket.entries() {
                 if some(entry) {
-                    nearest.offer(&entry.placed);
+                    nearest.offer(entry.place, &entry.contact);
                 }
             }
         }

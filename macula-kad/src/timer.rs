@@ -7,13 +7,11 @@ use macula_wire::{Instant, Key, RecordId, RequestId};
 
 use crate::kad::QueryId;
 
-/// What falls due. Those of one moment fire in this order.
+/// What falls due. Those of one moment fire in this order; requests keep their own time.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Timer {
-    /// An answer takes longer than usual.
-    Late(RequestId),
-    /// An answer will not come.
-    GiveUp(RequestId),
+    /// The answer to a request takes too long.
+    Request(RequestId),
     /// A lookup has taken long enough.
     Deadline(QueryId),
     /// The table is to be refreshed.

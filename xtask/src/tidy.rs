@@ -1,6 +1,7 @@
 //! `tidy`: rules about files that no compiler checks.
 
 mod documents;
+mod excerpts;
 mod layout;
 mod length;
 mod source;
@@ -91,6 +92,7 @@ fn violations(files: &[File]) -> Vec<String> {
     found.extend(length::violations(files));
     found.extend(layout::tree_violations(files));
     found.extend(documents::violations(files));
+    found.extend(excerpts::violations(files));
     found
 }
 

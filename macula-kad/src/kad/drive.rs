@@ -6,16 +6,16 @@ use macula_wire::message::Contact;
 use macula_wire::{Instant, Machine, NodeId};
 
 use super::{Input, Kad, Output};
+use crate::closest::Placed;
 use crate::timer::Timer;
 
 impl Kad {
     /// Moves time on and does what has fallen due; every entry point begins here.
     pub(super) fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        while let Some(timer) = self.timers.pop_due(self.now) {
+        while let Some(timer) = self.next_due() {
             match timer {
-                Timer::Late(request) => self.on_late(request),
-                Timer::GiveUp(request) => self.on_failed(request),
+                Timer::Request(request) => self.on_due(request),
                 Timer::Deadline(query) => self.finish(query, false),
                 Timer::Refresh => self.on_refresh(),
                 Timer::Renew(id) => self.on_renew(id),
@@ -31,13 +31,22 @@ impl Kad {
         }
         self.flush();
     }
+
+    /// What falls due next, if it is due: of one moment requests first, and then the others in their order.
+    fn next_due(&mut self) -> Option<Timer> {
+        let other = self.timers.next();
+        let request = self.requests.pop_due(self.now, other);
+        request
+            .map(Timer::Request)
+            .or_else(|| self.timers.pop_due(self.now))
+    }
 }
 
 impl Kad {
     /// A node can be asked, and what failed before may succeed now.
     fn on_contact(&mut self, contact: Arc<Contact>) {
         let node = contact.node;
-        self.hear(contact);
+        self.hear(Placed::new(contact));
         self.retry_stores(&node);
         self.retry_watches(&node);
     }
@@ -101,7 +110,8 @@ impl Machine for Kad {
 
     fn poll_timeout(&self) -> Option<Instant> {
         if self.outputs.is_empty() {
-            self.timers.next()
+            let (request, other) = (self.requests.next(), self.timers.next());
+            request.into_iter().chain(other).min()
         } else {
             Some(self.now)
         }

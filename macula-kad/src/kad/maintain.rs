@@ -11,6 +11,7 @@ use super::query::{Asker, Query};
 use super::request::Purpose;
 use super::{Kad, LookupOptions};
 use crate::QueryError;
+use crate::closest::Placed;
 use crate::timer::Timer;
 
 /// In how many empty parts of each bucket somebody is looked for when a node joins.
@@ -24,7 +25,7 @@ impl Kad {
     /// [`QueryError::TooMany`] if as many lookups are under way as may be. The contact is taken in all the same.
     pub fn join(&mut self, now: Instant, contact: Arc<Contact>) -> Result<(), QueryError> {
         self.advance(now);
-        self.hear(contact);
+        self.hear(Placed::new(contact));
         let limit = self.config.max_queries;
         let joined = if self.queries.len() < limit {
             let (target, need) = (*self.table.position(), self.config.k);
@@ -103,7 +104,7 @@ impl Kad {
     pub(super) fn check(&mut self, doubtful: Arc<Contact>) {
         if self.checks.insert(doubtful.node) {
             let key = *self.table.position();
-            self.find(doubtful, key, None, Purpose::Check);
+            self.find(Placed::new(doubtful), key, None, Purpose::Check);
         }
     }
 }

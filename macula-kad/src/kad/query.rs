@@ -9,8 +9,8 @@ use macula_wire::{Instant, Key, NodeId, RecordId};
 
 use super::request::Purpose;
 use super::{Goal, Kad, LookupOptions, Outcome, Output, QueryId};
-use crate::closest::{Nearest, Told};
-use crate::distance::{Distance, position, record_id};
+use crate::closest::{Nearest, Placed, Told};
+use crate::distance::{Distance, Place, position, record_id};
 use crate::lookup::{Lookup, Plan};
 use crate::timer::Timer;
 use crate::{QueryError, Refusal};
@@ -122,19 +122,19 @@ impl Kad {
         let now = self.now;
         while let Some(query) = self.queries.get_mut(&id) {
             let (target, kind) = (*query.lookup.target(), query.kind());
-            let Some((path, contact)) = query.lookup.next(now) else {
+            let Some((path, distance, contact)) = query.lookup.next(now) else {
                 if query.lookup.is_done() {
                     self.finish(id, true);
                 }
                 return;
             };
-            let distance = Distance::between(&target, &position(&contact.node));
+            let place = Place::of(&target).at(distance);
             let purpose = Purpose::Lookup {
                 query: id,
                 path,
                 distance,
             };
-            self.find(contact, target, kind, purpose);
+            self.find(Placed { place, contact }, target, kind, purpose);
         }
     }
 
@@ -149,8 +149,7 @@ impl Kad {
         let Some(query) = self.queries.get_mut(&id) else {
             return;
         };
-        let answer = (from, distance);
-        query.lookup.on_answer(now, path, answer, contacts);
+        query.lookup.on_answer(now, path, distance, contacts);
         if query.is_satisfied(from) {
             self.finish(id, true);
         } else {
@@ -158,7 +157,7 @@ impl Kad {
         }
     }
 
-    pub(super) fn lookup_late(&mut self, id: QueryId, path: usize, asked: (&NodeId, Distance)) {
+    pub(super) fn lookup_late(&mut self, id: QueryId, path: usize, asked: Distance) {
         let now = self.now;
         if let Some(query) = self.queries.get_mut(&id) {
             query.lookup.on_late(now, path, asked);
@@ -166,7 +165,7 @@ impl Kad {
         }
     }
 
-    pub(super) fn lookup_failed(&mut self, id: QueryId, path: usize, asked: (&NodeId, Distance)) {
+    pub(super) fn lookup_failed(&mut self, id: QueryId, path: usize, asked: Distance) {
         let now = self.now;
         if let Some(query) = self.queries.get_mut(&id) {
             query.lookup.on_failed(now, path, asked);

@@ -85,9 +85,8 @@ impl Kad {
 
     /// Names to the owner of some records later versions than it sent, so that it asks for them and outdoes them.
     pub(super) fn name_later(&mut self, owner: Arc<Contact>, mut versions: Vec<RecordVersion>) {
-        let naming = self.pending.values().filter(|pending| {
-            pending.to.node == owner.node && matches!(pending.purpose, Purpose::Digest(_))
-        });
+        let naming = self.requests.to(&owner.node);
+        let naming = naming.filter(|(_, purpose)| matches!(purpose, Purpose::Digest(_)));
         if versions.is_empty() || naming.count() >= MAX_NAMING {
             return;
         }

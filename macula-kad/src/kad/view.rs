@@ -31,8 +31,8 @@ impl Kad {
         let buckets = self.table.buckets().iter().enumerate().rev();
         buckets.flat_map(|(shared_bits, bucket)| {
             bucket.entries().iter().map(move |entry| ContactView {
-                node: entry.placed.contact.node,
-                addresses: &entry.placed.contact.addresses,
+                node: entry.contact.node,
+                addresses: &entry.contact.addresses,
                 shared_bits,
                 rtt: entry.rtt.get(),
                 heard: entry.heard,

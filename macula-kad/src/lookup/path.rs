@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use macula_wire::Instant;
 use macula_wire::message::Contact;
-use macula_wire::{Instant, NodeId};
 
 use super::{Step, StepEnd};
 use crate::distance::Distance;
 
-/// The most candidates of a path. Those beyond are farther than any that could be needed.
-const MAX_CANDIDATES: usize = 96;
+/// The most candidates of a path on which so many have to answer. Those beyond are farther than any that could be needed.
+const fn most(need: usize) -> usize {
+    need.saturating_mul(4).saturating_add(16)
+}
 
 /// How far a candidate is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -77,7 +79,8 @@ impl Path {
         let Err(place) = self.find(distance) else {
             return;
         };
-        if place >= MAX_CANDIDATES {
+        let most = most(self.need);
+        if place >= most {
             return;
         }
         let candidate = Candidate {
@@ -89,7 +92,7 @@ impl Path {
             ended: Instant::ZERO,
         };
         self.candidates.insert(place, candidate);
-        if self.candidates.len() > MAX_CANDIDATES
+        if self.candidates.len() > most
             && let Some(farthest) = self.candidates.pop()
             && farthest.state == State::Asked
         {
@@ -98,7 +101,7 @@ impl Path {
     }
 
     /// The closest that was not asked yet, among those that may count, while fewer than `alpha` answers are waited for.
-    pub(crate) fn next(&mut self, now: Instant, alpha: usize) -> Option<Arc<Contact>> {
+    pub(crate) fn next(&mut self, now: Instant, alpha: usize) -> Option<(Distance, Arc<Contact>)> {
         if self.asked >= alpha {
             return None;
         }
@@ -108,7 +111,7 @@ impl Path {
         next.state = State::Asked;
         next.asked = now;
         self.asked = self.asked.saturating_add(1);
-        Some(Arc::clone(&next.contact))
+        Some((next.distance, Arc::clone(&next.contact)))
     }
 
     /// Whether the closest have all answered; those that are late are waited for a while.
@@ -121,19 +124,11 @@ impl Path {
             .all(|candidate| candidate.state == State::Answered)
     }
 
-    /// What became of a candidate that was asked; answers with its depth, or `None` if that changes nothing.
-    pub(crate) fn settle(
-        &mut self,
-        now: Instant,
-        (node, distance): (&NodeId, Distance),
-        state: State,
-    ) -> Option<u32> {
+    /// What became of the candidate that far away, which was asked; answers with its depth, or `None` if that changes nothing.
+    pub(crate) fn settle(&mut self, now: Instant, distance: Distance, state: State) -> Option<u32> {
         let place = self.find(distance).ok()?;
         let candidate = self.candidates.get_mut(place)?;
-        if candidate.contact.node != *node
-            || !matches!(candidate.state, State::Asked | State::Late)
-            || candidate.state == state
-        {
+        if !matches!(candidate.state, State::Asked | State::Late) || candidate.state == state {
             return None;
         }
         if candidate.state == State::Asked {

@@ -3,12 +3,12 @@
 mod answers;
 mod bench;
 mod bounds;
-
 mod draft;
 mod faults;
 mod laws;
 mod lookups;
 mod model;
+mod networks;
 mod outdone;
 mod owners;
 mod publish;
