@@ -172,13 +172,23 @@ impl Keep {
     fn index(&self, first: &str) -> TopicIndex {
         let state = self.lock();
         let mut found: BTreeMap<&Topic, (bool, bool)> = BTreeMap::new();
+        // Topics with one first segment stand close together, among others that begin with the same letters.
+        let Ok(from) = Topic::new(first) else {
+            return TopicIndex { topics: Vec::new() };
+        };
+        let is_near = |topic: &Topic| topic.as_str().starts_with(first);
         let is_here = |topic: &Topic| topic.segments().next() == Some(first);
-        for (topic, value) in &state.values {
+        let values = state.values.range(&from..);
+        for (topic, value) in values.take_while(|(topic, _)| is_near(topic)) {
             if is_here(topic) && value.encoded.is_some() {
                 found.entry(topic).or_default().0 = true;
             }
         }
-        for topic in state.rings.topics().filter(|topic| is_here(topic)) {
+        let rings = state
+            .rings
+            .topics_from(&from)
+            .take_while(|topic| is_near(topic));
+        for topic in rings.filter(|topic| is_here(topic)) {
             found.entry(topic).or_default().1 = true;
         }
         let topics =
@@ -302,12 +312,13 @@ mod tests {
         assert_eq!(last(&keep, "a.*"), ["3", "2"]);
         assert!(keep.retain(&event("a.x", 3, ""), 1));
         assert_eq!(last(&keep, "a.*"), ["2"]);
+        assert!(keep.retain(&event("a-b.y", 0, "5"), 1));
         let index = keep.index("a");
         assert_eq!(index.topics.len(), 1);
         assert!(index.topics[0].retained && !index.topics[0].history);
         let news = std::mem::take(&mut keep.lock().news);
-        assert_eq!(news.firsts, ["a", "b"].map(str::to_owned).into());
-        assert_eq!(news.values.len(), 3);
+        assert_eq!(news.firsts, ["a", "a-b", "b"].map(str::to_owned).into());
+        assert_eq!(news.values.len(), 4);
     }
 
     #[test]

@@ -56,6 +56,7 @@ mod served;
 mod stats;
 mod subscription;
 pub mod system;
+mod testament;
 mod time;
 mod typed;
 
@@ -91,6 +92,7 @@ pub use stats::{
     RoutingCounts, process,
 };
 pub use subscription::Subscription;
+pub use testament::TestamentOn;
 pub use time::unix_time;
 
 pub use macula_realm as realm;

@@ -16,6 +16,12 @@ use crate::plane::topic::{BatchKey, Enveloped, NotTaken, OwnTopic, too_large};
 /// What stands around a value that is retained and its envelope, at most, in bytes.
 const RETAINED_AROUND: usize = 512;
 
+/// An envelope, also as bytes.
+struct Written {
+    envelope: Envelope,
+    encoded: Vec<u8>,
+}
+
 /// How events are published.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -144,7 +150,7 @@ impl Publisher {
         let (key, envelope) = self.prepared(options, &payload)?;
         let taken = async {
             match envelope {
-                Some((envelope, encoded)) => {
+                Some(Written { envelope, encoded }) => {
                     let event = Enveloped {
                         encoded: &encoded,
                         envelope: &envelope,
@@ -171,14 +177,14 @@ impl Publisher {
         &self,
         options: &EventOptions,
         payload: &Bytes,
-    ) -> Result<(BatchKey, Option<(Envelope, Vec<u8>)>), Error> {
+    ) -> Result<(BatchKey, Option<Written>), Error> {
         let envelope = match options.envelope()? {
             Some(envelope) => {
                 let encoded = encoded(&envelope)?;
                 if envelope.retain {
                     self.check_retained(encoded.len().saturating_add(payload.len()))?;
                 }
-                Some((envelope, encoded))
+                Some(Written { envelope, encoded })
             }
             None => None,
         };
@@ -256,7 +262,7 @@ impl Publisher {
         let payload = payload.into();
         let (key, envelope) = self.prepared(options, &payload)?;
         let taken = match &envelope {
-            Some((envelope, encoded)) => {
+            Some(Written { envelope, encoded }) => {
                 let event = Enveloped {
                     encoded,
                     envelope,

@@ -43,6 +43,10 @@ pub const PROCEDURES: &[(&str, &str)] = &[
         "this node's own part of the realm's routing: contacts and counts",
     ),
     ("$sys.stats", "the counters of this node"),
+    (
+        "$sys.testament",
+        "leaves an event behind for when the client has gone, or takes all back",
+    ),
     ("$sys.trace", "the way to the node that the arguments name"),
 ];
 

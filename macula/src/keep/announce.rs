@@ -20,12 +20,13 @@ const LEASE: Duration = Duration::from_secs(48 * 3_600);
 
 /// Runs as long as the node does.
 pub(crate) async fn announce(plane: Arc<Plane>, control: Control) {
+    let mut ticks = tokio::time::interval(TEND_PERIOD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = plane.keep.changed.notified() => {}
-            () = tokio::time::sleep(TEND_PERIOD) => {}
+            _ = ticks.tick() => plane.keep.tend(plane.clock.unix_ms()),
         }
-        plane.keep.tend(plane.clock.unix_ms());
         let changes = changes(&plane);
         if changes.is_empty() {
             continue;

@@ -71,7 +71,7 @@ impl Wanted {
         let age = number("history-ms").map(Duration::from_millis);
         let wanted = Self {
             last: value("last").is_some(),
-            history: count.map(History::Last).or(age.map(History::Since)),
+            history: count.map(History::Last).or_else(|| age.map(History::Since)),
         };
         Some((Pattern::new(value("pattern")?).ok()?, wanted))
     }
@@ -173,7 +173,19 @@ impl Gathered {
     }
 
     /// All of it: of each publisher and topic no more than was wanted.
-    fn whole(self, wanted: Wanted) -> EarlierEvents {
+    fn whole(mut self, wanted: Wanted) -> EarlierEvents {
+        // Where there is history, the last value is one of its events.
+        for (key, kept) in &mut self.events {
+            if let Some(value) = self.values.remove(key) {
+                let place = (value.event.epoch, value.event.sequence);
+                if !value.event.payload.is_empty() {
+                    kept.entry(place).or_insert(EarlierEvent {
+                        retained: false,
+                        ..value
+                    });
+                }
+            }
+        }
         let mut events: Vec<EarlierEvent> = Vec::new();
         // A value that was taken back is there as one without a payload.
         let values = self.values.into_values();

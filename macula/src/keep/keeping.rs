@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use macula_wire::message::Roles;
 use macula_wire::{ErrorCode, Pattern};
+use tokio::sync::oneshot;
 
 use crate::event::Delivery;
+use crate::plane::Plane;
 use crate::queue::{History, SubscribeOptions};
 use crate::subscription::Subscription;
 use crate::{Error, Node};
@@ -19,7 +21,8 @@ const WINDOW_BYTES: usize = 32 << 20;
 #[derive(Debug)]
 pub struct Keeping {
     pattern: Pattern,
-    task: tokio::task::AbortHandle,
+    /// Ends the task when it is dropped.
+    _running: oneshot::Sender<()>,
 }
 
 impl Keeping {
@@ -27,12 +30,6 @@ impl Keeping {
     #[must_use]
     pub const fn pattern(&self) -> &Pattern {
         &self.pattern
-    }
-}
-
-impl Drop for Keeping {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
@@ -61,15 +58,33 @@ impl Node {
         let subscription = self.subscribe(pattern, options).await?;
         let pattern = subscription.pattern().clone();
         let plane = Arc::clone(self.plane());
-        let task = tokio::spawn(run(plane, subscription, history)).abort_handle();
-        Ok(Keeping { pattern, task })
+        let (running, ended) = oneshot::channel();
+        let keeping = run(Arc::clone(&plane), subscription, history, ended);
+        plane.tasks.spawn("keeping", keeping);
+        Ok(Keeping {
+            pattern,
+            _running: running,
+        })
     }
 }
 
-async fn run(plane: Arc<crate::plane::Plane>, mut subscription: Subscription, history: History) {
-    while let Some(delivery) = subscription.next().await {
-        if let Delivery::Event(event) = delivery {
-            plane.keep.hold(&event, history, plane.clock.unix_ms());
+async fn run(
+    plane: Arc<Plane>,
+    mut subscription: Subscription,
+    history: History,
+    mut ended: oneshot::Receiver<()>,
+) {
+    loop {
+        let delivery = tokio::select! {
+            delivery = subscription.next() => delivery,
+            _ = &mut ended => return,
+        };
+        match delivery {
+            Some(Delivery::Event(event)) => {
+                plane.keep.hold(&event, history, plane.clock.unix_ms());
+            }
+            Some(_) => {}
+            None => return,
         }
     }
 }

@@ -153,38 +153,43 @@ impl Rings {
         });
     }
 
+    /// Whether the oldest event of a ring is too old or not worth delivering any more.
+    fn is_past(&self, key: &Key, unix_ms: u64) -> bool {
+        self.rings.get(key).is_some_and(|ring| {
+            let front = ring.events.front();
+            front.is_some_and(|(_, kept)| {
+                let is_over = kept.until_ms != 0 && kept.until_ms <= unix_ms;
+                is_over || ring.is_over(unix_ms)
+            })
+        })
+    }
+
     /// Forgets what is too old or not worth delivering any more, and tells of which topics nothing is left.
     pub(super) fn tend(&mut self, unix_ms: u64) -> Vec<Topic> {
         let keys: Vec<Key> = self.rings.keys().cloned().collect();
         let mut gone = Vec::new();
         for key in keys {
-            loop {
-                let Some(ring) = self.rings.get(&key) else {
-                    break;
-                };
-                let is_past = ring
-                    .events
-                    .front()
-                    .is_some_and(|(_, kept)| kept.until_ms != 0 && kept.until_ms <= unix_ms);
-                if ring.events.is_empty() {
-                    self.rings.remove(&key);
-                    if !self.has(&key.0) {
-                        gone.push(key.0.clone());
-                    }
-                    break;
-                }
-                if !is_past && !ring.is_over(unix_ms) {
-                    break;
-                }
+            while self.is_past(&key, unix_ms) {
                 self.drop_front(&key);
+            }
+            if self
+                .rings
+                .get(&key)
+                .is_some_and(|ring| ring.events.is_empty())
+            {
+                self.rings.remove(&key);
+                if !self.has(&key.0) {
+                    gone.push(key.0);
+                }
             }
         }
         gone
     }
 
-    /// The topics of which anything is kept; one several times if it has several publishers.
-    pub(super) fn topics(&self) -> impl Iterator<Item = &Topic> {
-        self.rings.keys().map(|(topic, _)| topic)
+    /// The topics from this one on of which anything is kept; one several times if it has several publishers.
+    pub(super) fn topics_from(&self, from: &Topic) -> impl Iterator<Item = &Topic> {
+        let from = (from.clone(), NodeId::from_bytes([0; 32]));
+        self.rings.range(from..).map(|((topic, _), _)| topic)
     }
 
     /// Adds what is kept of the topics of `pattern` to `answer`, the newest up to `budget` bytes of each.

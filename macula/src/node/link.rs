@@ -217,7 +217,7 @@ impl LinkRunner {
             Arc::clone(&attached),
             session,
         );
-        loop {
+        let reason = loop {
             match receiver.next().await {
                 LinkEvent::Control(message) => requests.handle(message.body).await,
                 LinkEvent::Events(priority, stream) => self.events(&attached, priority, stream),
@@ -227,11 +227,12 @@ impl LinkRunner {
                 LinkEvent::Misbehaved(error) => {
                     self.misbehaved(attached.link.peer().node, &error.to_string());
                 }
-                LinkEvent::Closed(_) => break,
+                LinkEvent::Closed(reason) => break reason,
                 _ => {}
             }
-        }
+        };
         self.plane.links.remove_session(session);
+        crate::testament::open(&self.plane, &attached, &reason);
         self.plane.changed();
         requests.end().await;
     }

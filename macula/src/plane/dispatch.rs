@@ -10,7 +10,7 @@ use macula_realm::Action;
 use macula_rpc::{Candidate, Provider, RegistrationKey};
 use macula_transport::{FrameReceiver, FrameSender};
 use macula_wire::message::{Body, CallError, CallResult, Failure, Message, Role, RpcCall};
-use macula_wire::{ErrorCode, NodeId};
+use macula_wire::{ContentType, ErrorCode, NodeId};
 
 use super::Plane;
 use super::counters::add;
@@ -18,6 +18,7 @@ use super::links::Attached;
 use super::outgoing::{self, Outgoing};
 use crate::call::{Handler, Invocation};
 use crate::keep::{EARLIER, HISTORY, Wanted};
+use crate::testament::{self, TESTAMENT};
 
 /// How long a peer may take to send the first frame of a call stream.
 const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(5);
@@ -111,23 +112,9 @@ async fn answer(
             "the arguments are over this node's limit",
         ));
     }
-    let is_kept = procedure.as_str() == HISTORY || procedure.as_str() == EARLIER;
-    if is_kept {
-        // Nobody is told of events that it may not subscribe to.
-        let about = Wanted::read(&request.headers);
-        let may = about
-            .is_some_and(|(pattern, _)| plane.allows(peer, Action::Subscribe, pattern.as_str()));
-        if !may {
-            add(&plane.counters.denied, 1);
-            return Err(Failure::new(
-                ErrorCode::DENIED,
-                "the rights of this identity do not allow the subscription",
-            ));
-        }
-    }
     let is_for_members = procedure.as_str() == HISTORY;
     if is_for_members || from_client && procedure.as_str().starts_with("$sys.") {
-        return answer_system(plane, request).await;
+        return answer_reserved(plane, attached, request).await;
     }
     let caller = if from_client {
         peer.node
@@ -185,6 +172,38 @@ async fn answer(
         request: RpcCall { hops, ..request },
     };
     outgoing::make(plane, outgoing, candidates).await
+}
+
+/// Answers a reserved name, after the rights that it asks for.
+async fn answer_reserved(
+    plane: &Plane,
+    attached: &Attached,
+    request: RpcCall,
+) -> Result<CallResult, Failure> {
+    let name = request.procedure.as_str();
+    if name == TESTAMENT {
+        testament::take(plane, attached, &request)
+            .map_err(|error| Failure::new(error.code(), error.detail()))?;
+        return Ok(CallResult {
+            call: request.call,
+            content: ContentType::Bytes,
+            payload: Bytes::new(),
+        });
+    }
+    if name == HISTORY || name == EARLIER {
+        // Nobody is told of events that it may not subscribe to.
+        let peer = attached.link.peer();
+        let may = Wanted::read(&request.headers)
+            .is_some_and(|(pattern, _)| plane.allows(peer, Action::Subscribe, pattern.as_str()));
+        if !may {
+            add(&plane.counters.denied, 1);
+            return Err(Failure::new(
+                ErrorCode::DENIED,
+                "the rights of this identity do not allow the subscription",
+            ));
+        }
+    }
+    answer_system(plane, request).await
 }
 
 /// Answers a client's question about this node.

@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 use super::egress::Egress;
 use super::forward::Passage;
 use super::lookup::Lookup;
+use crate::testament::Testament;
 
 /// How long a publisher waits for the events of a link that another one replaced.
 const HELD: Duration = Duration::from_millis(250);
@@ -32,6 +33,8 @@ pub(crate) struct Attached {
     held: watch::Sender<bool>,
     pub(crate) lookup: Lookup,
     egress: [Egress; 4],
+    /// What a client leaves behind.
+    testaments: std::sync::Mutex<Vec<Testament>>,
 }
 
 impl Attached {
@@ -43,6 +46,7 @@ impl Attached {
             calls: AtomicUsize::new(0),
             held: watch::Sender::new(false),
             lookup: Lookup::default(),
+            testaments: std::sync::Mutex::default(),
             egress: [
                 Egress::new(Priority::Realtime),
                 Egress::new(Priority::High),
@@ -50,6 +54,16 @@ impl Attached {
                 Egress::new(Priority::Bulk),
             ],
         }
+    }
+
+    /// Looks after what a client leaves behind.
+    pub(crate) fn testaments<T>(&self, with: impl FnOnce(&mut Vec<Testament>) -> T) -> T {
+        with(
+            &mut self
+                .testaments
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     pub(crate) fn egress(&self, priority: Priority) -> &Egress {

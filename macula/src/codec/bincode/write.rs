@@ -56,7 +56,7 @@ macro_rules! numbers {
     )*};
 }
 
-impl<'a> ser::Serializer for &'a mut Writer {
+impl ser::Serializer for &mut Writer {
     type Ok = ();
     type Error = Failure;
     type SerializeSeq = Self;
