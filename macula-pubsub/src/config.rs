@@ -68,3 +68,77 @@ impl Default for ForwarderConfig {
         }
     }
 }
+
+/// The settings of a [`Replay`](crate::Replay).
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ReplayConfig {
+    /// The most events of this node that wait until they are settled. Beyond it nothing more is taken, so whoever
+    /// publishes waits. Default 16,384.
+    pub max_events: usize,
+    /// The most bytes that they take; one offer always fits. Default 64 MiB.
+    pub max_bytes: usize,
+    /// When so many events of other nodes wait for subscribers and clients of this one, nothing more is taken from other
+    /// nodes, which keep it meanwhile; one batch goes beyond. Default 16,384.
+    pub max_transit_events: usize,
+    /// The same by their bytes. Default 64 MiB.
+    pub max_transit_bytes: usize,
+    /// How long events wait for a member whose link is lost. Default 60 s, at most 24 h.
+    pub lease: Duration,
+    /// The shortest time between two turns of sending again that one receiver can cause. Default 50 ms.
+    pub resend_pace: Duration,
+    /// The most groups of which it is remembered whose turn it is. Default 4,096; beyond, one without events under way is
+    /// forgotten, which begins its turns anew.
+    pub max_groups: usize,
+}
+
+impl Default for ReplayConfig {
+    fn default() -> Self {
+        Self {
+            max_events: 16_384,
+            max_bytes: 64 << 20,
+            max_transit_events: 16_384,
+            max_transit_bytes: 64 << 20,
+            lease: Duration::from_secs(60),
+            resend_pace: Duration::from_millis(50),
+            max_groups: 4_096,
+        }
+    }
+}
+
+impl ReplayConfig {
+    /// The longest lease.
+    pub const MAX_LEASE: Duration = Duration::from_secs(24 * 3_600);
+
+    /// The most events and bytes of one custody.
+    pub(crate) const fn room(&self, custody: crate::Custody) -> (usize, usize) {
+        match custody {
+            crate::Custody::Own => (self.max_events, self.max_bytes),
+            crate::Custody::Transit => (self.max_transit_events, self.max_transit_bytes),
+        }
+    }
+}
+
+/// The settings of an [`Intake`](crate::Intake).
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct IntakeConfig {
+    /// The most channels, one for each peer and class. Beyond, that which was heard least recently is forgotten;
+    /// what comes again on it then is taken for new. Default 16,384.
+    pub max_channels: usize,
+    /// How many refusals are remembered of one channel until its sender has heard of them. Beyond, the oldest are
+    /// forgotten. Default 1,024.
+    pub max_refused: usize,
+    /// After which time a RESEND that brought nothing is repeated. Default 1 s.
+    pub resend_timeout: Duration,
+}
+
+impl Default for IntakeConfig {
+    fn default() -> Self {
+        Self {
+            max_channels: 16_384,
+            max_refused: 1_024,
+            resend_timeout: Duration::from_secs(1),
+        }
+    }
+}

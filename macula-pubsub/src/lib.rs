@@ -37,21 +37,29 @@
 mod config;
 mod error;
 mod forwarder;
+mod ids;
+mod intake;
 mod interest;
 mod matcher;
 mod owner;
 mod pubsub;
 mod repeats;
+mod replay;
 mod subscriber;
 mod table;
 mod watch;
 
-pub use config::{Config, ForwarderConfig};
+pub use config::{Config, ForwarderConfig, IntakeConfig, ReplayConfig};
 pub use error::{DeclareError, RetractError, SubscribeError, UnsubscribeError};
 pub use forwarder::{Acceptance, Forwarder, ForwarderStats, Missing, Source};
+pub use intake::{Intake, IntakeInput, IntakeOffence, IntakeOutput, Taken};
 pub use matcher::MatchKey;
 pub use pubsub::{Input, Output, PubSub};
 pub use repeats::{Repeats, RepeatsConfig};
+pub use replay::{
+    Custody, GroupOffer, Offer, OfferError, Outcome, ReceiptId, Replay, ReplayInput, ReplayOffence,
+    ReplayOutput, Transmit, Upstream,
+};
 pub use subscriber::{Destination, LocalId, SessionId, Subscriber};
 pub use table::Table;
 pub use watch::WatchKey;

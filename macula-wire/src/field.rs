@@ -9,9 +9,9 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use bytes::Bytes;
 
 use crate::{
-    CallId, DecodeError, EdgeToken, EncodeError, Epoch, Incarnation, Key, NodeId, NodeMark,
-    Pattern, ProbeId, Procedure, Reader, RealmName, RecordId, RegistrationId, RequestId, Sequence,
-    Signature, SubscriptionId, Topic, TopicAlias, check, name, varint,
+    CallId, ChannelRun, DecodeError, DeliveryId, EdgeToken, EncodeError, Epoch, Incarnation, Key,
+    NodeId, NodeMark, Pattern, ProbeId, Procedure, Reader, RealmName, RecordId, RegistrationId,
+    RequestId, Sequence, Signature, SubscriptionId, Topic, TopicAlias, check, name, varint,
 };
 
 /// A value with one encoding, which both directions hold it to. `max` bounds the length of byte strings, texts and lists; other types ignore it.
@@ -88,6 +88,8 @@ numbers!(
     Sequence,
     Incarnation,
     TopicAlias,
+    ChannelRun,
+    DeliveryId,
     SubscriptionId,
     RegistrationId,
     RequestId,

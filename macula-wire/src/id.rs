@@ -256,6 +256,14 @@ number! {
     TopicAlias
 }
 number! {
+    /// A numbering of what a node sends reliably: a greater one begins anew.
+    ChannelRun
+}
+number! {
+    /// An event that a node keeps until its receivers have it, in the numbering of a [`ChannelRun`]. The first is 1.
+    DeliveryId
+}
+number! {
     /// A subscription of a client on one link, chosen by the client.
     SubscriptionId
 }

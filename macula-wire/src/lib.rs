@@ -39,9 +39,9 @@ pub use error::{DecodeError, EncodeError};
 pub use extension::Extensions;
 pub use frame::{Frame, FrameDecoder, FrameHeader};
 pub use id::{
-    CALL_ID_LEN, CallId, EdgeToken, Epoch, Incarnation, KEY_LEN, Key, NODE_ID_LEN, NodeId,
-    NodeMark, ProbeId, RecordId, RegistrationId, RequestId, Sequence, ShortId, SubscriptionId,
-    TopicAlias,
+    CALL_ID_LEN, CallId, ChannelRun, DeliveryId, EdgeToken, Epoch, Incarnation, KEY_LEN, Key,
+    NODE_ID_LEN, NodeId, NodeMark, ProbeId, RecordId, RegistrationId, RequestId, Sequence, ShortId,
+    SubscriptionId, TopicAlias,
 };
 pub use machine::Machine;
 pub use message::{Body, Kind, Message};

@@ -30,6 +30,10 @@ pub const MAX_KEY_LEN: usize = 64;
 pub const MAX_CHAIN: usize = 4;
 /// The longest certificate in bytes.
 pub const MAX_CERTIFICATE_LEN: usize = crate::field::MAX_LISTED_BYTES;
+/// The longest name of a group of subscribers in bytes.
+pub const MAX_GROUP_LEN: usize = 64;
+/// The most ranges of ids that one EVENT_ACK lists as acknowledged, and as refused.
+pub const MAX_ACK_RANGES: usize = 32;
 /// The longest zone in bytes.
 pub const MAX_ZONE_LEN: usize = 63;
 /// The least that a HANDSHAKE or HANDSHAKE_ACK may name as the largest body its sender accepts, in bytes.

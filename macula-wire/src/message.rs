@@ -7,6 +7,7 @@ mod forward;
 mod membership;
 mod overlay;
 mod record;
+mod reliable;
 mod routing;
 mod session;
 
@@ -29,6 +30,9 @@ pub use overlay::{
 pub use record::{
     InterestContent, NodeContent, ProviderContent, RecordContent, RecordKind, RoutingRecord,
     SignedRoutingRecord, ValueContent,
+};
+pub use reliable::{
+    Balance, Deliver, DeliveryRange, DeliveryRefusal, EventAck, RefusalCause, Resend,
 };
 pub use routing::{
     KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch, RecordVersion,
@@ -161,6 +165,12 @@ messages! {
     Receipt(Receipt) = 0x17 "RECEIPT",
     /// Says that a publisher is lost.
     Gap(Gap) = 0x18 "GAP",
+    /// Says that what follows is kept until it is acknowledged.
+    Deliver(Deliver) = 0x19 "DELIVER",
+    /// Says how far the receiver of a channel has come.
+    EventAck(EventAck) = 0x1a "EVENT_ACK",
+    /// Asks for events of a channel once more.
+    Resend(Resend) = 0x1b "RESEND",
     /// Opens a call.
     RpcCall(RpcCall) = 0x20 "RPC_CALL",
     /// Ends a call with a result.

@@ -28,6 +28,7 @@ pub struct NodeBuilder {
     transport: macula_transport::Config,
     swim: macula_swim::Config,
     pubsub: macula_pubsub::Config,
+    replay: macula_pubsub::ReplayConfig,
     forwarding: ForwardingConfig,
     max_payload_len: usize,
     http: bool,
@@ -48,6 +49,7 @@ impl NodeBuilder {
             transport: macula_transport::Config::default(),
             swim: macula_swim::Config::default(),
             pubsub: macula_pubsub::Config::default(),
+            replay: macula_pubsub::ReplayConfig::default(),
             forwarding: ForwardingConfig::default(),
             max_payload_len: limit::DEFAULT_MAX_PAYLOAD_LEN,
             http: true,
@@ -137,6 +139,13 @@ impl NodeBuilder {
         self
     }
 
+    /// How many events the node keeps until they are acknowledged, and for how long for members that are lost.
+    #[must_use]
+    pub fn replay(mut self, config: macula_pubsub::ReplayConfig) -> Self {
+        self.replay = config;
+        self
+    }
+
     /// How much the node carries for others, and how it looks for ways where addresses do not work.
     #[must_use]
     pub fn forwarding(mut self, config: ForwardingConfig) -> Self {
@@ -194,6 +203,11 @@ impl NodeBuilder {
                 "the certificate and the trust bundle are of different realms",
             ));
         }
+        if self.replay.lease > macula_pubsub::ReplayConfig::MAX_LEASE {
+            return Err(invalid(
+                "events are kept for a lost member for 24 h at most",
+            ));
+        }
         if self.max_payload_len > limit::FORMAT_MAX_PAYLOAD_LEN {
             return Err(invalid(
                 "the largest payload is beyond what a frame of the format can hold",
@@ -216,6 +230,7 @@ impl NodeBuilder {
             transport,
             swim: self.swim,
             pubsub: self.pubsub,
+            replay: self.replay,
             forwarding: self.forwarding,
             max_payload_len: self.max_payload_len,
             http: self.http,

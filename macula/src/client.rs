@@ -223,6 +223,8 @@ impl Client {
                 .unwrap_or_else(PoisonError::into_inner);
             queues.remove(&id);
         }
+        let to = macula_pubsub::Destination::Local(id);
+        self.0.plane.kept_receiver_gone(to);
         let mut machines = self.machines();
         let now = self.0.plane.clock.now();
         if machines

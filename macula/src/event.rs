@@ -17,6 +17,8 @@ use tokio::time::Instant;
 
 use crate::Error;
 
+use crate::plane::reliable::Token;
+
 /// Where events come from: one publisher's run and one topic. Shared by all of its events.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Origin {
@@ -33,6 +35,8 @@ pub struct Event {
     pub(crate) sequence: Sequence,
     pub(crate) content: ContentType,
     pub(crate) payload: Bytes,
+    /// By which the application says what becomes of it, where it does.
+    pub(crate) token: Option<Token>,
     /// What came with it; `None` where that says nothing.
     pub(crate) envelope: Option<Arc<Envelope>>,
     /// When its time to live ends.
@@ -74,6 +78,39 @@ impl Event {
     #[must_use]
     pub fn content_type(&self) -> &ContentType {
         &self.content
+    }
+
+    /// How often it was handed to this subscription, or to others of its group, before. 0 unless the subscription
+    /// acknowledges by itself.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.token.as_ref().map_or(0, Token::attempt)
+    }
+
+    /// Says that the application is done with the event. Of what is said of an event the first counts.
+    ///
+    /// It changes nothing where the subscription does not acknowledge [by itself](crate::SubscribeOptions::manual_acks), or
+    /// the event is not [kept](crate::Qos::AtLeastOnce).
+    pub fn ack(&self) {
+        if let Some(token) = &self.token {
+            token.ack();
+        }
+    }
+
+    /// Says that the application wants the event again after `delay`, at least 1 ms; in a group another may get it. When it
+    /// was handed over as often as it may be, it is rejected. Otherwise as [`ack`](Self::ack).
+    pub fn nack(&self, delay: Duration) {
+        if let Some(token) = &self.token {
+            token.retry(delay);
+        }
+    }
+
+    /// Says that nobody can do anything with the event: its publisher's node makes it a dead letter. Otherwise as
+    /// [`ack`](Self::ack).
+    pub fn reject(&self) {
+        if let Some(token) = &self.token {
+            token.reject();
+        }
     }
 
     /// The payload: a slice of what was read from the network.

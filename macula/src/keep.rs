@@ -263,6 +263,7 @@ pub(crate) fn later(earlier: EarlierEvent, unix_ms: u64) -> Option<Event> {
         sequence: event.sequence,
         content: event.content,
         payload: event.payload,
+        token: None,
         envelope: event.envelope.map(|envelope| Arc::new(*envelope)),
         expires,
     })
@@ -285,6 +286,7 @@ mod tests {
             sequence: Sequence::new(sequence),
             content: ContentType::Text,
             payload: Bytes::copy_from_slice(payload.as_bytes()),
+            token: None,
             envelope: Some(Arc::new(Envelope {
                 retain: true,
                 ..Envelope::EMPTY

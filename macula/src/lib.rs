@@ -52,6 +52,7 @@ mod node;
 mod plane;
 mod publisher;
 mod queue;
+mod receipt;
 mod served;
 mod stats;
 mod subscription;
@@ -86,6 +87,7 @@ pub use plane::counters::Counts;
 pub use plane::forward::{ForwardingConfig, ForwardingCounts};
 pub use publisher::{PublishOptions, Publisher};
 pub use queue::{History, Order, Overflow, SubscribeOptions, SubscriptionCounts};
+pub use receipt::{EventId, PendingReceipt, Qos, Receipt};
 pub use served::Served;
 pub use stats::{
     AuthFailures, CacheCounts, EndpointCounts, MemberCounts, MembershipCounts, NodeStats,

@@ -248,6 +248,8 @@ impl Node {
     fn release(&self, id: LocalId) {
         self.queues(|queues| queues.remove(&id));
         self.0.plane.changed();
+        let to = macula_pubsub::Destination::Local(id);
+        self.0.plane.kept_receiver_gone(to);
         self.0.control.run_later(move |machine, now| {
             let subscriber = Subscriber::Local(id);
             if let Err(error) = machine.pubsub_mut().unsubscribe(now, subscriber) {

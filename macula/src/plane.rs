@@ -14,6 +14,7 @@ pub(crate) mod links;
 pub(crate) mod lookup;
 pub(crate) mod outgoing;
 pub(crate) mod prove;
+pub(crate) mod reliable;
 pub(crate) mod rights;
 pub(crate) mod route;
 pub(crate) mod topic;
@@ -26,7 +27,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use macula_pubsub::{Forwarder, ForwarderConfig, LocalId, Repeats, RepeatsConfig, Source, Table};
+use macula_pubsub::{
+    Forwarder, ForwarderConfig, LocalId, Repeats, RepeatsConfig, ReplayConfig, Source, Table,
+};
 use macula_realm::Principal;
 use macula_rpc::{InvocationConfig, Invocations, ProviderTable, RegistrationKey};
 use macula_transport::{Clock, TaskSet};
@@ -39,6 +42,7 @@ use self::dispatch::Registration;
 use self::egress::Feed;
 use self::links::{Attached, Links};
 use self::prove::Prover;
+use self::reliable::Reliable;
 use self::route::RouteCache;
 use self::topic::OwnTopic;
 use self::verified::Verified;
@@ -82,10 +86,12 @@ pub(crate) struct Plane {
     /// Which events subscribers were handed, by the ids of their publishers.
     pub(crate) repeats: Mutex<Repeats>,
     /// What is kept for later subscriptions.
-    pub(crate) keep: Keep,
+    pub(crate) archive: Keep,
     /// How many events were dropped in this process because their time to live was over.
     pub(crate) expired: Arc<AtomicU64>,
     pub(crate) links: Links,
+    /// What is kept until it is acknowledged.
+    pub(crate) reliable: Reliable,
     /// Who waits for lookups to end.
     pub(crate) lookups: crate::node::Lookups,
     pub(crate) queues: RwLock<BTreeMap<LocalId, Arc<Queue>>>,
@@ -112,6 +118,8 @@ pub(crate) struct Owner {
     pub(crate) realm: RealmName,
     pub(crate) epoch: Epoch,
     pub(crate) max_payload_len: usize,
+    /// How events are kept until they are acknowledged.
+    pub(crate) replay: ReplayConfig,
     /// The one link of a client.
     pub(crate) uplink: Option<Arc<Attached>>,
 }
@@ -122,14 +130,16 @@ struct OwnTopics {
 }
 
 impl Plane {
-    pub(crate) fn new(own: Owner, clock: Clock, prover: Prover, random: Random) -> Self {
+    pub(crate) fn new(own: Owner, clock: Clock, prover: Prover, mut random: Random) -> Self {
         let Owner {
             principal: own,
             realm,
             epoch,
             max_payload_len,
+            replay,
             uplink,
         } = own;
+        let reliable = Reliable::new(replay, own.node, epoch, random.fork(), clock.now());
         Self {
             own,
             realm,
@@ -147,10 +157,11 @@ impl Plane {
             table: ArcSwap::default(),
             providers: ArcSwap::default(),
             forwarder: Forwarder::new(&ForwarderConfig::default()),
-            keep: Keep::default(),
+            archive: Keep::default(),
             expired: Arc::default(),
             repeats: Mutex::new(Repeats::new(RepeatsConfig::default())),
             links: Links::default(),
+            reliable,
             lookups: crate::node::Lookups::default(),
             queues: RwLock::default(),
             registrations: RwLock::default(),
@@ -269,6 +280,7 @@ impl Plane {
             for topic in self.own_topics() {
                 topic.flushed().await;
             }
+            self.all_settled().await;
             self.serving.idle().await;
         };
         tokio::time::timeout(patience, all).await.is_ok()

@@ -1,17 +1,20 @@
 //! A declared topic as its owner holds it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, Envelope, ErrorCode, Topic};
+use macula_wire::{ContentType, Envelope, ErrorCode, Sequence, Topic};
+use tokio::sync::oneshot;
 
 use crate::Error;
 use crate::event::{EventOptions, encoded};
 use crate::keep::{MAX_RETAINED, MAX_RETAINED_LEN};
 use crate::matching::Matching;
 use crate::plane::Plane;
-use crate::plane::topic::{BatchKey, Enveloped, NotTaken, OwnTopic, too_large};
+use crate::plane::topic::{BatchKey, Enveloped, NotTaken, OwnTopic, Payload, Promise, too_large};
+use crate::receipt::{EventId, Outcomes, PendingReceipt, Qos};
 
 /// What stands around a value that is retained and its envelope, at most, in bytes.
 const RETAINED_AROUND: usize = 512;
@@ -33,6 +36,9 @@ pub struct PublishOptions {
     pub history: u32,
     /// The class that the events travel in; by default [`Priority::Normal`]. One topic has one class on a node.
     pub priority: Priority,
+    /// What is promised of the events; by default [`Qos::AtMostOnce`]. Once a topic has had an event of
+    /// [`Qos::AtLeastOnce`] on a node, all of its events wait for the same buffer, so that their order holds.
+    pub qos: Qos,
 }
 
 impl Default for PublishOptions {
@@ -41,6 +47,7 @@ impl Default for PublishOptions {
             content: ContentType::Bytes,
             history: 0,
             priority: Priority::Normal,
+            qos: Qos::AtMostOnce,
         }
     }
 }
@@ -66,6 +73,13 @@ impl PublishOptions {
         self.priority = priority;
         self
     }
+
+    /// With this promise.
+    #[must_use]
+    pub const fn qos(mut self, qos: Qos) -> Self {
+        self.qos = qos;
+        self
+    }
 }
 
 /// Publishes on one topic. It keeps its route, so an event is a copy into the next batch. Cloning shares the topic.
@@ -74,6 +88,7 @@ pub struct Publisher {
     plane: Arc<Plane>,
     topic: Arc<OwnTopic>,
     key: BatchKey,
+    qos: Qos,
 }
 
 impl Publisher {
@@ -90,7 +105,7 @@ impl Publisher {
         }
         let own = plane.own_topic(topic, options.priority)?;
         own.keep_at_least(options.history);
-        Ok(Self {
+        let made = Self {
             plane,
             topic: own,
             key: BatchKey {
@@ -98,7 +113,12 @@ impl Publisher {
                 ttl_ms: None,
                 enveloped: false,
             },
-        })
+            qos: options.qos,
+        };
+        if options.qos == Qos::AtLeastOnce {
+            made.check_keeps()?;
+        }
+        Ok(made)
     }
 
     /// Watches for those who want its events.
@@ -112,11 +132,12 @@ impl Publisher {
         &self.topic.origin.topic
     }
 
-    /// Publishes an event, at most once, in order with the others of this topic.
+    /// Publishes an event in order with the others of this topic: at most once, or as the publisher's [`Qos`] says.
     ///
     /// It returns when the event stands in the next batch, and waits while the batch before is held up by a link or a
     /// blocking subscriber that is full; a link that takes nothing for 250 ms is given up on until it has room again,
-    /// and its subscribers are told of a gap.
+    /// and its subscribers are told of a gap. With [`Qos::AtLeastOnce`] it waits for room in the node's replay buffer, which
+    /// holds 16,384 events or 64 MiB that have not been acknowledged yet.
     ///
     /// # Errors
     ///
@@ -126,17 +147,16 @@ impl Publisher {
     ///
     /// Safe: dropped before it returns, the event was not published.
     pub async fn publish(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
-        self.topic
-            .take(&self.plane, &self.key, payload.into())
-            .await
+        self.put(&self.key, payload.into(), None).await.map(drop)
     }
 
     /// Publishes an event with options of its own. Otherwise as [`publish`](Self::publish).
     ///
     /// # Errors
     ///
-    /// As [`publish`](Self::publish), [`ErrorCode::INVALID_ARGUMENT`] for options beyond their limits, and
-    /// [`ErrorCode::DEADLINE_EXCEEDED`] if there was no room within `options.deadline`. The event is not published then.
+    /// As [`publish`](Self::publish), [`ErrorCode::INVALID_ARGUMENT`] for options beyond their limits, and, if there was no
+    /// room within `options.deadline`, [`ErrorCode::BUFFER_FULL`] for what is to be kept and
+    /// [`ErrorCode::DEADLINE_EXCEEDED`] for the rest. The event is not published then.
     ///
     /// # Cancel safety
     ///
@@ -146,9 +166,56 @@ impl Publisher {
         payload: impl Into<Bytes>,
         options: &EventOptions,
     ) -> Result<(), Error> {
-        let payload = payload.into();
+        let put = self.put_with(payload.into(), options, None);
+        put.await.map(drop)
+    }
+
+    /// Publishes an event as with [`Qos::AtLeastOnce`], whatever the publisher's is. What becomes of it the receipt tells.
+    /// Otherwise as [`publish_with`](Self::publish_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`publish_with`](Self::publish_with), and [`ErrorCode::UNSUPPORTED_FEATURE`] on a client.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it returns, the event was not published.
+    pub async fn publish_with_receipt(
+        &self,
+        payload: impl Into<Bytes>,
+        options: &EventOptions,
+    ) -> Result<PendingReceipt, Error> {
+        self.check_keeps()?;
+        let (give, outcomes) = oneshot::channel();
+        let sequence = self.put_with(payload.into(), options, Some(give)).await?;
+        let origin = &self.topic.origin;
+        let id = EventId {
+            publisher: origin.publisher,
+            epoch: origin.epoch,
+            topic: origin.topic.clone(),
+            sequence,
+        };
+        Ok(PendingReceipt { id, outcomes })
+    }
+
+    /// A client cannot have its events kept.
+    fn check_keeps(&self) -> Result<(), Error> {
+        if self.plane.uplink.is_none() {
+            return Ok(());
+        }
+        let detail = "a client publishes at most once: use a node";
+        Err(Error::new(ErrorCode::UNSUPPORTED_FEATURE, detail))
+    }
+
+    async fn put_with(
+        &self,
+        payload: Bytes,
+        options: &EventOptions,
+        receipt: Option<oneshot::Sender<Outcomes>>,
+    ) -> Result<Sequence, Error> {
         let (key, envelope) = self.prepared(options, &payload)?;
-        let taken = async {
+        let is_kept = receipt.is_some() || self.qos == Qos::AtLeastOnce;
+        let put = async {
             match envelope {
                 Some(Written { envelope, encoded }) => {
                     let event = Enveloped {
@@ -156,20 +223,33 @@ impl Publisher {
                         envelope: &envelope,
                         payload,
                     };
-                    self.topic.take(&self.plane, &key, event).await
+                    self.put(&key, event, receipt).await
                 }
-                None => self.topic.take(&self.plane, &key, payload).await,
+                None => self.put(&key, payload, receipt).await,
             }
         };
-        match options.deadline {
-            None => taken.await,
-            Some(deadline) => tokio::time::timeout(deadline, taken).await.map_err(|_| {
-                Error::new(
-                    ErrorCode::DEADLINE_EXCEEDED,
-                    format!("there was no room for the event within {deadline:?}"),
-                )
-            })?,
-        }
+        let Some(deadline) = options.deadline else {
+            return put.await;
+        };
+        let done = tokio::time::timeout(deadline, put).await;
+        done.map_err(|_| no_room(deadline, is_kept))?
+    }
+
+    /// Waits for room and takes an event. It is kept where somebody waits for its receipt.
+    async fn put(
+        &self,
+        key: &BatchKey,
+        payload: impl Payload,
+        receipt: Option<oneshot::Sender<Outcomes>>,
+    ) -> Result<Sequence, Error> {
+        let is_kept = receipt.is_some() || self.qos == Qos::AtLeastOnce;
+        let promise = if is_kept {
+            let room = self.plane.reserved(payload.encoded_len()).await;
+            Some(Promise { room, receipt })
+        } else {
+            None
+        };
+        self.topic.put(&self.plane, key, payload, promise).await
     }
 
     /// What the event shares with others of a batch, and its envelope, also encoded.
@@ -216,7 +296,7 @@ impl Publisher {
         if length > room {
             return Err(too_large(length, room));
         }
-        if !plane.keep.may_retain(&self.topic.origin.topic) {
+        if !plane.archive.may_retain(&self.topic.origin.topic) {
             let detail = format!("this node retains values on {MAX_RETAINED} topics already");
             return Err(Error::new(ErrorCode::QUOTA_EXCEEDED, detail));
         }
@@ -234,7 +314,7 @@ impl Publisher {
     ///
     /// Safe: dropped before it returns, the event was not published.
     pub async fn publish_copy(&self, payload: &[u8]) -> Result<(), Error> {
-        self.topic.take(&self.plane, &self.key, payload).await
+        self.put(&self.key, payload, None).await.map(drop)
     }
 
     /// Publishes an event if that needs no waiting.
@@ -244,8 +324,7 @@ impl Publisher {
     /// [`ErrorCode::WOULD_BLOCK`] where [`publish`](Self::publish) would wait, and its errors. The event is not
     /// published then.
     pub fn try_publish(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
-        let taken = self.topic.try_take(&self.plane, &self.key, &payload.into());
-        taken.map_err(not_taken)
+        self.try_put(&self.key, &payload.into())
     }
 
     /// Publishes an event with options of its own if that needs no waiting.
@@ -261,18 +340,31 @@ impl Publisher {
     ) -> Result<(), Error> {
         let payload = payload.into();
         let (key, envelope) = self.prepared(options, &payload)?;
-        let taken = match &envelope {
+        match &envelope {
             Some(Written { envelope, encoded }) => {
                 let event = Enveloped {
                     encoded,
                     envelope,
                     payload,
                 };
-                self.topic.try_take(&self.plane, &key, &event)
+                self.try_put(&key, &event)
             }
-            None => self.topic.try_take(&self.plane, &key, &payload),
-        };
-        taken.map_err(not_taken)
+            None => self.try_put(&key, &payload),
+        }
+    }
+
+    fn try_put(&self, key: &BatchKey, payload: &impl Payload) -> Result<(), Error> {
+        let mut promise = None;
+        if self.qos == Qos::AtLeastOnce {
+            let Some(room) = self.plane.reserve(payload.encoded_len()) else {
+                let detail = "the replay buffer is full: wait, or use publish";
+                return Err(Error::new(ErrorCode::WOULD_BLOCK, detail));
+            };
+            let receipt = None;
+            promise = Some(Promise { room, receipt });
+        }
+        let put = self.topic.try_put(&self.plane, key, payload, &mut promise);
+        put.map(drop).map_err(not_taken)
     }
 
     /// Tells whether anybody wants the events of the topic, and when that changes.
@@ -291,6 +383,19 @@ impl Publisher {
     pub async fn flush(&self) {
         self.topic.flushed().await;
     }
+}
+
+fn no_room(deadline: Duration, is_kept: bool) -> Error {
+    if is_kept {
+        let detail = format!(
+            "there was no room in the replay buffer within {deadline:?}: subscribers do not keep up, or are away"
+        );
+        return Error::new(ErrorCode::BUFFER_FULL, detail);
+    }
+    Error::new(
+        ErrorCode::DEADLINE_EXCEEDED,
+        format!("there was no room for the event within {deadline:?}"),
+    )
 }
 
 fn not_taken(reason: NotTaken) -> Error {

@@ -1,6 +1,7 @@
 //! The bounded queue of one subscription.
 
 mod begin;
+mod kept;
 mod latest;
 mod options;
 mod run;
@@ -19,9 +20,11 @@ use macula_wire::Sequence;
 use tokio::sync::Notify;
 
 use self::begin::Beginning;
+use self::kept::Kept;
 use self::latest::Latest;
 use self::waiting::{Item, Waiting};
 use crate::event::{ClosedReason, Delivery, Event, Gap, Origin};
+use crate::plane::reliable::{AckMode, Credit};
 
 /// How many events a subscription was owed, by what became of them. What still waits is in none of them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -66,6 +69,10 @@ enum Store {
 #[derive(Debug)]
 struct State {
     store: Store,
+    /// How many events ever came into the store.
+    came: u64,
+    /// What is kept by its sender until it is settled, beside what may be dropped.
+    kept: Kept,
     /// What the subscription begins with, until that is over.
     beginning: Option<Box<Beginning>>,
     /// Drops that are told without their places.
@@ -109,6 +116,8 @@ impl Queue {
             options,
             state: Mutex::new(State {
                 store,
+                came: 0,
+                kept: Kept::default(),
                 beginning: None,
                 lagged: 0,
                 counts: SubscriptionCounts::default(),
@@ -137,6 +146,11 @@ impl Queue {
     fn is_over(&self, state: &State) -> bool {
         let (events, bytes) = state.waiting();
         events > self.max_events() || (bytes > self.options.max_bytes && events > 1)
+    }
+
+    /// How its application says that it is done with an event that is kept.
+    pub(crate) const fn ack_mode(&self) -> AckMode {
+        self.options.ack
     }
 
     /// Waits until a blocking queue takes more. Returns at once for the other policies and after the end.
@@ -254,6 +268,7 @@ impl Queue {
     /// Adds an event to those of which only the newest waits. How many were dropped for it.
     fn push_latest(&self, state: &mut State, event: Event) -> u64 {
         let order = self.options.order;
+        state.came = state.came.saturating_add(1);
         let mut dropped = 0_u64;
         if let Store::Latest(latest) = &mut state.store
             && latest.push(order, event)
@@ -272,12 +287,57 @@ impl Queue {
         dropped
     }
 
+    /// Whether there is room for events that are kept. They wait at their sender while there is none, so that no policy
+    /// drops them.
+    pub(crate) fn has_kept_room(&self) -> bool {
+        let state = self.lock();
+        state.closed.is_none()
+            && state
+                .kept
+                .has_room(self.max_events(), self.options.max_bytes)
+    }
+
+    /// Adds events that their sender keeps until they are settled. Whether there is room is [asked](Self::has_kept_room)
+    /// before.
+    pub(crate) fn push_kept(&self, run: EventRun, credit: Credit) {
+        {
+            let mut state = self.lock();
+            if state.closed.is_some() {
+                return;
+            }
+            let after = state.came;
+            state.kept.push(after, run.with(credit));
+        }
+        self.readable.notify_one();
+    }
+
+    /// Adds one event that its sender keeps. Otherwise as [`push_kept`](Self::push_kept).
+    pub(crate) fn push_kept_event(&self, event: Event, credit: Credit) {
+        {
+            let mut state = self.lock();
+            if state.closed.is_some() {
+                return;
+            }
+            let after = state.came;
+            state.kept.push_event(after, event, credit);
+        }
+        self.readable.notify_one();
+    }
+
     /// Adds a gap that was made before this queue.
     pub(crate) fn push_gap(&self, gap: Gap) {
         {
             let mut state = self.lock();
             if state.closed.is_some() {
                 return;
+            }
+            if !state.kept.is_empty() {
+                let after = state.came;
+                if let Err(lost) = state.kept.push_gap(after, gap) {
+                    state.lagged = state.lagged.saturating_add(lost);
+                }
+                drop(state);
+                return self.readable.notify_one();
             }
             let lost = gap.lost;
             let max = self.options.max_events;
@@ -343,10 +403,10 @@ impl Queue {
             return Found::Delivery(Delivery::Lagged(std::mem::take(&mut state.lagged)));
         }
         let refuses = self.refuses_newest();
-        let item = match &mut state.store {
+        let item = state.take_kept().or_else(|| match &mut state.store {
             Store::All(waiting) => waiting.pop(refuses),
             Store::Latest(latest) => latest.pop(self.options.order),
-        };
+        });
         let Some(item) = item else {
             return state.take_end();
         };
@@ -391,7 +451,18 @@ impl State {
         }
     }
 
+    /// The next of what is kept, if it is its turn.
+    fn take_kept(&mut self) -> Option<Item> {
+        let left = self.came.saturating_sub(self.waiting().0);
+        let is_gap_first = match &self.store {
+            Store::All(waiting) => waiting.is_gap_first(),
+            Store::Latest(_) => false,
+        };
+        self.kept.pop(left, is_gap_first)
+    }
+
     fn push(&mut self, item: Item) {
+        self.came = self.came.saturating_add(item.events());
         if let Store::All(waiting) = &mut self.store {
             waiting.push(item);
         }

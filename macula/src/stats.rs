@@ -30,6 +30,10 @@ pub struct NodeStats {
     pub links_members: u64,
     /// Sessions of clients.
     pub links_clients: u64,
+    /// Events of this node that wait until everybody who is owed them has them.
+    pub kept: u64,
+    /// Events of other nodes that wait for subscribers and clients of this one.
+    pub kept_in_transit: u64,
     /// The members remembered between runs.
     pub cache: CacheCounts,
     /// Connections and handshakes.
@@ -276,6 +280,9 @@ pub(crate) async fn collect(
     let links = plane.links.all();
     stats.links_members = wide(plane.links.members().len());
     stats.links_clients = wide(plane.links.sessions().len());
+    let (kept, in_transit) = plane.reliable.waiting();
+    stats.kept = wide(kept);
+    stats.kept_in_transit = wide(in_transit);
     stats.queued_bytes = links
         .iter()
         .map(|attached| wide(attached.link.stats().outbox_bytes))

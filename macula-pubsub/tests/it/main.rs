@@ -3,6 +3,7 @@
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
     reason = "a test that goes wrong has to stop"
@@ -14,4 +15,5 @@ mod common;
 mod laws;
 mod model;
 mod order;
+mod reliable;
 mod rules;

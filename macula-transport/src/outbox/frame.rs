@@ -56,6 +56,17 @@ impl OutFrame {
         }
     }
 
+    /// Several frames that are written one after the other, with none between. What ends some of them does not count any
+    /// more.
+    #[must_use]
+    pub fn joined(frames: impl IntoIterator<Item = Self>) -> Self {
+        let mut pieces = Vec::new();
+        for frame in frames {
+            frame.append_to(&mut pieces);
+        }
+        Self::pieces(pieces)
+    }
+
     /// The same, but what still waits at `at` is not written: `instead` is, and `count` is added to `dropped`.
     #[must_use]
     pub fn until(

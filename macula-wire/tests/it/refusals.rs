@@ -1,5 +1,6 @@
 //! What a receiver would refuse is not written; each refusal has a twin that is.
 
+mod reliable;
 mod routing;
 
 use std::sync::Arc;

@@ -10,22 +10,23 @@ use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
     Accusation, Ack, Alias, BucketVersions, CallCancel, CallError, CallProgress, CallResult,
-    CancelMode, CertUpdate, Close, Contact, DigestPart, Drain, ErrorReport, Event, Failure,
-    Forward, ForwardError, Gap, Handshake, HandshakeAck, Heartbeat, InterestContent, KadAnswer,
-    KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch, MemberRecord,
-    MemberStatus, MemberVersion, NodeContent, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove,
-    OverlayOffer, OverlayPeers, OverlayVerdict, OverlayWalk, Ping, Pong, Priority, ProviderContent,
-    Publish, Qos, Receipt, RecordContent, RecordKind, RecordVersion, Register, Role, Roles,
+    CancelMode, CertUpdate, Close, Contact, Deliver, DeliveryRange, DeliveryRefusal, DigestPart,
+    Drain, ErrorReport, Event, EventAck, Failure, Forward, ForwardError, Gap, Handshake,
+    HandshakeAck, Heartbeat, InterestContent, KadAnswer, KadChanges, KadDigest, KadFind, KadFound,
+    KadStore, KadWant, KadWatch, MemberRecord, MemberStatus, MemberVersion, NodeContent,
+    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
+    OverlayVerdict, OverlayWalk, Ping, Pong, Priority, ProviderContent, Publish, Qos, Receipt,
+    RecordContent, RecordKind, RecordVersion, RefusalCause, Register, Resend, Role, Roles,
     RoutingRecord, RpcCall, SignedAccusation, SignedRecord, SignedRoutingRecord, Standing, Stream,
     StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing,
     SwimPingReq, SwimState, Tag, Trace, Traced, TracedHop, Unregister, Unsubscribe, Update,
     ValueContent, Way,
 };
 use macula_wire::{
-    Audience, Body, CallId, ContentType, EdgeToken, Envelope, Epoch, ErrorCode, Header,
-    Incarnation, Key, Message, NodeId, NodeMark, Pattern, ProbeId, Procedure, RealmName, RecordId,
-    RegistrationId, RequestId, RetryHint, Selection, Sequence, Signature, SubscriptionId, Topic,
-    TopicAlias,
+    Audience, Body, CallId, ChannelRun, ContentType, DeliveryId, EdgeToken, Envelope, Epoch,
+    ErrorCode, Header, Incarnation, Key, Message, NodeId, NodeMark, Pattern, ProbeId, Procedure,
+    RealmName, RecordId, RegistrationId, RequestId, RetryHint, Selection, Sequence, Signature,
+    SubscriptionId, Topic, TopicAlias,
 };
 use serde_json::{Map, Value, json};
 
@@ -153,7 +154,7 @@ macro_rules! numbers {
         }
     )*};
 }
-numbers!(Epoch Sequence Incarnation TopicAlias SubscriptionId RegistrationId RequestId ProbeId EdgeToken);
+numbers!(ChannelRun DeliveryId Epoch Sequence Incarnation TopicAlias SubscriptionId RegistrationId RequestId ProbeId EdgeToken);
 
 macro_rules! enums {
     ($($type:ty)*) => {$(
@@ -164,7 +165,7 @@ macro_rules! enums {
         }
     )*};
 }
-enums!(CancelMode MemberStatus OverlayVerdict Priority Qos RecordKind RetryHint Role Standing);
+enums!(CancelMode MemberStatus OverlayVerdict Priority Qos RecordKind RefusalCause RetryHint Role Standing);
 
 impl<T: Render> Render for Option<T> {
     fn render(&self) -> Value {
@@ -212,6 +213,11 @@ records! {
     Batch: hops publisher epoch alias base ttl_ms content enveloped signature entries;
     Receipt: request matched acked expired dropped;
     Gap: publisher epoch topic from;
+    Deliver: run prev first count floor group attempt;
+    DeliveryRange: first last;
+    DeliveryRefusal: range cause;
+    EventAck: run class upto acked refused;
+    Resend: run class after;
     RpcCall: call hops caller procedure deadline_ms idempotency content headers payload;
     CallResult: call content payload;
     Failure: code retry retry_after_ms name detail content payload;
@@ -283,7 +289,7 @@ macro_rules! bodies {
 
 bodies!(
     Handshake HandshakeAck Heartbeat Ping Pong Stream CertUpdate Drain Ack Error Close
-    Publish Subscribe Unsubscribe Event Alias Batch Receipt Gap
+    Publish Subscribe Unsubscribe Event Alias Batch Receipt Gap Deliver EventAck Resend
     RpcCall RpcResult RpcError Register Unregister RpcCancel RpcProgress
     SwimPing SwimAck SwimPingReq SwimNack SwimGossip SwimJoin SwimState SwimDigest
     OverlayWalk OverlayOffer OverlayMove OverlayAnswer OverlayEdge OverlayFlip OverlayPeers

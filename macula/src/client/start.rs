@@ -163,6 +163,7 @@ fn attach(
         realm,
         epoch,
         max_payload_len,
+        replay: macula_pubsub::ReplayConfig::default(),
         uplink: Some(Arc::clone(&uplink)),
     };
     let plane = Arc::new(Plane::new(own, clock, prover, random));
@@ -180,6 +181,8 @@ fn attach(
         endpoint,
     );
     plane.tasks.spawn("uplink", reading);
+    let keeping = Arc::clone(&plane).keep_reliable();
+    plane.tasks.spawn("kept events", keeping);
     plane
         .tasks
         .spawn("drops", tell_drops(Arc::clone(&plane), Arc::clone(&uplink)));

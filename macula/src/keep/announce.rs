@@ -24,8 +24,8 @@ pub(crate) async fn announce(plane: Arc<Plane>, control: Control) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = plane.keep.changed.notified() => {}
-            _ = ticks.tick() => plane.keep.tend(plane.clock.unix_ms()),
+            () = plane.archive.changed.notified() => {}
+            _ = ticks.tick() => plane.archive.tend(plane.clock.unix_ms()),
         }
         let changes = changes(&plane);
         if changes.is_empty() {
@@ -58,10 +58,10 @@ pub(crate) async fn announce(plane: Arc<Plane>, control: Control) {
 
 /// What is to be published, with its lease, or taken back.
 fn changes(plane: &Plane) -> Vec<(RecordContent, Option<Duration>)> {
-    let news = std::mem::take(&mut plane.keep.lock().news);
+    let news = std::mem::take(&mut plane.archive.lock().news);
     let unix_ms = plane.clock.unix_ms();
     let mut changes = Vec::new();
-    let mut state = plane.keep.lock();
+    let mut state = plane.archive.lock();
     for topic in news.values {
         let Some(value) = state.values.get(&topic) else {
             continue;
@@ -85,7 +85,7 @@ fn changes(plane: &Plane) -> Vec<(RecordContent, Option<Duration>)> {
             );
             continue;
         };
-        let mut index = plane.keep.index(&first);
+        let mut index = plane.archive.index(&first);
         let mut bytes = Vec::new();
         // As many as fit: the others are found by their whole names only.
         while index.encode(&mut bytes).is_err() || bytes.len() > super::MAX_RETAINED_LEN {

@@ -222,7 +222,7 @@ impl Node {
     ) -> Result<EarlierEvents, Error> {
         let plane = self.plane();
         let mut gathered = Gathered::default();
-        let own = plane.keep.answer(pattern, wanted, plane.clock.unix_ms());
+        let own = plane.archive.answer(pattern, wanted, plane.clock.unix_ms());
         gathered.take(own, pattern, |_| true);
         let named = literal(pattern);
         let indexes = match &named {
@@ -382,7 +382,9 @@ pub(crate) async fn answer(node: &Node, invocation: &Invocation) -> Result<Bytes
     };
     let plane = node.plane();
     let found = if invocation.procedure.as_str() == HISTORY {
-        plane.keep.answer(&pattern, wanted, plane.clock.unix_ms())
+        plane
+            .archive
+            .answer(&pattern, wanted, plane.clock.unix_ms())
     } else {
         node.earlier(&pattern, wanted).await?
     };

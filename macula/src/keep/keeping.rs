@@ -81,7 +81,7 @@ async fn run(
         };
         match delivery {
             Some(Delivery::Event(event)) => {
-                plane.keep.hold(&event, history, plane.clock.unix_ms());
+                plane.archive.hold(&event, history, plane.clock.unix_ms());
             }
             Some(_) => {}
             None => return,

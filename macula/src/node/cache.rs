@@ -274,6 +274,7 @@ mod tests {
             realm: realm(),
             epoch: Epoch::new(1),
             max_payload_len: 1 << 20,
+            replay: macula_pubsub::ReplayConfig::default(),
             uplink: None,
         };
         let prover = Prover::new(realm(), None, None);

@@ -135,7 +135,10 @@ impl Sink<NodeOutput> for Outputs {
                 }
             }
             NodeOutput::Found(outcome) => self.plane.lookups.end(outcome),
-            NodeOutput::Lost(node) => self.plane.publisher_lost(node),
+            NodeOutput::Lost(node) => {
+                self.plane.publisher_lost(node);
+                self.plane.kept_member_lost(node);
+            }
             NodeOutput::Misbehaved { peer, offence } => {
                 add(&self.plane.counters.misbehaved, 1);
                 tracing::warn!(peer = %peer.short(), offence, "a peer broke a rule");

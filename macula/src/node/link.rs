@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use macula_pubsub::SessionId;
+use macula_pubsub::{Destination, SessionId};
 use macula_swim::{AccusationLimit, Offence};
 use macula_transport::{FrameReceiver, FrameSender, Link, LinkEvent, LinkReceiver};
 use macula_wire::message::{Body, Message, Priority, Role, StreamKind};
@@ -73,6 +73,7 @@ impl LinkRunner {
         self.dialler.forwarding.links_changed();
         tracing::info!(peer = %peer.short(), path = %attached.link.path(), "link up");
         let now = self.plane.clock.now();
+        self.plane.kept_link_up(attached);
         let epoch = attached.link.epoch();
         let up = NodeInput::LinkUp { peer, epoch };
         self.control.input(now, up).await;
@@ -90,6 +91,7 @@ impl LinkRunner {
         if self.plane.links.remove_member(&turn, &peer, id) {
             self.plane.changed();
             self.dialler.forwarding.links_changed();
+            self.plane.kept_link_down(peer);
             let now = self.plane.clock.now();
             self.control.input(now, NodeInput::LinkDown(peer)).await;
         }
@@ -142,6 +144,10 @@ impl LinkRunner {
             Body::Drain(_) | Body::Ack(_) => return true,
             Body::Error(report) => {
                 tracing::info!(peer = %from.short(), code = %report.code, detail = report.detail, "a peer reports");
+                return true;
+            }
+            body @ (Body::EventAck(_) | Body::Resend(_)) => {
+                self.plane.kept_word(Destination::Member(from), body);
                 return true;
             }
             // It says that the peer needs the link.
@@ -219,7 +225,12 @@ impl LinkRunner {
         );
         let reason = loop {
             match receiver.next().await {
-                LinkEvent::Control(message) => requests.handle(message.body).await,
+                LinkEvent::Control(message) => {
+                    let from = Destination::Session(session);
+                    if !self.plane.kept_word(from, &message.body) {
+                        requests.handle(message.body).await;
+                    }
+                }
                 LinkEvent::Events(priority, stream) => self.events(&attached, priority, stream),
                 LinkEvent::Stream(kind, sender, stream) => {
                     self.stream(&attached, kind, sender, stream);
@@ -233,6 +244,7 @@ impl LinkRunner {
         };
         self.plane.links.remove_session(session);
         crate::testament::open(&self.plane, &attached, &reason);
+        self.plane.kept_receiver_gone(Destination::Session(session));
         self.plane.changed();
         requests.end().await;
     }

@@ -146,6 +146,7 @@ mod tests {
             realm: "be.acme.iot".parse().unwrap(),
             epoch: Epoch::new(1),
             max_payload_len: 1 << 20,
+            replay: macula_pubsub::ReplayConfig::default(),
             uplink: None,
         };
         let prover = Prover::new(own.realm.clone(), None, None);

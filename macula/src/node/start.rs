@@ -59,6 +59,7 @@ pub(crate) struct Plan {
     pub(crate) transport: macula_transport::Config,
     pub(crate) swim: macula_swim::Config,
     pub(crate) pubsub: macula_pubsub::Config,
+    pub(crate) replay: macula_pubsub::ReplayConfig,
     pub(crate) forwarding: ForwardingConfig,
     pub(crate) max_payload_len: usize,
     pub(crate) http: bool,
@@ -150,6 +151,7 @@ fn keep_up(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
     let tasks = &plane.tasks;
     let both = || (Arc::clone(plane), control.clone());
     tasks.spawn("drops", tell_drops(Arc::clone(plane), news));
+    tasks.spawn("kept events", Arc::clone(plane).keep_reliable());
     let (shared, told) = both();
     tasks.spawn("round trips", tell_round_trips(shared, told));
     let (shared, told) = both();
@@ -199,6 +201,7 @@ fn plane(plan: &Plan, epoch: Epoch, clock: Clock) -> Result<Plane, Error> {
         realm,
         epoch,
         max_payload_len: plan.max_payload_len,
+        replay: plan.replay.clone(),
         uplink: None,
     };
     Ok(Plane::new(own, clock, prover, random))

@@ -37,6 +37,14 @@ counters! {
     events_delivered,
     /// Events passed on to other links.
     events_forwarded,
+    /// Events that are kept until they are acknowledged and were put on links, each time that they were.
+    kept_sent,
+    /// Times that this node asked for kept events again.
+    resends_asked,
+    /// Times that others asked this node for kept events again.
+    resends_served,
+    /// Events that a subscriber rejected, or did not acknowledge as often as it was handed them.
+    dead_letters,
     /// Events not sent because the queue of a link stayed full.
     dropped_outbox,
     /// Messages of routing not sent because the lookup stream of a link was full.

@@ -58,7 +58,13 @@ impl Plane {
     }
 
     /// Keeps the events of a batch of this node, of its topic at most `count`.
-    fn hold(&self, origin: &Arc<Origin>, batch: &Batch, expires: Option<Instant>, count: u32) {
+    pub(super) fn hold(
+        &self,
+        origin: &Arc<Origin>,
+        batch: &Batch,
+        expires: Option<Instant>,
+        count: u32,
+    ) {
         let unix_ms = self.clock.unix_ms();
         let mut sequence = batch.base;
         for entry in &batch.entries {
@@ -71,6 +77,7 @@ impl Plane {
                 (None, entry)
             };
             let event = Event {
+                token: None,
                 origin: Arc::clone(origin),
                 sequence,
                 content: batch.content.clone(),
@@ -79,7 +86,7 @@ impl Plane {
                 expires,
             };
             sequence = sequence.next();
-            self.keep.hold(&event, History::Last(count), unix_ms);
+            self.archive.hold(&event, History::Last(count), unix_ms);
         }
     }
 
@@ -147,6 +154,7 @@ impl Plane {
                 payload,
                 envelope: Some(Arc::new(envelope)),
                 expires,
+                token: None,
             };
             for queue in &receivers.queues {
                 self.count(queue.push_event(event.clone()));
@@ -169,7 +177,7 @@ impl Plane {
         })
     }
 
-    fn is_repeated(&self, origin: &Origin, envelope: &Envelope) -> bool {
+    pub(super) fn is_repeated(&self, origin: &Origin, envelope: &Envelope) -> bool {
         envelope.dedup.as_ref().is_some_and(|id| {
             let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
             !repeats.is_first(self.clock.now(), origin.publisher, id)

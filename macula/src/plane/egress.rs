@@ -146,6 +146,36 @@ impl Egress {
         Sent::Queued
     }
 
+    /// Sends events that are kept, or sends them again: `frames` are a DELIVER and the batch of `count` events from `base`
+    /// on. Whether the outbox took them.
+    pub(crate) fn send_kept(
+        &self,
+        link: &Link,
+        feed: &Feed,
+        base: Sequence,
+        count: u64,
+        frames: [OutFrame; 2],
+    ) -> bool {
+        let outbox = self.outbox(link);
+        let mut table = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let progress = table
+            .entry((feed.publisher, feed.epoch, feed.alias))
+            .or_insert_with(|| Progress::new(feed, base));
+        let missing = progress.told.is_none_or(|told| told != progress.next);
+        let alias = if missing {
+            progress.alias_frame()
+        } else {
+            None
+        };
+        let together = OutFrame::joined(alias.into_iter().chain(frames));
+        if outbox.try_push(together).is_err() {
+            return false;
+        }
+        progress.next = progress.next.max(base.plus(count));
+        progress.told = Some(progress.next);
+        true
+    }
+
     /// Takes note that every event before `next` that was not sent is missing here too: the receiver is to be told even
     /// if no batch follows.
     /// A receiver that was told of nothing yet begins at `from`.
@@ -213,13 +243,18 @@ impl Progress {
         Ok(())
     }
 
-    /// `frame`, or, once it has expired, word that what it holds is missing.
-    fn expiring(&self, frame: OutFrame, expires: &Expires, count: u64) -> OutFrame {
+    /// ALIAS that lets the receiver expect the next event.
+    fn alias_frame(&self) -> Option<OutFrame> {
         let mut alias = self.alias.clone();
         alias.next = self.next;
-        match OutFrame::message(&Message::from(alias)) {
-            Ok(instead) => frame.until(expires.at, instead, Arc::clone(&expires.dropped), count),
-            Err(_) => frame,
+        OutFrame::message(&Message::from(alias)).ok()
+    }
+
+    /// `frame`, or, once it has expired, word that what it holds is missing.
+    fn expiring(&self, frame: OutFrame, expires: &Expires, count: u64) -> OutFrame {
+        match self.alias_frame() {
+            Some(instead) => frame.until(expires.at, instead, Arc::clone(&expires.dropped), count),
+            None => frame,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Reading one event stream: prove, put in order, deliver, pass on.
 
+mod kept;
 mod single;
 mod watching;
 
@@ -10,7 +11,7 @@ use bytes::{BufMut, BytesMut};
 use macula_pubsub::{Acceptance, Source};
 use macula_transport::{FrameReceiver, LinkError, OutFrame};
 use macula_wire::frame::FrameHeader;
-use macula_wire::message::{Alias, Body, Kind, Message, Priority, Role};
+use macula_wire::message::{Alias, Body, Deliver, Kind, Message, Priority, Role};
 use macula_wire::{
     Batch, DecodeError, Epoch, ErrorCode, Frame, NodeId, Sequence, Topic, TopicAlias,
 };
@@ -32,7 +33,7 @@ const MAX_ALIASES: usize = 65_536;
 /// A publisher's topic as one stream announced it.
 struct Announced {
     origin: Arc<Origin>,
-    feed: Feed,
+    feed: Arc<Feed>,
     route: RouteCache,
     proof: Proof,
     /// That those who want it are watched, where a client publishes it.
@@ -57,6 +58,8 @@ pub(crate) struct Ingress {
     announced: BTreeMap<(NodeId, Epoch, TopicAlias), Arc<Announced>>,
     /// The latest run of each publisher; numbers of earlier ones are forgotten.
     epochs: BTreeMap<NodeId, Epoch>,
+    /// What the batch that comes next is kept under.
+    deliver: Option<Deliver>,
 }
 
 impl Ingress {
@@ -72,6 +75,7 @@ impl Ingress {
             priority,
             announced: BTreeMap::new(),
             epochs: BTreeMap::new(),
+            deliver: None,
         }
     }
 
@@ -103,8 +107,12 @@ impl Ingress {
             Err(DecodeError::UnknownKind { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };
+        if self.deliver.is_some() && !matches!(body, Body::Batch(_) | Body::Event(_)) {
+            return Err(unexpected(Kind::Deliver));
+        }
         match body {
             Body::Alias(alias) => self.on_alias(alias).await,
+            Body::Deliver(deliver) => self.on_deliver(deliver),
             Body::Batch(batch) => self.on_batch(batch, frame).await,
             Body::Event(event) => self.on_event(event).await,
             Body::Gap(gap) => {
@@ -202,13 +210,13 @@ impl Ingress {
                 topic: alias.topic.clone(),
                 priority: self.priority,
             }),
-            feed: Feed {
+            feed: Arc::new(Feed {
                 publisher: alias.publisher,
                 epoch: alias.epoch,
                 alias: alias.alias,
                 topic: alias.topic.clone(),
                 chain,
-            },
+            }),
             route: RouteCache::default(),
             proof,
             used: None,
@@ -237,7 +245,10 @@ impl Ingress {
         self.attached.link.is_local() && self.plane.uplink.is_none()
     }
 
-    async fn on_batch(&self, batch: Batch, frame: Frame) -> Result<(), DecodeError> {
+    async fn on_batch(&mut self, batch: Batch, frame: Frame) -> Result<(), DecodeError> {
+        if let Some(deliver) = self.deliver.take() {
+            return self.on_kept(deliver, batch, frame);
+        }
         let count = u64::try_from(batch.entries.count()).unwrap_or(u64::MAX);
         let key = (batch.publisher, batch.epoch, batch.alias);
         let Some(announced) = self.announced.get(&key).cloned() else {

@@ -17,6 +17,8 @@ pub(crate) struct Receivers {
     pub(crate) links: Vec<Arc<Attached>>,
     /// Members with interest and without a link.
     pub(crate) unlinked: u64,
+    /// All of them.
+    pub(crate) destinations: Vec<Destination>,
 }
 
 impl Receivers {
@@ -80,8 +82,8 @@ fn resolve(plane: &Plane, topic: &Topic, from: Source) -> Receivers {
     let mut found = Vec::new();
     Forwarder::route(&plane.table.load(), topic, from, &mut found);
     let queues = plane.queues.read().unwrap_or_else(PoisonError::into_inner);
-    for destination in found {
-        match destination {
+    for destination in &found {
+        match *destination {
             Destination::Local(id) => receivers.queues.extend(queues.get(&id).cloned()),
             Destination::Session(session) => receivers.links.extend(plane.links.session(session)),
             Destination::Member(node) => match plane.links.member(&node) {
@@ -90,5 +92,6 @@ fn resolve(plane: &Plane, topic: &Topic, from: Source) -> Receivers {
             },
         }
     }
+    receivers.destinations = found;
     receivers
 }

@@ -1,6 +1,6 @@
 //! A topic that this process publishes on.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,15 +9,18 @@ use futures::future::select_all;
 use macula_wire::batch::{BY_REFERENCE, BatchBuilder, BatchHead};
 use macula_wire::message::Priority;
 use macula_wire::{ContentType, Envelope, ErrorCode, Instant, SealedBatch, Sequence, limit};
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::{Notify, OnceCell, oneshot};
 
 use super::Plane;
 use super::counters::add;
 use super::egress::{Feed, Sent};
 use super::links::Attached;
+use super::prove;
+use super::reliable::{Owed, Parcel, Receipted, Reserved};
 use super::route::{Receivers, RouteCache};
 use crate::Error;
 use crate::event::{Event, Gap, GapCause, Origin};
+use crate::receipt::Outcomes;
 
 /// How many payload bytes a batch collects before its publisher waits.
 const MAX_BATCH_BYTES: usize = 64 << 10;
@@ -39,6 +42,8 @@ struct Waiting {
     next: Sequence,
     /// Whether a task is on its way to send what waits.
     sending: bool,
+    /// What was promised to publishers whose events are kept.
+    owed: Owed,
     /// When the first event of the batch was published, where its time to live counts.
     since: Option<Instant>,
 }
@@ -70,11 +75,22 @@ impl Waiting {
     }
 }
 
+/// What goes with an event that is kept until its receivers have it.
+#[derive(Debug)]
+pub(crate) struct Promise {
+    pub(crate) room: Reserved,
+    /// Who waits to hear what becomes of it.
+    pub(crate) receipt: Option<oneshot::Sender<Outcomes>>,
+}
+
 /// A declared topic: its sequence, and the events that wait for the next batch.
 #[derive(Debug)]
 pub(crate) struct OwnTopic {
     pub(crate) origin: Arc<Origin>,
-    pub(crate) feed: Feed,
+    pub(crate) feed: Arc<Feed>,
+    /// Whether its events are kept until their receivers have them: from the first one on that was published so, because
+    /// otherwise later ones would overtake it.
+    is_kept: AtomicBool,
     waiting: Mutex<Waiting>,
     route: RouteCache,
     /// Told when the batch was taken, so that there is room for more events.
@@ -169,7 +185,8 @@ impl OwnTopic {
     pub(crate) fn new(origin: Arc<Origin>, feed: Feed) -> Self {
         Self {
             origin,
-            feed,
+            feed: Arc::new(feed),
+            is_kept: AtomicBool::new(false),
             waiting: Mutex::new(Waiting::default()),
             route: RouteCache::default(),
             room: Notify::new(),
@@ -213,11 +230,25 @@ impl OwnTopic {
         key: &BatchKey,
         payload: &impl Payload,
     ) -> Result<(), NotTaken> {
+        self.try_put(plane, key, payload, &mut None).map(drop)
+    }
+
+    /// The same, with what is promised where the event is kept, which is taken with it. Returns the event's sequence.
+    pub(crate) fn try_put(
+        self: &Arc<Self>,
+        plane: &Arc<Plane>,
+        key: &BatchKey,
+        payload: &impl Payload,
+        promise: &mut Option<Promise>,
+    ) -> Result<Sequence, NotTaken> {
         if payload.len() > plane.max_payload_len {
             return Err(NotTaken::Refused(too_large(
                 payload.len(),
                 plane.max_payload_len,
             )));
+        }
+        if promise.is_some() {
+            self.is_kept.store(true, Ordering::Release);
         }
         let (sequence, start) = {
             let mut waiting = self.lock();
@@ -236,6 +267,9 @@ impl OwnTopic {
                 waiting.since = key.ttl_ms.map(|_| plane.clock.now());
             }
             payload.push(&mut waiting.builder);
+            if let Some(promise) = promise.take() {
+                waiting.promise(promise);
+            }
             let sequence = waiting.next;
             waiting.next = sequence.next();
             (sequence, !std::mem::replace(&mut waiting.sending, true))
@@ -250,7 +284,7 @@ impl OwnTopic {
                 .tasks
                 .spawn("events", async move { topic.send_waiting(&sender).await });
         }
-        Ok(())
+        Ok(sequence)
     }
 
     /// Lets an event stay as the last value. A client's does so at its member.
@@ -266,6 +300,7 @@ impl OwnTopic {
             return;
         }
         let event = Event {
+            token: None,
             origin: Arc::clone(&self.origin),
             sequence,
             content: key.content.clone(),
@@ -273,7 +308,7 @@ impl OwnTopic {
             envelope: Some(Arc::new(envelope.clone())),
             expires: plane.expires(key.ttl_ms).map(|expires| expires.at),
         };
-        if !plane.keep.retain(&event, plane.clock.unix_ms()) {
+        if !plane.archive.retain(&event, plane.clock.unix_ms()) {
             tracing::debug!(topic = %self.origin.topic, "a value is too large to be retained");
         }
     }
@@ -285,8 +320,19 @@ impl OwnTopic {
         key: &BatchKey,
         payload: impl Payload,
     ) -> Result<(), Error> {
-        match self.try_take(plane, key, &payload) {
-            Ok(()) => return Ok(()),
+        self.put(plane, key, payload, None).await.map(drop)
+    }
+
+    /// The same, with what is promised where the event is kept. Returns the event's sequence.
+    pub(crate) async fn put(
+        self: &Arc<Self>,
+        plane: &Arc<Plane>,
+        key: &BatchKey,
+        payload: impl Payload,
+        mut promise: Option<Promise>,
+    ) -> Result<Sequence, Error> {
+        match self.try_put(plane, key, &payload, &mut promise) {
+            Ok(sequence) => return Ok(sequence),
             Err(NotTaken::Refused(error)) => return Err(error),
             Err(NotTaken::NoRoom) => {}
         }
@@ -294,8 +340,8 @@ impl OwnTopic {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            match self.try_take(plane, key, &payload) {
-                Ok(()) => return Ok(()),
+            match self.try_put(plane, key, &payload, &mut promise) {
+                Ok(sequence) => return Ok(sequence),
                 Err(NotTaken::Refused(error)) => return Err(error),
                 Err(NotTaken::NoRoom) => room.await,
             }
@@ -315,26 +361,33 @@ impl OwnTopic {
         }
     }
 
-    async fn send_waiting(self: Arc<Self>, plane: &Plane) {
+    async fn send_waiting(self: Arc<Self>, plane: &Arc<Plane>) {
         loop {
             let receivers =
                 self.route
                     .resolve(plane, &self.origin.topic, macula_pubsub::Source::Own);
             self.gather(&receivers).await;
-            wait_for_room(plane, &receivers, self.priority()).await;
+            if !self.is_kept.load(Ordering::Acquire) {
+                wait_for_room(plane, &receivers, self.priority()).await;
+            }
             let sealed = {
                 let mut waiting = self.lock();
                 let ttl = waiting.ttl_left(|| plane.clock.now());
-                let sealed = self.seal(&mut waiting, ttl.flatten());
+                let is_kept = self.is_kept.load(Ordering::Acquire);
+                // What is kept and has expired goes on, so that its receipt tells.
+                let ttl_ms = ttl.unwrap_or_else(|| is_kept.then_some(1));
+                let sealed = self.seal(&mut waiting, ttl_ms);
                 if sealed.is_none() {
                     waiting.sending = false;
                 }
-                sealed.map(|sealed| (sealed, ttl))
+                let owed = std::mem::take(&mut waiting.owed);
+                sealed.map(|sealed| (sealed, is_kept.then_some(owed), ttl))
             };
             self.room.notify_waiters();
             match sealed {
-                Some((sealed, Some(ttl))) => self.send(plane, &receivers, sealed, ttl),
-                Some((sealed, None)) => self.give_up(plane, &receivers, &sealed),
+                Some((sealed, Some(owed), _)) => self.keep(plane, &receivers, sealed, owed).await,
+                Some((sealed, None, Some(ttl))) => self.send(plane, &receivers, sealed, ttl),
+                Some((sealed, None, None)) => self.give_up(plane, &receivers, &sealed),
                 None => return,
             }
         }
@@ -385,6 +438,37 @@ impl OwnTopic {
         waiting.builder.seal(&head).ok().flatten()
     }
 
+    /// Keeps a batch until everybody who is owed it now has it.
+    async fn keep(
+        &self,
+        plane: &Arc<Plane>,
+        receivers: &Receivers,
+        sealed: SealedBatch,
+        mut owed: Owed,
+    ) {
+        let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
+        if !self.origin.topic.is_reserved() {
+            add(&plane.counters.events_published, count);
+        }
+        let Some(batch) = prove::open(&sealed) else {
+            debug_assert!(false, "a batch that was just made");
+            return;
+        };
+        let history = self.history.load(Ordering::Relaxed);
+        if history > 0 {
+            let expires = plane.expires(batch.ttl_ms).map(|expires| expires.at);
+            plane.hold(&self.origin, &batch, expires, history);
+        }
+        owed.to.clone_from(&receivers.destinations);
+        let parcel = Parcel::new(
+            Arc::clone(&self.origin),
+            Arc::clone(&self.feed),
+            batch,
+            sealed.into(),
+        );
+        plane.keep(&parcel, owed).await;
+    }
+
     /// The time to live of a batch ended before it could leave: its receivers are told that it is missing.
     fn give_up(&self, plane: &Plane, receivers: &Receivers, sealed: &SealedBatch) {
         let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
@@ -433,6 +517,20 @@ impl OwnTopic {
             {
                 add(&plane.counters.dropped_outbox, count);
             }
+        }
+    }
+}
+
+impl Waiting {
+    /// Takes over what was promised for the event that was added last.
+    fn promise(&mut self, mut promise: Promise) {
+        let (events, bytes) = self.owed.reserved;
+        let more = promise.room.pass_on();
+        self.owed.reserved = (events.saturating_add(1), bytes.saturating_add(more));
+        if let Some(waiting) = promise.receipt {
+            let at = self.builder.count().saturating_sub(1);
+            let at = u32::try_from(at).unwrap_or(u32::MAX);
+            self.owed.receipts.push(Receipted { at, waiting });
         }
     }
 }

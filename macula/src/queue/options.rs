@@ -6,6 +6,7 @@ use macula_wire::{ErrorCode, Pattern, PatternSegment};
 
 use crate::Error;
 use crate::keep::Wanted;
+use crate::plane::reliable::AckMode;
 
 /// What happens when a subscription's queue is full.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -57,7 +58,8 @@ pub struct SubscribeOptions {
     pub max_events: usize,
     /// The most payload bytes that wait, at least 1, by default 8 MiB. One event always fits.
     pub max_bytes: usize,
-    /// What happens beyond that; by default the oldest events make room.
+    /// What happens beyond that; by default the oldest events make room. Events that are kept
+    /// ([`Qos::AtLeastOnce`](crate::Qos::AtLeastOnce)) are never dropped by it: they wait at their sender, all in order.
     pub overflow: Overflow,
     /// Which order events are handed out in; by default all in their order.
     pub order: Order,
@@ -67,6 +69,7 @@ pub struct SubscribeOptions {
     /// Which earlier events it begins with, as far as anybody keeps them; by default none. The first segment of the
     /// pattern is no wildcard then.
     pub history: Option<History>,
+    pub(crate) ack: AckMode,
 }
 
 impl Default for SubscribeOptions {
@@ -78,6 +81,7 @@ impl Default for SubscribeOptions {
             order: Order::PerKey,
             last: false,
             history: None,
+            ack: AckMode::Auto,
         }
     }
 }
@@ -101,6 +105,19 @@ impl SubscribeOptions {
     #[must_use]
     pub const fn max_bytes(mut self, max_bytes: usize) -> Self {
         self.max_bytes = max_bytes;
+        self
+    }
+
+    /// The application says what becomes of each event that is kept, by [`Event::ack`](crate::Event::ack),
+    /// [`Event::nack`](crate::Event::nack) or [`Event::reject`](crate::Event::reject). Without a word it gets the event again
+    /// after `redeliver_after`, at least 1 ms; when it was handed over `max_deliver` times, 0 for no limit, the event is
+    /// rejected instead. By default taking an event acknowledges it.
+    #[must_use]
+    pub const fn manual_acks(mut self, redeliver_after: Duration, max_deliver: u32) -> Self {
+        self.ack = AckMode::Manual {
+            redeliver_after,
+            max_deliver,
+        };
         self
     }
 

@@ -7,6 +7,7 @@ use macula_wire::{ContentType, Entries, Sequence};
 use tokio::time::Instant;
 
 use crate::event::{Event, Gap, GapCause, Origin};
+use crate::plane::reliable::Credit;
 
 /// Consecutive events of one origin without envelopes. They are cut apart when they are handed out.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct EventRun {
     pub(super) bytes: usize,
     entries: EntriesIter,
     expires: Option<Instant>,
+    /// Whom to tell what becomes of the events, if they are kept until then.
+    credit: Option<Credit>,
 }
 
 impl EventRun {
@@ -38,9 +41,17 @@ impl EventRun {
             bytes: entries.encoded().len(),
             entries: entries.iter(),
             expires,
+            credit: None,
         };
         run.skip(skip);
         run
+    }
+
+    /// The first of the events, as many as `credit` is for, whose sender is told by it what becomes of them.
+    pub(crate) fn with(mut self, credit: Credit) -> Self {
+        self.left = self.left.min(credit.left());
+        self.credit = Some(credit);
+        self
     }
 
     /// Leaves out the first events. How many that were.
@@ -67,12 +78,14 @@ impl EventRun {
         let sequence = self.next;
         self.next = sequence.next();
         self.bytes = self.bytes.saturating_sub(payload.len());
+        let token = self.credit.as_mut().and_then(Credit::hand_over);
         Some(Event {
             origin: Arc::clone(&self.origin),
             sequence,
             content: self.content.clone(),
             payload,
             envelope: None,
+            token,
             expires: self.expires,
         })
     }

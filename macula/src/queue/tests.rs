@@ -167,6 +167,7 @@ fn keyed(origin: &Arc<Origin>, sequence: u64, key: &str) -> Event {
             key: Some(Bytes::copy_from_slice(key.as_bytes())),
             ..Envelope::EMPTY
         })),
+        token: None,
         expires: None,
     }
 }

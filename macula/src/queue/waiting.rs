@@ -91,6 +91,11 @@ impl Waiting {
         self.items.push_back(item);
     }
 
+    /// Whether a gap stands before everything else.
+    pub(super) fn is_gap_first(&self) -> bool {
+        matches!(self.items.front(), Some(Item::Gap(_)))
+    }
+
     /// The next in order: gaps of the policy come first where they stand.
     pub(super) fn pop(&mut self, newest_were_refused: bool) -> Option<Item> {
         let is_told_first = self

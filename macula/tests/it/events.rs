@@ -1,6 +1,7 @@
 //! Events between nodes of one process, over real sockets.
 
 mod earlier;
+mod kept;
 mod loss;
 mod options;
 mod sizes;

@@ -1,17 +1,22 @@
 //! PUBLISH to GAP.
 
 use macula_wire::batch::{Batch, Entries};
-use macula_wire::message::Roles;
-use macula_wire::message::{Alias, Event, Gap, Publish, Qos, Receipt, Subscribe, Unsubscribe};
+use macula_wire::message::{
+    Alias, Deliver, DeliveryRange, DeliveryRefusal, Event, EventAck, Gap, Priority, Publish, Qos,
+    Receipt, RefusalCause, Resend, Roles, Subscribe, Unsubscribe,
+};
 use macula_wire::{
-    Audience, Body, Envelope, Epoch, RequestId, Selection, Sequence, SubscriptionId, TopicAlias,
+    Audience, Body, ChannelRun, DeliveryId, Envelope, Epoch, RequestId, Selection, Sequence,
+    SubscriptionId, TopicAlias,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
 
 use super::session::chain;
-use super::{bytes, content, headers, key, node, number, pattern, payload, signature, topic, wide};
+use super::{
+    bytes, content, headers, key, node, number, pattern, payload, signature, topic, wide, word,
+};
 
 pub(super) fn bodies() -> BoxedStrategy<Body> {
     let subscription = || number(SubscriptionId::new);
@@ -38,6 +43,9 @@ pub(super) fn bodies() -> BoxedStrategy<Body> {
         batch().prop_map(Body::from),
         receipt().prop_map(Body::from),
         gap().prop_map(Body::from),
+        deliver().prop_map(Body::from),
+        ack().prop_map(Body::from),
+        resend().prop_map(Body::from),
     ]
     .boxed()
 }
@@ -207,4 +215,66 @@ fn receipt() -> impl Strategy<Value = Receipt> {
         expired: expired.into(),
         dropped: dropped.into(),
     })
+}
+
+fn deliver() -> impl Strategy<Value = Deliver> {
+    let ids = (1..u64::MAX - u64::from(u32::MAX)).prop_flat_map(|first| {
+        let below = prop_oneof![Just(first - 1), 0..first];
+        (Just(first), below, 0..=first)
+    });
+    let count = prop_oneof![1..300_u32, 1..=u32::MAX];
+    let group = prop::option::of(word());
+    (number(ChannelRun::new), ids, count, group, any::<u32>()).prop_map(
+        |(run, (first, prev, floor), count, group, attempt)| Deliver {
+            run,
+            prev: DeliveryId::new(prev),
+            first: DeliveryId::new(first),
+            count,
+            floor: DeliveryId::new(floor),
+            group,
+            attempt,
+        },
+    )
+}
+
+/// Ranges behind `upto` with ids between them.
+fn ranges(upto: u64) -> impl Strategy<Value = Vec<DeliveryRange>> {
+    let steps = prop::collection::vec((2..400_u64, 0..400_u64), 0..=32);
+    steps.prop_map(move |steps| {
+        let mut at = upto;
+        let each = steps.into_iter().map(|(apart, more)| {
+            let first = at + apart;
+            at = first + more;
+            DeliveryRange {
+                first: DeliveryId::new(first),
+                last: DeliveryId::new(at),
+            }
+        });
+        each.collect()
+    })
+}
+
+fn ack() -> impl Strategy<Value = EventAck> {
+    let upto = wide().prop_map(|upto| upto.min(u64::MAX / 2));
+    let lists = upto.prop_flat_map(|upto| (Just(upto), ranges(upto), ranges(0)));
+    let class = select(Priority::ALL.to_vec());
+    let cause = select(RefusalCause::ALL.to_vec());
+    (number(ChannelRun::new), class, lists, cause).prop_map(
+        |(run, class, (upto, acked, refused), cause)| EventAck {
+            run,
+            class,
+            upto: DeliveryId::new(upto),
+            acked,
+            refused: refused
+                .into_iter()
+                .map(|range| DeliveryRefusal { range, cause })
+                .collect(),
+        },
+    )
+}
+
+fn resend() -> impl Strategy<Value = Resend> {
+    let class = select(Priority::ALL.to_vec());
+    (number(ChannelRun::new), class, number(DeliveryId::new))
+        .prop_map(|(run, class, after)| Resend { run, class, after })
 }

@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
-    Alias, Event, Gap, Publish, Qos, Receipt, Roles, Subscribe, Unsubscribe,
+    Alias, Deliver, DeliveryRange, DeliveryRefusal, Event, EventAck, Gap, Priority, Publish, Qos,
+    Receipt, RefusalCause, Resend, Roles, Subscribe, Unsubscribe,
 };
 use macula_wire::{
-    Audience, ContentType, Envelope, Header, MediaType, Pattern, RequestId, Selection, Sequence,
-    SubscriptionId, Topic, TopicAlias,
+    Audience, ChannelRun, ContentType, DeliveryId, Envelope, Header, MediaType, Pattern, RequestId,
+    Selection, Sequence, SubscriptionId, Topic, TopicAlias,
 };
 
 use super::session::{EPOCH, node, signature};
@@ -101,7 +102,7 @@ fn enveloped(envelope: &Envelope, payload: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn samples() -> Vec<Sample> {
-    [publications(), batches(), interests()]
+    [publications(), batches(), interests(), channels()]
         .into_iter()
         .flatten()
         .collect()
@@ -249,6 +250,75 @@ fn interests() -> Vec<Sample> {
                 acked: 69_990,
                 expired: 4,
                 dropped: 3,
+            },
+        ),
+    ]
+}
+
+fn range(first: u64, last: u64) -> DeliveryRange {
+    DeliveryRange {
+        first: DeliveryId::new(first),
+        last: DeliveryId::new(last),
+    }
+}
+
+fn channels() -> Vec<Sample> {
+    let run = ChannelRun::new(EPOCH.get());
+    let deliver = || Deliver {
+        run,
+        prev: DeliveryId::new(0),
+        first: DeliveryId::new(1),
+        count: 3,
+        floor: DeliveryId::new(1),
+        group: None,
+        attempt: 0,
+    };
+    let ack = || EventAck {
+        run,
+        class: Priority::Normal,
+        upto: DeliveryId::new(3),
+        acked: Vec::new(),
+        refused: Vec::new(),
+    };
+    vec![
+        sample("deliver, the first of a channel", deliver()),
+        sample(
+            "deliver to a group, once more",
+            Deliver {
+                prev: DeliveryId::new(300),
+                first: DeliveryId::new(70_000),
+                count: 1,
+                floor: DeliveryId::new(251),
+                group: Some("workers".into()),
+                attempt: 2,
+                ..deliver()
+            },
+        ),
+        sample("event_ack, all", ack()),
+        sample(
+            "event_ack with ranges and refusals",
+            EventAck {
+                class: Priority::Bulk,
+                acked: vec![range(5, 5), range(7, 300)],
+                refused: vec![
+                    DeliveryRefusal {
+                        range: range(2, 2),
+                        cause: RefusalCause::Gone,
+                    },
+                    DeliveryRefusal {
+                        range: range(3, 5),
+                        cause: RefusalCause::Rejected,
+                    },
+                ],
+                ..ack()
+            },
+        ),
+        sample(
+            "resend",
+            Resend {
+                run,
+                class: Priority::Realtime,
+                after: DeliveryId::new(251),
             },
         ),
     ]

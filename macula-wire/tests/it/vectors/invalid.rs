@@ -230,6 +230,21 @@ const EVENTS: &str = r#"
 14 | alias with an empty certificate            | invalid           | NODE 01 03 "a" 00 01 00 00
 14 | alias of a pattern                         | name              | NODE 01 03 "*" 00 00 00
 17 | receipt of more than matched               | invalid           | 01 01 01 01 00 00
+19 | deliver of nothing                         | invalid           | 01 00 01 00 01 00 00 00
+19 | deliver, prev not before the first         | invalid           | 01 01 01 01 01 00 00 00
+19 | deliver, floor beyond the first            | invalid           | 01 00 01 01 02 00 00 00
+19 | deliver beyond the last id                 | invalid           | 01 00 fd ffffffffffffffff 02 01 00 00 00
+19 | deliver to a group without a name          | invalid           | 01 00 01 01 01 01 00 00 00
+19 | deliver to a group with a space            | invalid           | 01 00 01 01 01 01 03 612062 00 00
+19 | deliver to a group of 65 bytes             | too_large         | 01 00 01 01 01 01 41
+1a | event_ack of class 4                       | invalid           | 01 04 03 00 00 00
+1a | event_ack, range that is reversed          | invalid           | 01 02 03 01 06 05 00 00
+1a | event_ack, range that touches what is told | invalid           | 01 02 03 01 04 05 00 00
+1a | event_ack, ranges that descend             | invalid           | 01 02 03 02 08 08 05 05 00 00
+1a | event_ack of 33 ranges                     | too_large         | 01 02 03 21
+1a | event_ack, refusals that overlap           | invalid           | 01 02 03 00 02 01 02 00 02 03 00 00
+1a | event_ack, refusal of cause 3              | invalid           | 01 02 03 00 01 01 02 03 00
+1b | resend of class 4                          | invalid           | 01 04 00 00
 "#;
 
 const CALLS: &str = r#"

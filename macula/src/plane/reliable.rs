@@ -1,0 +1,371 @@
+//! Events that are kept until whoever is owed them has them.
+//!
+//! The machines [`Replay`] and [`Intake`] are behind a lock here, not behind the driver of the control plane: events
+//! pass through them, so whoever publishes or receives does so itself, and a task only keeps their time. Nothing is
+//! waited for while the lock is held.
+
+mod credit;
+mod parcel;
+mod publish;
+mod receive;
+mod send;
+
+pub(crate) use credit::{AckMode, Credit, Token};
+pub(crate) use parcel::Parcel;
+pub(crate) use publish::{Owed, Receipted, Reserved};
+pub(crate) use receive::Arrival;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use macula_pubsub::{
+    Custody, Destination, Intake, IntakeConfig, IntakeInput, IntakeOutput, ReceiptId, Replay,
+    ReplayConfig, ReplayInput, ReplayOutput,
+};
+use macula_transport::{OutFrame, OutboxError};
+use macula_wire::message::{Body, Message, Priority};
+use macula_wire::{ChannelRun, Epoch, ErrorCode, Instant, Machine, NodeId, Random};
+use tokio::sync::{Notify, oneshot};
+
+use self::credit::Inbox;
+use super::Plane;
+use super::counters::add;
+use super::links::Attached;
+use crate::receipt::Outcomes;
+
+/// The most members whose runs are remembered, so that a new one is told from the former.
+const MAX_RUNS: usize = 16_384;
+/// How long the task that keeps the time sleeps at most.
+const LOOK_PERIOD: Duration = Duration::from_secs(60);
+
+/// What is kept for others, and what came from them.
+#[derive(Debug)]
+pub(crate) struct Reliable {
+    machines: Mutex<Machines>,
+    inbox: Arc<Inbox>,
+    /// There is room in the buffer, or less waits in it.
+    freed: Notify,
+    /// Something is due earlier than before.
+    hurry: Notify,
+}
+
+/// The machines, and what belongs to them.
+#[derive(Debug)]
+pub(crate) struct Machines {
+    replay: Replay<Parcel>,
+    intake: Intake,
+    config: ReplayConfig,
+    /// What publishers were promised room for and have not offered yet: events and bytes.
+    reserved: (usize, usize),
+    receipts: BTreeMap<ReceiptId, oneshot::Sender<Outcomes>>,
+    runs: BTreeMap<NodeId, Epoch>,
+    /// Whether somebody was refused for want of room.
+    is_stalled: bool,
+    /// When the task that keeps the time is going to look.
+    looks_at: Option<Instant>,
+}
+
+/// What is to be carried out once the lock is given up.
+#[derive(Debug)]
+enum Work {
+    Pump(Destination, Priority),
+    Tell(NodeId, Box<Body>),
+    Dead(Parcel, u32),
+    Misbehaved(String),
+}
+
+impl Reliable {
+    pub(crate) fn new(
+        config: ReplayConfig,
+        own: NodeId,
+        epoch: Epoch,
+        random: Random,
+        now: Instant,
+    ) -> Self {
+        let run = ChannelRun::new(epoch.get());
+        Self {
+            machines: Mutex::new(Machines {
+                replay: Replay::new(config.clone(), own, run, random, now),
+                intake: Intake::new(IntakeConfig::default(), now),
+                config,
+                reserved: (0, 0),
+                receipts: BTreeMap::new(),
+                runs: BTreeMap::new(),
+                is_stalled: false,
+                looks_at: None,
+            }),
+            inbox: Arc::default(),
+            freed: Notify::new(),
+            hurry: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Machines> {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many events of this node wait until they are settled, and how many of other nodes.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let machines = self.lock();
+        let own = machines.replay.used(Custody::Own).0;
+        (own, machines.replay.used(Custody::Transit).0)
+    }
+}
+
+impl Plane {
+    /// Lets `act` use the machines, and carries out what they put out.
+    fn reliably<T>(self: &Arc<Self>, act: impl FnOnce(&mut Machines, Instant) -> T) -> T {
+        let now = self.clock.now();
+        let mut work = Vec::new();
+        let (result, hurry, freed) = {
+            let mut machines = self.reliable.lock();
+            let before = machines.used();
+            let result = act(&mut machines, now);
+            self.settle(&mut machines, now, &mut work);
+            let now_used = machines.used();
+            let freed = now_used.0 < before.0 || now_used.1 < before.1;
+            let hurry = match (machines.due(), machines.looks_at) {
+                (Some(due), Some(looks_at)) => due < looks_at,
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            (result, hurry, freed)
+        };
+        if hurry {
+            self.reliable.hurry.notify_one();
+        }
+        if freed {
+            self.reliable.freed.notify_waiters();
+        }
+        work.into_iter().for_each(|work| self.carry_out(work));
+        result
+    }
+
+    /// Moves what the machines put out to where it belongs, until they are quiet.
+    fn settle(&self, machines: &mut Machines, now: Instant, work: &mut Vec<Work>) {
+        loop {
+            while let Some(output) = machines.replay.poll_output() {
+                self.on_replay(machines, now, output, work);
+            }
+            if machines.is_stalled && machines.replay.has_room(Custody::Transit) {
+                machines.is_stalled = false;
+                machines.intake.handle_input(now, IntakeInput::Room);
+            }
+            let Some(output) = machines.intake.poll_output() else {
+                return;
+            };
+            work.push(match output {
+                IntakeOutput::Ack(peer, ack) => Work::Tell(peer, Box::new(Body::EventAck(ack))),
+                IntakeOutput::Resend(peer, resend) => {
+                    add(&self.counters.resends_asked, 1);
+                    Work::Tell(peer, Box::new(Body::Resend(resend)))
+                }
+                _ => continue,
+            });
+        }
+    }
+
+    fn on_replay(
+        &self,
+        machines: &mut Machines,
+        now: Instant,
+        output: ReplayOutput<Parcel>,
+        work: &mut Vec<Work>,
+    ) {
+        match output {
+            ReplayOutput::Ready(Destination::Local(id), class) => {
+                self.fill_queue(machines, id, class);
+            }
+            ReplayOutput::Ready(to, class) => work.push(Work::Pump(to, class)),
+            ReplayOutput::Receipt {
+                id,
+                matched,
+                acked,
+                expired,
+                dropped,
+            } => {
+                if let Some(waiting) = machines.receipts.remove(&id) {
+                    // Whoever asked may not wait any more.
+                    let outcomes = Outcomes {
+                        matched,
+                        acked,
+                        expired,
+                        dropped,
+                    };
+                    waiting.send(outcomes).ok();
+                }
+            }
+            ReplayOutput::Settled {
+                peer,
+                class,
+                run,
+                first,
+                last,
+                outcome,
+            } => machines.intake.handle_input(
+                now,
+                IntakeInput::Settled {
+                    peer,
+                    class,
+                    run,
+                    first,
+                    last,
+                    outcome,
+                },
+            ),
+            ReplayOutput::Dead { payload, offset } => work.push(Work::Dead(payload, offset)),
+            ReplayOutput::Misbehaved(to, offence) => {
+                work.push(Work::Misbehaved(format!("{to:?}: {offence}")));
+            }
+            _ => {}
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, work: Work) {
+        match work {
+            Work::Pump(to, class) => {
+                let pump = Arc::clone(self).pump(to, class);
+                self.tasks.spawn("kept events", pump);
+            }
+            Work::Tell(peer, body) => self.tell(peer, *body),
+            Work::Dead(parcel, offset) => {
+                add(&self.counters.dead_letters, 1);
+                tracing::debug!(topic = %parcel.origin().topic, offset, "an event was rejected");
+            }
+            Work::Misbehaved(what) => {
+                add(&self.counters.misbehaved, 1);
+                tracing::warn!(what, "a peer broke a rule");
+            }
+        }
+    }
+
+    /// Sends a word on the control stream. One that takes nothing any more ends its link, after which all is told anew.
+    fn tell(&self, peer: NodeId, body: Body) {
+        let Some(attached) = self.uplink.clone().or_else(|| self.links.member(&peer)) else {
+            return;
+        };
+        let Ok(frame) = OutFrame::message(&Message::from(body)) else {
+            debug_assert!(false, "a machine made a message over its limits");
+            return;
+        };
+        if let Err(OutboxError::Full { .. }) = attached.link.control().try_push(frame) {
+            let detail = "the control stream is full";
+            attached.link.close(ErrorCode::OVERLOADED, detail);
+        }
+    }
+
+    /// The link to a member is up, or another one than before.
+    pub(crate) fn kept_link_up(self: &Arc<Self>, attached: &Attached) {
+        let (peer, epoch) = (attached.link.peer().node, attached.link.epoch());
+        self.reliably(|machines, now| machines.on_up(now, peer, epoch));
+    }
+
+    /// The link to a member is lost.
+    pub(crate) fn kept_link_down(self: &Arc<Self>, peer: NodeId) {
+        let down = ReplayInput::Down(Destination::Member(peer));
+        self.reliably(|machines, now| machines.replay.handle_input(now, down));
+    }
+
+    /// A member is thought dead.
+    pub(crate) fn kept_member_lost(self: &Arc<Self>, peer: NodeId) {
+        let lost = ReplayInput::Lost(Destination::Member(peer));
+        self.reliably(|machines, now| machines.replay.handle_input(now, lost));
+    }
+
+    /// A subscription or a client of this node has ended.
+    pub(crate) fn kept_receiver_gone(self: &Arc<Self>, to: Destination) {
+        let gone = ReplayInput::Gone(to);
+        self.reliably(|machines, now| machines.replay.handle_input(now, gone));
+    }
+
+    /// Takes in what a receiver says of events that it was sent; `false` if `body` is about something else.
+    pub(crate) fn kept_word(self: &Arc<Self>, from: Destination, body: &Body) -> bool {
+        let input = match body {
+            Body::EventAck(ack) => ReplayInput::Ack(from, ack.clone()),
+            Body::Resend(resend) => {
+                add(&self.counters.resends_served, 1);
+                ReplayInput::Resend(from, resend.clone())
+            }
+            _ => return false,
+        };
+        self.reliably(|machines, now| machines.replay.handle_input(now, input));
+        true
+    }
+
+    /// Keeps the time of the machines, and hears what applications say, until the node ends.
+    pub(crate) async fn keep_reliable(self: Arc<Self>) {
+        loop {
+            let said = self.reliable.inbox.take();
+            self.reliably(|machines, now| {
+                self.on_said(machines, now, said);
+                machines.replay.handle_timeout(now);
+                machines.intake.handle_timeout(now);
+            });
+            let now = self.clock.now();
+            let sleep = self.reliable.lock().sleep(now);
+            tokio::select! {
+                () = self.reliable.inbox.filled.notified() => {}
+                () = self.reliable.hurry.notified() => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    /// What applications said takes effect, and makes room in their queues.
+    fn on_said(&self, machines: &mut Machines, now: Instant, said: Vec<ReplayInput>) {
+        let mut freed = std::collections::BTreeSet::new();
+        for input in said {
+            if let ReplayInput::Settled { to, .. } | ReplayInput::Retry { to, .. } = &input
+                && let Destination::Local(id) = to
+            {
+                freed.insert(*id);
+            }
+            machines.replay.handle_input(now, input);
+        }
+        for id in freed {
+            for class in Priority::ALL {
+                self.fill_queue(machines, id, *class);
+            }
+        }
+    }
+}
+
+impl Machines {
+    /// What of the room for events of this node is taken or promised: events and bytes.
+    const fn used(&self) -> (usize, usize) {
+        let (events, bytes) = self.replay.used(Custody::Own);
+        (
+            events.saturating_add(self.reserved.0),
+            bytes.saturating_add(self.reserved.1),
+        )
+    }
+
+    /// How long the task that keeps the time may sleep.
+    fn sleep(&mut self, now: Instant) -> Duration {
+        let latest = now + LOOK_PERIOD;
+        let at = self.due().map_or(latest, |due| due.min(latest));
+        self.looks_at = Some(at);
+        at.saturating_since(now)
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let due = [self.replay.poll_timeout(), self.intake.poll_timeout()];
+        due.into_iter().flatten().min()
+    }
+
+    fn on_up(&mut self, now: Instant, peer: NodeId, epoch: Epoch) {
+        let to = Destination::Member(peer);
+        let before = self.runs.insert(peer, epoch);
+        if before.is_some_and(|before| before != epoch) {
+            // Whoever was owed something there has ended with the former run.
+            self.replay.handle_input(now, ReplayInput::Gone(to));
+        }
+        if self.runs.len() > MAX_RUNS {
+            let other = self.runs.keys().find(|other| **other != peer).copied();
+            other.map(|other| self.runs.remove(&other));
+        }
+        self.replay.handle_input(now, ReplayInput::Up(to));
+        self.intake.handle_input(now, IntakeInput::Up(peer));
+    }
+}

@@ -1,0 +1,127 @@
+//! Events as they are kept: encoded once, for everybody who is owed them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use macula_pubsub::Transmit;
+use macula_transport::OutFrame;
+use macula_wire::message::{Body, Deliver, Message};
+use macula_wire::{Batch, ChannelRun, Entries};
+
+use crate::event::Origin;
+use crate::plane::egress::Feed;
+
+/// A batch that is kept. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Parcel(Arc<Contents>);
+
+#[derive(Debug)]
+struct Contents {
+    origin: Arc<Origin>,
+    feed: Arc<Feed>,
+    batch: Batch,
+    frame: OutFrame,
+    /// When its time to live ends.
+    expires: Option<tokio::time::Instant>,
+    /// Places of events that are not for applications of this node, once that was found out.
+    unwanted: OnceLock<BTreeSet<u32>>,
+}
+
+impl Parcel {
+    /// `batch`, whose encoding is `frame`.
+    pub(crate) fn new(origin: Arc<Origin>, feed: Arc<Feed>, batch: Batch, frame: OutFrame) -> Self {
+        let now = tokio::time::Instant::now();
+        let expires = ttl_of(&batch).and_then(|ttl| now.checked_add(ttl));
+        Self(Arc::new(Contents {
+            origin,
+            feed,
+            batch,
+            frame,
+            expires,
+            unwanted: OnceLock::new(),
+        }))
+    }
+
+    /// The event at `offset` by itself; `None` if there is none.
+    pub(super) fn single(&self, offset: u32) -> Option<Self> {
+        if self.0.batch.entries.count() == 1 && offset == 0 {
+            return Some(self.clone());
+        }
+        let mut batch = self.0.batch.clone();
+        let at = usize::try_from(offset).ok()?;
+        let payload = self.0.batch.entries.iter().nth(at)?;
+        batch.entries = Entries::from_payloads([payload.as_ref()]).ok()?;
+        batch.base = batch.base.plus(u64::from(offset));
+        let frame = encoded(batch.clone())?;
+        let (origin, feed) = (Arc::clone(&self.0.origin), Arc::clone(&self.0.feed));
+        let single = Self::new(origin, feed, batch, frame);
+        Some(single)
+    }
+
+    pub(super) fn origin(&self) -> &Arc<Origin> {
+        &self.0.origin
+    }
+
+    pub(super) fn feed(&self) -> &Feed {
+        &self.0.feed
+    }
+
+    pub(super) fn batch(&self) -> &Batch {
+        &self.0.batch
+    }
+
+    pub(super) fn ttl(&self) -> Option<Duration> {
+        ttl_of(&self.0.batch)
+    }
+
+    /// When its time to live ends.
+    pub(super) fn expires(&self) -> Option<tokio::time::Instant> {
+        self.0.expires
+    }
+
+    /// The places of events that are not for applications of this node, which `find` finds out once.
+    pub(super) fn unwanted(&self, find: impl FnOnce() -> BTreeSet<u32>) -> &BTreeSet<u32> {
+        self.0.unwanted.get_or_init(find)
+    }
+
+    /// The frame, with what is left of the time to live.
+    pub(super) fn frame(&self) -> OutFrame {
+        let Some(expires) = self.0.expires else {
+            return self.0.frame.clone();
+        };
+        let left = expires.saturating_duration_since(tokio::time::Instant::now());
+        let left = left.as_millis();
+        let left = u32::try_from(left).unwrap_or(u32::MAX).max(1);
+        if self.0.batch.ttl_ms == Some(left) || self.0.batch.signature.is_some() {
+            return self.0.frame.clone();
+        }
+        let mut batch = self.0.batch.clone();
+        batch.ttl_ms = Some(left);
+        encoded(batch).unwrap_or_else(|| self.0.frame.clone())
+    }
+}
+
+fn ttl_of(batch: &Batch) -> Option<Duration> {
+    batch
+        .ttl_ms
+        .map(|ttl| Duration::from_millis(u64::from(ttl)))
+}
+
+fn encoded(batch: Batch) -> Option<OutFrame> {
+    OutFrame::message(&Message::from(Body::Batch(batch))).ok()
+}
+
+/// What a receiver is told before the events of `transmit`.
+pub(super) fn deliver(run: ChannelRun, transmit: &Transmit<Parcel>) -> Option<OutFrame> {
+    let deliver = Deliver {
+        run,
+        prev: transmit.prev,
+        first: transmit.first,
+        count: transmit.count,
+        floor: transmit.floor,
+        group: transmit.group.clone(),
+        attempt: transmit.attempt,
+    };
+    OutFrame::message(&Message::from(Body::Deliver(deliver))).ok()
+}
