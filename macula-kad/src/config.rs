@@ -55,8 +55,8 @@ pub struct Config {
     pub max_bytes: usize,
     /// The most records that this node owns. Default: 20,000.
     pub max_own_records: usize,
-    /// How often the closest node to a record compares it with the others that ought to keep it. Default: 1 h, with a
-    /// fifth of it as jitter.
+    /// How often a record is compared with what the others have that ought to keep it, unless two of them did so. A node
+    /// looks through all that it keeps once in this time, part by part. Default: 1 h, with a fifth of it as jitter.
     pub replicate_every: Duration,
     /// How long a watch is kept without renewal; it is renewed at half of it. Default: 2 min; at most 1 h.
     pub watch_lease: Duration,

@@ -3,6 +3,7 @@
 mod drive;
 mod event;
 mod keep;
+mod known;
 mod maintain;
 mod moves;
 mod publish;
@@ -11,6 +12,7 @@ mod receive;
 mod renew;
 mod replicate;
 mod request;
+mod retry;
 mod run;
 mod seen;
 mod stage;
@@ -36,13 +38,15 @@ use crate::limit::Allowances;
 use crate::members::{MemberSnapshot, Members};
 use crate::own::{Owns, Pen};
 use crate::rtt::Rtt;
-use crate::store::Store;
+use crate::store::{Rank, Store};
 use crate::table::Table;
 use crate::timer::{Timer, Timers};
 
+use self::known::Known;
 use self::moves::Moves;
 use self::query::Query;
 use self::request::Requests;
+use self::retry::Retries;
 use self::stage::Staged;
 use self::watch::Watchings;
 use self::watched::Watchers;
@@ -79,13 +83,17 @@ pub struct Kad {
     withdrawn: BTreeSet<(u64, RecordId)>,
     /// The keys of own records that lookups are under way for, and which records.
     seeking: BTreeMap<Key, BTreeSet<RecordId>>,
+    retries: Retries,
     staged: Staged,
     store: Store,
     moves: Moves,
+    /// The last of the records that were compared with those of others in this period.
+    replicated: Option<Rank>,
     /// How far the farthest that ought to keep what is under a key is.
     reaches: BTreeMap<Key, Distance>,
     watchers: Watchers,
     watchings: Watchings,
+    known: Known,
     outputs: VecDeque<Output>,
 }
 
@@ -124,12 +132,15 @@ impl Kad {
             owns: Owns::default(),
             withdrawn: BTreeSet::new(),
             seeking: BTreeMap::new(),
+            retries: Retries::default(),
             staged: Staged::default(),
             store: Store::new(realm.clone(), &config),
             moves: Moves::default(),
+            replicated: None,
             reaches: BTreeMap::new(),
             watchers: Watchers::default(),
             watchings: Watchings::default(),
+            known: Known::default(),
             realm,
             outputs: VecDeque::new(),
         };

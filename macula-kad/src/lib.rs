@@ -15,6 +15,7 @@ mod kad;
 mod limit;
 mod lookup;
 mod members;
+mod named;
 mod network;
 mod own;
 mod rtt;

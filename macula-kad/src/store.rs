@@ -1,15 +1,19 @@
 //! The records that a node keeps, and what it refuses to keep.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use macula_wire::message::{
     RecordContent, RecordKind, RecordVersion, RoutingRecord, SignedRoutingRecord,
 };
-use macula_wire::{ErrorCode, Key, NodeId, RealmName, RecordId, SIGNATURE_LEN, limit, signed};
+use macula_wire::{
+    ErrorCode, Instant, Key, NodeId, RealmName, RecordId, SIGNATURE_LEN, limit, signed,
+};
 
 use crate::Config;
 use crate::distance::{key_of, record_id};
+use crate::named::Namers;
 
 /// By how much clocks may differ, in milliseconds.
 const SKEW_MS: u64 = 600_000;
@@ -64,7 +68,11 @@ pub(crate) struct Kept {
     pub(crate) record: Arc<SignedRoutingRecord>,
     pub(crate) key: Key,
     bytes: usize,
+    pub(crate) namers: Namers,
 }
+
+/// The place of a record in the order of their keys.
+pub(crate) type Rank = (Key, RecordKind, RecordId);
 
 /// What putting a record in did.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -102,7 +110,7 @@ pub(crate) struct Store {
     realm: RealmName,
     limits: Limits,
     records: BTreeMap<RecordId, Kept>,
-    keys: BTreeSet<(Key, RecordKind, RecordId)>,
+    keys: BTreeSet<Rank>,
     expiry: BTreeSet<(u64, RecordId)>,
     owners: BTreeMap<NodeId, Usage>,
     /// What all owners take up together.
@@ -204,7 +212,13 @@ impl Store {
             self.all.add(bytes);
         }
         let record = Arc::clone(record);
-        self.records.insert(id, Kept { record, key, bytes });
+        let kept = Kept {
+            record,
+            key,
+            bytes,
+            namers: Namers::default(),
+        };
+        self.records.insert(id, kept);
         Ok(Put::New)
     }
 
@@ -302,6 +316,42 @@ impl Store {
         keys.filter(move |key| last.replace(*key) != Some(*key))
     }
 
+    /// At most `count` of all records, in the order of their keys, behind the one that had that rank.
+    pub(crate) fn behind(&self, rank: Option<Rank>, count: usize) -> Vec<Rank> {
+        let begin = rank.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = self.keys.range((begin, Bound::Unbounded));
+        rest.take(count).copied().collect()
+    }
+
+    /// How many records there are, withdrawn ones among them.
+    pub(crate) fn count(&self) -> usize {
+        self.records.len()
+    }
+
+    /// A node has named this version, so it has it. Whether this one has neither it nor a later one.
+    pub(crate) fn named(&mut self, now: Instant, by: &NodeId, version: &RecordVersion) -> bool {
+        let Some(kept) = self.records.get_mut(&version.id) else {
+            return true;
+        };
+        let known = kept.record.record.sequence;
+        if known == version.sequence {
+            kept.namers.add(now, by);
+        }
+        known < version.sequence
+    }
+
+    /// A record with what this node knows of it.
+    pub(crate) fn kept(&self, id: &RecordId) -> Option<&Kept> {
+        self.records.get(id)
+    }
+
+    /// Whether anything is kept under a key.
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        let first = (*key, RecordKind::Node, RecordId::from_bytes([0; 16]));
+        let first = self.keys.range(first..).next();
+        first.is_some_and(|(found, ..)| found == key)
+    }
+
     /// The records under a key, without what they say.
     pub(crate) fn versions(&self, key: Key) -> impl Iterator<Item = RecordVersion> {
         let kinds = RecordKind::ALL.iter();
@@ -333,12 +383,6 @@ impl Store {
     /// Whether there is nothing at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.records.is_empty()
-    }
-
-    /// Whether this version is not here, nor a later one.
-    pub(crate) fn lacks(&self, version: &RecordVersion) -> bool {
-        let known = self.get(&version.id);
-        known.is_none_or(|known| known.record.sequence < version.sequence)
     }
 }
 

@@ -47,6 +47,7 @@ mod repeats;
 mod replay;
 mod subscriber;
 mod table;
+mod tree;
 mod watch;
 
 pub use config::{Config, ForwarderConfig, IntakeConfig, ReplayConfig};
@@ -62,4 +63,5 @@ pub use replay::{
 };
 pub use subscriber::{Destination, LocalId, SessionId, Subscriber};
 pub use table::Table;
+pub use tree::{Rings, Tree, TreeBatch, TreeConfig, TreeInput, TreeOutput, TreeStats};
 pub use watch::WatchKey;

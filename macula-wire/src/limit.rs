@@ -56,6 +56,11 @@ pub const MAX_SHUFFLED: usize = 8;
 pub const MAX_VERSIONS: usize = 8;
 /// The hop limit that a publisher or a caller starts with.
 pub const DEFAULT_HOPS: u8 = 8;
+/// The hop limit that a publisher starts with where a batch goes along a tree. A batch with more than
+/// [`DEFAULT_HOPS`] left is on its way along one.
+pub const TREE_HOPS: u8 = 64;
+/// The most publishers that one IHAVE lists.
+pub const MAX_HELD_LISTED: usize = 64;
 /// The most contacts that one KAD_FOUND names: k of Kademlia.
 pub const MAX_CONTACTS: usize = 20;
 /// The most records that one message carries.

@@ -10,6 +10,7 @@ mod record;
 mod reliable;
 mod routing;
 mod session;
+mod tree;
 
 pub use call::{
     CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Register, RpcCall,
@@ -41,6 +42,7 @@ pub use session::{
     Ack, CertUpdate, Close, Drain, ErrorReport, Handshake, HandshakeAck, Heartbeat, Ping, Pong,
     Role, Roles, Stream, StreamKind,
 };
+pub use tree::{Graft, Holding, IHave, Prune};
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -171,6 +173,12 @@ messages! {
     EventAck(EventAck) = 0x1a "EVENT_ACK",
     /// Asks for events of a channel once more.
     Resend(Resend) = 0x1b "RESEND",
+    /// Tells what the sender has of the events of a topic.
+    IHave(IHave) = 0x1c "IHAVE",
+    /// Asks for events, and for those that follow.
+    Graft(Graft) = 0x1d "GRAFT",
+    /// Asks for no more events of a publisher and topic.
+    Prune(Prune) = 0x1e "PRUNE",
     /// Opens a call.
     RpcCall(RpcCall) = 0x20 "RPC_CALL",
     /// Ends a call with a result.

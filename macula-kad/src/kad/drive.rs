@@ -26,7 +26,7 @@ impl Kad {
                 Timer::Watchers => self.on_watchers(),
                 Timer::Watch(key, kind) => self.tend_watch((key, kind)),
                 Timer::Ready(key, kind) => self.on_ready((key, kind)),
-                Timer::Seen => self.look_again(None),
+                Timer::Seen => self.end_seen(),
             }
         }
         self.flush();
@@ -56,7 +56,7 @@ impl Kad {
         let node = contact.node;
         if node != self.own && self.members.insert(contact) {
             self.came(&node);
-            self.look_again(Some(&node));
+            self.look_again(&node);
         }
     }
 
@@ -70,7 +70,7 @@ impl Kad {
         self.forget_told(node);
         if self.members.remove(node) {
             self.went(node);
-            self.look_again(Some(node));
+            self.look_again(node);
         }
     }
 
@@ -78,7 +78,7 @@ impl Kad {
     fn on_wall_clock(&mut self, wall_ms: u64) {
         self.wall = (self.now, wall_ms);
         self.on_expire();
-        self.look_again(None);
+        self.end_seen();
     }
 }
 

@@ -88,13 +88,18 @@ impl Kad {
     }
 
     pub(super) fn on_digest(&mut self, from: Arc<Contact>, digest: &KadDigest) {
-        let lacks = |version: &&RecordVersion| match self.owns.get(&version.id) {
-            Some(own) => own.record.record.sequence < version.sequence,
-            None => self.store.lacks(version),
-        };
-        let lacking = digest.versions.iter().filter(lacks);
-        let ids = lacking.map(|version| version.id).collect();
-        let request = digest.request;
+        let mut lacking = Vec::new();
+        for version in &digest.versions {
+            let is_new = self.store.named(self.now, &from.node, version);
+            let lacks = match self.owns.get(&version.id) {
+                Some(own) => own.record.record.sequence < version.sequence,
+                None => is_new,
+            };
+            if lacks {
+                lacking.push(version.id);
+            }
+        }
+        let (request, ids) = (digest.request, lacking);
         self.answer(from, KadWant { request, ids });
     }
 

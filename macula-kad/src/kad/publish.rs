@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use macula_wire::message::{Contact, KadAnswer, RecordContent, RecordVersion};
+use macula_wire::message::{Contact, RecordContent};
 use macula_wire::{ErrorCode, Instant, Key, NodeId, RecordId};
 
 use super::moves::Moves;
@@ -15,10 +15,6 @@ use crate::own::{Own, Told};
 use crate::timer::Timer;
 use crate::{PublishError, Refusal};
 
-/// How long further failures are waited for, so that records are looked through once for all of them.
-const TOGETHER: Duration = Duration::from_millis(50);
-/// After how long a node that failed to take a record is asked again, at first; doubles six times.
-const RETRY: Duration = Duration::from_secs(1);
 /// Over how many paths those are looked for that ought to keep a record, where membership does not know them.
 const WRITE_PATHS: usize = 4;
 
@@ -181,7 +177,7 @@ impl Kad {
             self.seeking.insert(key, BTreeSet::from([id]));
             self.start(Asker::Publish(key), key, self.config.k, options);
         } else {
-            self.after(Timer::Tell, RETRY);
+            self.look_later(id, false);
         }
     }
 
@@ -189,6 +185,9 @@ impl Kad {
     pub(super) fn tell_found(&mut self, key: &Key, closest: &[Arc<Contact>]) {
         for id in self.seeking.remove(key).into_iter().flatten() {
             self.tell_closest(id, closest);
+            if closest.is_empty() {
+                self.look_later(id, true);
+            }
         }
     }
 
@@ -241,104 +240,6 @@ impl Kad {
         let some: Vec<RecordId> = some.map(|(id, _)| *id).collect();
         for id in some {
             self.tell(id);
-        }
-    }
-
-    /// Tells those again that failed to take records of this node, as far as it is time.
-    pub(super) fn on_tell(&mut self) {
-        let now = self.now;
-        let is_due = |told: &Told| matches!(told, Told::Failed(_, at) if *at <= now);
-        let untold = |own: &Own| own.told.is_empty() || own.told.values().any(is_due);
-        let some = self.owns.iter().filter(|(_, own)| untold(own));
-        let some: Vec<RecordId> = some.map(|(id, _)| *id).collect();
-        for id in some {
-            self.tell(id);
-        }
-        self.plan_retry();
-    }
-
-    fn plan_retry(&mut self) {
-        let states = self.owns.values().flat_map(|own| own.told.values());
-        let next = states
-            .filter_map(|told| match told {
-                Told::Failed(_, at) => Some(*at),
-                Told::Asked(_) | Told::Keeps => None,
-            })
-            .min();
-        if let Some(at) = next {
-            self.timers.arm(Timer::Tell, at.max(self.now + TOGETHER));
-        }
-    }
-
-    /// A node says what became of records that it was sent.
-    pub(super) fn store_answered(
-        &mut self,
-        node: NodeId,
-        versions: &[RecordVersion],
-        answer: &KadAnswer,
-    ) {
-        for (index, version) in versions.iter().enumerate() {
-            let code = answer.codes.get(index).copied();
-            if code != Some(ErrorCode::OK) {
-                self.stats.stores_refused = self.stats.stores_refused.saturating_add(1);
-                self.tell_again(node, version);
-            } else if let Some(told) = self.told(node, version) {
-                *told = Told::Keeps;
-            }
-        }
-    }
-
-    /// A node has not answered.
-    pub(super) fn store_failed(&mut self, node: NodeId, versions: &[RecordVersion]) {
-        for version in versions {
-            self.tell_again(node, version);
-        }
-    }
-
-    /// What a node that ought to keep a record of this node was told, if that is its latest version.
-    fn told(&mut self, node: NodeId, version: &RecordVersion) -> Option<&mut Told> {
-        let own = self.owns.get_mut(&version.id);
-        let own = own.filter(|own| own.record.record.sequence == version.sequence);
-        own?.told.get_mut(&node)
-    }
-
-    fn tell_again(&mut self, node: NodeId, version: &RecordVersion) {
-        let now = self.now;
-        let Some(told) = self.told(node, version) else {
-            return;
-        };
-        let times = match told {
-            Told::Failed(times, _) | Told::Asked(times) => *times,
-            Told::Keeps => 0,
-        };
-        let pause = RETRY.saturating_mul(1 << times.min(6));
-        *told = Told::Failed(times.saturating_add(1), now + pause);
-        self.timers.arm(Timer::Tell, now + pause);
-    }
-
-    /// A node has forgotten what it was told.
-    pub(super) fn forget_told(&mut self, node: &NodeId) {
-        for own in self.owns.values_mut() {
-            own.told.remove(node);
-        }
-    }
-
-    /// A node that failed to take records can be asked again.
-    pub(super) fn retry_stores(&mut self, node: &NodeId) {
-        let now = self.now;
-        let mut some = false;
-        for told in self
-            .owns
-            .values_mut()
-            .filter_map(|own| own.told.get_mut(node))
-        {
-            if let Told::Failed(_, at) = told {
-                *at = now;
-                some = true;
-            }
-        }
-        if some {
-            self.timers.arm(Timer::Tell, now + TOGETHER);
         }
     }
 }

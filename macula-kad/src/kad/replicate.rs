@@ -1,6 +1,7 @@
 //! Seeing to it that the closest nodes keep what they ought to: by naming it, and sending what they lack.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,13 @@ use super::moves::Moves;
 use super::publish::millis;
 use super::request::Purpose;
 use crate::distance::{Distance, Place};
+use crate::store::{Kept, Rank};
 use crate::timer::Timer;
 
 /// How many of the closest see to a record, so that one of them may fail.
 const KEEPERS: usize = 2;
+/// The shortest time from one part of the store to the next.
+const LEAST_PAUSE: Duration = Duration::from_millis(1);
 /// What is named to whom.
 type Offers = BTreeMap<NodeId, (Arc<Contact>, Vec<RecordVersion>)>;
 
@@ -55,31 +59,74 @@ impl Kad {
         self.name(offers);
     }
 
-    /// Names to all of the closest what they ought to keep.
+    /// Names what a part of the store keeps to those that ought to keep it. All parts together take one period, so that a
+    /// full store is no more of a burden at one time than at another.
     pub(super) fn on_replicate(&mut self) {
         self.forget_withdrawn();
+        let part = self.store.behind(self.replicated, MAX_RECORD_VERSIONS);
+        let end = part.last().copied();
         let mut offers = Offers::new();
-        let keys: Vec<Key> = self.store.keys().collect();
-        self.reaches.clear();
-        for key in keys {
-            let (closest, reach) = self.keepers(&key);
-            self.reaches.insert(key, reach);
-            if self.has_duty(Place::of(&key), closest.iter()) {
-                let versions: Vec<RecordVersion> = self.store.versions(key).collect();
-                for contact in &closest {
-                    offer(&mut offers, contact, &versions);
-                }
-            }
-        }
+        let mut parts = part.chunk_by(|one, next| one.0 == next.0);
+        parts
+            .by_ref()
+            .for_each(|under| self.replicate(under, &mut offers));
         self.name(offers);
+        let is_whole = part.len() < MAX_RECORD_VERSIONS;
+        let end = end.filter(|_| !is_whole);
+        self.forget_reaches(self.replicated, end);
+        self.replicated = end;
         self.plan_replication();
+    }
+
+    /// Names some records under one key to the others that ought to keep them, but for those that enough of these have
+    /// named to this node: they see to it. Who is not among the closest any more names them to the very closest.
+    fn replicate(&mut self, records: &[Rank], offers: &mut Offers) {
+        let Some((key, ..)) = records.first().copied() else {
+            return;
+        };
+        let (closest, reach) = self.keepers(&key);
+        self.reaches.insert(key, reach);
+        let is_keeper = Place::of(&key).to(self.table.place()) <= reach;
+        let (now, within) = (self.now, self.config.replicate_every);
+        let namers = if is_keeper { KEEPERS } else { 1 };
+        let is_seen_to = |kept: &Kept| {
+            let nodes = closest.iter().map(|contact| &contact.node);
+            kept.namers.count(now, within, nodes) >= namers
+        };
+        let kept = records
+            .iter()
+            .filter_map(|(.., id)| Some((*id, self.store.kept(id)?)));
+        let open = kept.filter(|(_, kept)| !is_seen_to(kept));
+        let versions: Vec<RecordVersion> = open
+            .map(|(id, kept)| {
+                let sequence = kept.record.record.sequence;
+                RecordVersion { id, sequence }
+            })
+            .collect();
+        let count = if is_keeper { closest.len() } else { KEEPERS };
+        for contact in closest.iter().take(count).filter(|_| !versions.is_empty()) {
+            offer(offers, contact, &versions);
+        }
+    }
+
+    /// Forgets how far those are that ought to keep what is not kept here any more, of a part of the store.
+    fn forget_reaches(&mut self, begin: Option<Rank>, end: Option<Rank>) {
+        let begin = begin.map_or(Bound::Unbounded, |(key, ..)| Bound::Included(key));
+        let end = end.map_or(Bound::Unbounded, |(key, ..)| Bound::Included(key));
+        let some = self.reaches.range((begin, end)).map(|(key, _)| *key);
+        let gone: Vec<Key> = some.filter(|key| !self.store.has(key)).collect();
+        for key in gone {
+            self.reaches.remove(&key);
+        }
     }
 
     pub(super) fn plan_replication(&mut self) {
         let every = self.config.replicate_every;
         let jitter = self.random.below(millis(every.div_f64(5.0)).max(1));
-        let early = Duration::from_millis(jitter);
-        self.after(Timer::Replicate, every.saturating_sub(early));
+        let all = every.saturating_sub(Duration::from_millis(jitter));
+        let parts = self.store.count().div_ceil(MAX_RECORD_VERSIONS).max(1);
+        let pause = all.checked_div(u32::try_from(parts).unwrap_or(u32::MAX));
+        self.after(Timer::Replicate, pause.unwrap_or(all).max(LEAST_PAUSE));
     }
 
     /// The others that ought to keep what is under a key, and how far the farthest that ought to is.
@@ -98,7 +145,8 @@ impl Kad {
         (others.collect(), reach)
     }
 
-    /// Whether it is this node that sees to what is under a key: it is one of the closest.
+    /// Whether it is this node that tells newcomers at once what they ought to keep under a key: it is one of the closest
+    /// of the others. Whom these leave out is named it in time by whoever has it, see [`replicate`](Self::replicate).
     fn has_duty<'a>(&self, place: Place, closest: impl Iterator<Item = &'a Arc<Contact>>) -> bool {
         let own = place.to(self.table.place());
         let is_closer = |contact: &&Arc<Contact>| place.to(Place::of_node(&contact.node)) < own;

@@ -12,7 +12,7 @@ impl Kad {
         if before == Some(since) {
             return;
         }
-        self.look_again(Some(&node));
+        self.look_again(&node);
         if before.is_some() {
             self.watchers.forget(&node);
             self.forget_told(&node);

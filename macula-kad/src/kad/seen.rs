@@ -111,6 +111,12 @@ impl AllSeen {
         }
     }
 
+    /// Every record.
+    pub(super) fn records(&self) -> impl Iterator<Item = (RecordId, &SignedRoutingRecord)> {
+        let records = self.records.iter();
+        records.map(|(id, seen)| (*id, &*seen.record))
+    }
+
     /// A node tells no more. What others have not named yet may hold none the less, and expires if not.
     pub(super) fn leave(&mut self, node: &NodeId) {
         for seen in self.records.values_mut() {
@@ -246,7 +252,14 @@ impl Kad {
         if !watching.seen.admit(id, record, limit) {
             return self.stats.refused(Refusal::OverQuota);
         }
+        if let Some(before) = watching.seen.records.get(&id) {
+            self.known.remove((at, id), &before.record);
+        }
         watching.seen.take(id, record, from);
+        if let Some(after) = watching.seen.records.get(&id) {
+            self.known.insert((at, id), &after.record);
+        }
+        self.plan_ends();
         self.refresh_seen(at, id);
     }
 
@@ -270,13 +283,10 @@ impl Kad {
         if let Some(watching) = self.watchings.get_mut(&at) {
             if !stays {
                 watching.seen.remove(&id);
+                self.known.remove((at, id), &record);
             } else if let Some(seen) = watching.seen.records.get_mut(&id) {
                 seen.shown = holds;
             }
-        }
-        if stays {
-            let end = self.when(inner.expires_ms);
-            self.timers.arm(Timer::Seen, end);
         }
         if holds != was_shown {
             let (key, present) = (at.0, holds);
@@ -288,16 +298,33 @@ impl Kad {
         }
     }
 
-    /// A member came or went, or time passed: some of what was seen may hold now, or no more.
-    pub(super) fn look_again(&mut self, of: Option<&NodeId>) {
-        let fits = |seen: &Seen| of.is_none_or(|owner| seen.record.record.owner == *owner);
-        let mut all = Vec::new();
-        for (at, watching) in &self.watchings {
-            let some = watching.seen.records.iter().filter(|(_, seen)| fits(seen));
-            all.extend(some.map(|(id, _)| (*at, *id)));
-        }
-        for (at, id) in all {
+    /// A member came or went, or has begun another run: some of what was seen of it may hold now, or no more.
+    pub(super) fn look_again(&mut self, owner: &NodeId) {
+        for (at, id) in self.known.of(owner) {
             self.refresh_seen(at, id);
         }
+    }
+
+    /// Time passed, or the wall clock was set: some of what was seen may have expired.
+    pub(super) fn end_seen(&mut self) {
+        for (at, id) in self.known.ended(self.wall_ms()) {
+            self.refresh_seen(at, id);
+        }
+        self.plan_ends();
+    }
+
+    fn plan_ends(&mut self) {
+        match self.known.next_end() {
+            Some(end) => self.timers.set(Timer::Seen, self.when(end)),
+            None => self.timers.cancel(Timer::Seen),
+        }
+    }
+
+    /// A watch ends; what it knows is not known any more.
+    pub(super) fn forget_seen(&mut self, at: (Key, RecordKind), seen: &AllSeen) {
+        for (id, record) in seen.records() {
+            self.known.remove((at, id), record);
+        }
+        self.plan_ends();
     }
 }

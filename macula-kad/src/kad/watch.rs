@@ -91,6 +91,7 @@ impl Kad {
         let Some(watching) = self.watchings.remove(&(key, kind)) else {
             return false;
         };
+        self.forget_seen((key, kind), &watching.seen);
         for holder in watching.holders.into_values() {
             self.ask_to_tell(holder.contact, (key, kind), 0, Duration::ZERO);
         }

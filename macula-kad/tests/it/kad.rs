@@ -14,6 +14,7 @@ mod owners;
 mod publish;
 mod refusals;
 mod replicas;
+mod retries;
 mod sim;
 mod table;
 mod versions;

@@ -17,3 +17,4 @@ mod model;
 mod order;
 mod reliable;
 mod rules;
+mod tree;

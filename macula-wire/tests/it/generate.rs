@@ -7,6 +7,7 @@ mod membership;
 mod overlay;
 mod routing;
 mod session;
+mod tree;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -24,6 +25,7 @@ pub(crate) fn message() -> impl Strategy<Value = Message> {
     let bodies = prop_oneof![
         session::bodies(),
         event::bodies(),
+        tree::bodies(),
         call::bodies(),
         membership::bodies(),
         overlay::bodies(),

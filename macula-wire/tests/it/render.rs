@@ -11,12 +11,12 @@ use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
     Accusation, Ack, Alias, BucketVersions, CallCancel, CallError, CallProgress, CallResult,
     CancelMode, CertUpdate, Close, Contact, Deliver, DeliveryRange, DeliveryRefusal, DigestPart,
-    Drain, ErrorReport, Event, EventAck, Failure, Forward, ForwardError, Gap, Handshake,
-    HandshakeAck, Heartbeat, InterestContent, KadAnswer, KadChanges, KadDigest, KadFind, KadFound,
-    KadStore, KadWant, KadWatch, MemberRecord, MemberStatus, MemberVersion, NodeContent,
-    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
-    OverlayVerdict, OverlayWalk, Ping, Pong, Priority, ProviderContent, Publish, Qos, Receipt,
-    RecordContent, RecordKind, RecordVersion, RefusalCause, Register, Resend, Role, Roles,
+    Drain, ErrorReport, Event, EventAck, Failure, Forward, ForwardError, Gap, Graft, Handshake,
+    HandshakeAck, Heartbeat, Holding, IHave, InterestContent, KadAnswer, KadChanges, KadDigest,
+    KadFind, KadFound, KadStore, KadWant, KadWatch, MemberRecord, MemberStatus, MemberVersion,
+    NodeContent, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
+    OverlayVerdict, OverlayWalk, Ping, Pong, Priority, ProviderContent, Prune, Publish, Qos,
+    Receipt, RecordContent, RecordKind, RecordVersion, RefusalCause, Register, Resend, Role, Roles,
     RoutingRecord, RpcCall, SignedAccusation, SignedRecord, SignedRoutingRecord, Standing, Stream,
     StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing,
     SwimPingReq, SwimState, Tag, Trace, Traced, TracedHop, Unregister, Unsubscribe, Update,
@@ -253,6 +253,10 @@ records! {
     OverlayEdge: holds ask neighbours;
     OverlayFlip: token peer avoid near;
     OverlayPeers: ask peers;
+    Holding: publisher epoch first next distance;
+    IHave: topic holdings;
+    Graft: topic publisher epoch from to attach;
+    Prune: topic publisher;
     NodeContent: addresses tags neighbours;
     ProviderContent: procedure weight;
     InterestContent: pattern;
@@ -290,6 +294,7 @@ macro_rules! bodies {
 bodies!(
     Handshake HandshakeAck Heartbeat Ping Pong Stream CertUpdate Drain Ack Error Close
     Publish Subscribe Unsubscribe Event Alias Batch Receipt Gap Deliver EventAck Resend
+    IHave Graft Prune
     RpcCall RpcResult RpcError Register Unregister RpcCancel RpcProgress
     SwimPing SwimAck SwimPingReq SwimNack SwimGossip SwimJoin SwimState SwimDigest
     OverlayWalk OverlayOffer OverlayMove OverlayAnswer OverlayEdge OverlayFlip OverlayPeers

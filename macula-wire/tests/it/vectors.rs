@@ -10,6 +10,7 @@ mod names;
 mod overlay;
 mod routing;
 mod session;
+mod trees;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,11 @@ const FILES: &[File] = &[
         name: "events.json",
         samples: events::samples,
         refusals: invalid::events,
+    },
+    File {
+        name: "trees.json",
+        samples: trees::samples,
+        refusals: invalid::trees,
     },
     File {
         name: "calls.json",

@@ -13,6 +13,7 @@ mod pubsub;
 mod realm;
 mod rpc;
 mod swim;
+mod tree;
 mod value;
 
 use macula_wire::Kind;
@@ -51,6 +52,7 @@ const TABLE: &[(&str, fn(&[u8]))] = &[
     ("rpc_machine", rpc::machine),
     ("swim_machine", swim::machine),
     ("swim_verify", swim::verification::holds),
+    ("tree_machine", tree::machine),
     ("varint", value::varint),
 ];
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::scenario::{self, SCENARIOS, Scenario};
-use crate::settings::{Cells, Links, Part, Settings};
+use crate::settings::{Cells, Detection, Links, Part, Settings};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -52,12 +52,12 @@ const VALUES: &[(&str, &str, &str)] = &[
     (
         "--loss",
         "SHARE",
-        "datagrams lost (membership-loss: 0.05; else 0)",
+        "datagrams lost (membership-loss: 0.05; events-loss: 0.15; else 0)",
     ),
     (
         "--kill",
         "SHARE",
-        "nodes killed at once in overlay-kill and kad-kill (0.3)",
+        "nodes killed at once in overlay-kill, kad-kill and events-kill (0.3)",
     ),
     (
         "--samples",
@@ -108,6 +108,10 @@ const FLAGS: &[(&str, &str)] = &[
         "--seeded",
         "lookups of kad-* begin with the members that membership knows",
     ),
+    (
+        "--verdicts",
+        "survivors of events-kill learn of the dead by verdicts alone, not by suspicions",
+    ),
     ("--json", "one JSON object instead of a table"),
     ("--list", "the scenarios"),
     (
@@ -122,7 +126,7 @@ const FLAGS: &[(&str, &str)] = &[
 pub(crate) fn help() -> String {
     let mut text = String::from(
         "cargo xtask sim SCENARIO [OPTIONS]\n\n\
-         Runs membership, the overlay or routing of thousands of nodes on virtual time and measures it.\n\n\
+         Runs membership, the overlay, routing or events of thousands of nodes on virtual time and measures it.\n\n\
          Scenarios:\n",
     );
     text.push_str(&scenario::list());
@@ -143,6 +147,7 @@ pub(crate) fn help() -> String {
          cargo xtask sim membership-slow --without buddy --cells all\n  \
          cargo xtask sim overlay-kill --nodes 10_000 --kill 0.5 --seed 7\n  \
          cargo xtask sim kad-lookup --nodes 10_000 --seeded\n  \
+         cargo xtask sim events-kill --nodes 10_000 --kill 0.5\n  \
          cargo xtask sim --check\n\n\
          docs/scale.md says what each figure means and what it has to reach.\n",
     );
@@ -235,6 +240,9 @@ impl Given {
         let mut settings = scenario.settings();
         settings.plain = self.has("--plain");
         settings.seeded = self.has("--seeded");
+        if self.has("--verdicts") {
+            settings.detection = Detection::Verdicts;
+        }
         for (name, value) in &self.values {
             let fault = |what: &str| format!("{name} takes {what}, not `{value}`");
             match *name {

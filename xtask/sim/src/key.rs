@@ -145,8 +145,69 @@ pub(crate) const KEYS: &[Key] = &[
         Neither,
         "2*sqrt(k-1), the least for large graphs",
     ),
-    key("ldh", Lower, "last hop of a flood, deepest of 100 sources"),
-    key("ldh_mean", Lower, "the same, mean"),
+    key(
+        "ldh",
+        Lower,
+        "last hop: of a flood, deepest of 100 sources; of events, mean over messages",
+    ),
+    key(
+        "ldh_mean",
+        Lower,
+        "last hop of a flood, mean of 100 sources",
+    ),
+    key("senders", Neither, "nodes that send events"),
+    key("messages", Neither, "events sent while it was measured"),
+    key("ldh_max", Lower, "last hop of events, of the worst message"),
+    key(
+        "rmr",
+        Lower,
+        "batches that arrived for each that was needed, less one",
+    ),
+    key(
+        "last_delivery_s",
+        Lower,
+        "until the last node has an event, mean over messages",
+    ),
+    key("last_delivery_max_s", Neither, "the same, worst message"),
+    key(
+        "first.ldh",
+        Neither,
+        "last hop of the first event of a sender",
+    ),
+    key("first.rmr", Neither, "its redundancy"),
+    key(
+        "first.last_delivery_s",
+        Neither,
+        "until the last node has it",
+    ),
+    key(
+        "complete",
+        Whole,
+        "share of the events that everybody who lives was handed",
+    ),
+    key(
+        "delivered_twice",
+        Lower,
+        "events that a node was handed again",
+    ),
+    key(
+        "msgs_per_delivery",
+        Lower,
+        "messages sent for each event that a node was handed",
+    ),
+    key("bytes_per_delivery", Lower, "bytes of them"),
+    key(
+        "reached_unaided",
+        Neither,
+        "live nodes that have the first events after a kill before anybody learns of it",
+    ),
+    key(
+        "reached_3s",
+        Higher,
+        "the same after 3 s, mean over messages",
+    ),
+    key("reached_3s_min", Neither, "the same, worst message"),
+    key("reached_10s", Whole, "the same after 10 s, worst message"),
     key(
         "settle_s",
         Lower,
@@ -328,6 +389,9 @@ fn goal_of_routing(name: &str, settings: &Settings) -> Option<Goal> {
         101..=1_000 => middle,
         _ => large,
     };
+    if settings.subject.is_events() {
+        return goal_of_events(name, settings);
+    }
     let goal = match (settings.subject, name) {
         (_, "total_s") => Goal::AtMost(45.0),
         (_, "rss_mib") => Goal::AtMost(3_072.0),
@@ -347,6 +411,30 @@ fn goal_of_routing(name: &str, settings: &Settings) -> Option<Goal> {
         (Subject::Records, "survived") => Goal::AtLeast(1.0),
         (Subject::Records, "survived_half") => Goal::AtLeast(0.9999),
         (Subject::Liars, "success") => Goal::AtLeast(among_liars(settings)),
+        _ => return None,
+    };
+    Some(goal)
+}
+
+/// The same where the subject is events.
+fn goal_of_events(name: &str, settings: &Settings) -> Option<Goal> {
+    let large = settings.nodes > 1_000;
+    let goal = match (settings.subject, name) {
+        (_, "total_s") => Goal::AtMost(45.0),
+        (_, "rss_mib") => Goal::AtMost(3_072.0),
+        (_, "complete" | "reached_10s") => Goal::AtLeast(1.0),
+        (_, "delivered_twice") => Goal::AtMost(0.0),
+        (Subject::Events, "ldh_max") => Goal::AtMost(12.0),
+        (Subject::Events, "ldh") => Goal::AtMost(if large { 10.0 } else { 8.0 }),
+        (Subject::Events, "rmr") => Goal::AtMost(0.1),
+        (Subject::Events, "last_delivery_s") => Goal::AtMost(if large { 0.3 } else { 0.22 }),
+        (Subject::EventsKill, "reached_3s") => Goal::AtLeast(if settings.kill <= 0.1 {
+            1.0
+        } else if settings.kill <= 0.3 {
+            0.9999
+        } else {
+            0.995
+        }),
         _ => return None,
     };
     Some(goal)

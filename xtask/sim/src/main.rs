@@ -1,6 +1,6 @@
-//! Membership, the overlay and routing with up to 10,000 nodes, simulated and measured: `cargo xtask sim`.
+//! Membership, the overlay, routing and events with up to 10,000 nodes, simulated and measured: `cargo xtask sim`.
 //!
-//! A run is one scenario with one seed on virtual time. It takes the machines of `macula-swim` and `macula-kad` as they are, puts them
+//! A run is one scenario with one seed on virtual time. It takes the machines of `macula-swim`, `macula-kad` and `macula-pubsub` as they are, puts them
 //! into the simulated network of `macula-testkit`, does something to them, and says in figures what came of it.
 #![expect(
     clippy::print_stdout,
@@ -11,6 +11,7 @@
 mod arguments;
 mod baseline;
 mod degree;
+mod events;
 mod graph;
 mod kad;
 mod key;

@@ -3,7 +3,7 @@
 use crate::progress::Progress;
 use crate::report::Outcome;
 use crate::settings::{Settings, Subject};
-use crate::{kad, membership, overlay};
+use crate::{events, kad, membership, overlay};
 
 /// Why a run gave no figures: the network failed, or something did not happen in time.
 pub(crate) type Fault = String;
@@ -115,6 +115,30 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         defaults: |settings| settings.subject = Subject::Records,
         runs_many: false,
         run: kad::records::run,
+    },
+    Scenario {
+        name: "events-tree",
+        about: "sixteen nodes send events that everybody wants: how far and how fast they go",
+        defaults: |settings| settings.subject = Subject::Events,
+        runs_many: false,
+        run: events::tree::run,
+    },
+    Scenario {
+        name: "events-kill",
+        about: "the same right after a share of the nodes was killed at once",
+        defaults: |settings| settings.subject = Subject::EventsKill,
+        runs_many: false,
+        run: events::kill::run,
+    },
+    Scenario {
+        name: "events-loss",
+        about: "the same while datagrams are lost",
+        defaults: |settings| {
+            settings.subject = Subject::EventsLoss;
+            settings.loss = 0.15;
+        },
+        runs_many: false,
+        run: events::loss::run,
     },
 ];
 

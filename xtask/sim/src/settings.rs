@@ -73,6 +73,29 @@ pub(crate) enum Subject {
     Liars,
     /// What becomes of records.
     Records,
+    /// Events for everybody while all is well.
+    Events,
+    /// The same right after many nodes died.
+    EventsKill,
+    /// The same while datagrams are lost.
+    EventsLoss,
+}
+
+impl Subject {
+    /// Whether it is about events.
+    pub(crate) const fn is_events(self) -> bool {
+        matches!(self, Self::Events | Self::EventsKill | Self::EventsLoss)
+    }
+}
+
+/// By what survivors learn of the dead.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Detection {
+    /// By suspicions of membership.
+    #[default]
+    Suspicions,
+    /// By its verdicts alone.
+    Verdicts,
 }
 
 /// A run.
@@ -105,6 +128,7 @@ pub(crate) struct Settings {
     pub(crate) seeded: bool,
     /// Lookups measured.
     pub(crate) lookups: usize,
+    pub(crate) detection: Detection,
     /// Where the trace is written.
     pub(crate) trace: Option<PathBuf>,
 }
@@ -128,6 +152,7 @@ impl Default for Settings {
             paths: 1,
             seeded: false,
             lookups: 1_000,
+            detection: Detection::default(),
             trace: None,
         }
     }

@@ -1,14 +1,14 @@
 //! Keeping records for others: naming them to those that ought to keep them, and sending what they lack.
 
 use macula_kad::Config;
-use macula_wire::message::{KadDigest, KadStore, KadWant, RecordKind, SignedRoutingRecord};
+use macula_wire::message::{
+    KadDigest, KadStore, KadWant, RecordKind, RecordVersion, SignedRoutingRecord,
+};
 use macula_wire::{Body, RecordId, RequestId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::bench::{
-    Bench, Draft, HOUR_MS, NOBODY, by_distance, draft, key_value, millis, name_where, value,
-    willing,
-};
+use super::bench::{Bench, Draft, HOUR_MS, NOBODY, by_distance, draft, millis, name_where, value};
 
 const K: usize = 4;
 const MEMBERS: usize = 30;
@@ -146,46 +146,115 @@ fn only_what_was_named_is_sent() {
     assert_eq!(bench.told_of(other.id()).contains(&next), is_named);
 }
 
-#[test]
-fn once_in_an_hour_the_closest_names_its_records_to_all_keepers() {
-    let (mut bench, kept) = keeping(0);
-    bench.pass_with(millis(HOUR_MS * 4 / 5 - 1), |_, body| willing(body));
-    assert_eq!(named(&bench, kept.id()), NOBODY);
-    bench.pass_with(millis(HOUR_MS / 5 + 1), |_, body| willing(body));
+/// The others that ought to keep a record, ascending.
+fn keepers(kept: &Draft, rank: usize) -> Vec<usize> {
     let mut others = by_distance(&kept.key(), 1..MEMBERS);
-    others.truncate(K - 1);
-    others.sort_unstable();
-    assert_eq!(named(&bench, kept.id()), others);
-    // The twin: it is not one of the two closest.
-    let (mut bench, kept) = keeping(2);
-    bench.pass_with(millis(HOUR_MS), |_, body| willing(body));
-    assert_eq!(named(&bench, kept.id()), NOBODY);
+    others.truncate(if rank < K { K - 1 } else { K });
+    others
+}
+
+fn sorted(mut numbers: Vec<usize>) -> Vec<usize> {
+    numbers.sort_unstable();
+    numbers
 }
 
 #[test]
-fn digests_have_a_bounded_length() {
+fn once_in_an_hour_whoever_keeps_a_record_names_it_to_all_that_ought_to() {
+    // Also if those that are closer do not have it.
+    for rank in 0..K {
+        let (mut bench, kept) = keeping(rank);
+        bench.pass_willing(millis(HOUR_MS * 4 / 5 - 1));
+        assert_eq!(named(&bench, kept.id()), NOBODY);
+        bench.pass_willing(millis(HOUR_MS / 5 + 1));
+        let keepers = sorted(keepers(&kept, rank));
+        assert_eq!(named(&bench, kept.id()), keepers, "{rank}");
+    }
+    // Whoever is not one of them any more sees to it that two of them are.
+    let (mut bench, kept) = keeping(K);
+    bench.pass_willing(millis(HOUR_MS));
+    let two = sorted(keepers(&kept, K)[..2].to_vec());
+    assert_eq!(named(&bench, kept.id()), two);
+}
+
+#[test]
+fn what_two_others_see_to_is_not_named() {
+    let name_by = |bench: &mut Bench, kept: &Draft, numbers: &[usize], older: u64| {
+        for number in numbers {
+            let (id, sequence) = (kept.id(), kept.record.sequence - older);
+            let versions = vec![RecordVersion { id, sequence }];
+            let request = RequestId::new(8);
+            bench.hear(*number, KadDigest { request, versions });
+        }
+        bench.forget();
+    };
+    let (_, kept) = keeping(2);
+    let (all, far) = (keepers(&kept, 2), by_distance(&kept.key(), 1..MEMBERS));
+    let cases = [
+        (vec![all[0], all[1]], 0, false),
+        (vec![all[1], all[2]], 0, false),
+        (vec![all[0]], 0, true),
+        (vec![all[0], all[0]], 0, true),
+        // Not those that ought to keep it, nor of a version before.
+        (far[K..K + 2].to_vec(), 0, true),
+        (vec![all[0], all[1]], 1, true),
+    ];
+    for (namers, older, names) in cases {
+        let (mut bench, kept) = keeping(2);
+        bench.pass_willing(millis(HOUR_MS / 2));
+        name_by(&mut bench, &kept, &namers, older);
+        bench.pass_willing(millis(HOUR_MS / 2));
+        let count = named(&bench, kept.id()).len();
+        assert_eq!(count, if names { K - 1 } else { 0 }, "{namers:?}");
+    }
+    // They have to do so again.
+    let (mut bench, kept) = keeping(2);
+    name_by(&mut bench, &kept, &all, 0);
+    bench.pass_willing(millis(2 * HOUR_MS));
+    assert_eq!(named(&bench, kept.id()), sorted(all));
+}
+
+#[test]
+fn a_full_store_is_named_part_by_part() {
     let mut config = config();
-    config.max_owner_records = 3_000;
+    config.max_owner_records = 5_000;
     let mut bench = Bench::among(config, [1]);
-    for part in 0..24 {
+    for part in 0..40 {
         let names = (0..64).map(|number| format!("v{part}.n{number}"));
         let records = names.map(|name| draft(50, value(&name)).for_ms(10 * HOUR_MS).sign());
         let (request, records) = (RequestId::new(1), records.collect());
         bench.hear(1, KadStore { request, records });
     }
-    bench.forget();
-    bench.pass_with(millis(HOUR_MS), |_, body| willing(body));
-    let digests = bench.sent_to(1).into_iter().filter_map(|body| match body {
-        Body::KadDigest(digest) => Some(digest.versions.clone()),
-        _ => None,
-    });
-    let digests: Vec<_> = digests.collect();
-    let lengths: Vec<usize> = digests.iter().map(Vec::len).collect();
-    assert_eq!(lengths, [1_024, 512]);
-    for versions in digests {
-        assert!(versions.is_sorted_by(|one, next| one.id < next.id));
+    // The first part comes when an empty store would have been named.
+    bench.pass_willing(millis(HOUR_MS));
+    let mut parts = Vec::new();
+    let mut names = BTreeMap::new();
+    let end = bench.now + millis(3 * HOUR_MS);
+    while bench.now < end {
+        for body in bench.sent_to(1) {
+            if let Body::KadDigest(digest) = body {
+                assert!(digest.versions.is_sorted_by(|one, next| one.id < next.id));
+                parts.push((bench.now, digest.versions.len()));
+                for version in &digest.versions {
+                    *names.entry(version.id).or_insert(0) += 1;
+                }
+            }
+        }
+        bench.forget();
+        bench.pass_willing(millis(10_000));
     }
-    assert_eq!(key_value("a"), draft(1, value("a")).key());
+    let lengths: Vec<usize> = parts.iter().map(|(_, length)| *length).collect();
+    assert_eq!(lengths[..4], [1_024, 1_024, 512, 1_024]);
+    // The first one came before this test began to look.
+    let pauses = parts[1..]
+        .windows(2)
+        .map(|two| two[1].0.saturating_since(two[0].0));
+    let mut pauses = pauses.map(|pause| pause.as_secs());
+    assert!(
+        pauses.all(|pause| (950..=1_210).contains(&pause)),
+        "{parts:?}"
+    );
+    assert_eq!(names.len(), 40 * 64);
+    assert!(names.values().all(|count| (2..=4).contains(count)));
 }
 
 #[test]

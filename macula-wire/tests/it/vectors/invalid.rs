@@ -97,6 +97,10 @@ pub(super) fn events() -> Vec<Refusal> {
     all
 }
 
+pub(super) fn trees() -> Vec<Refusal> {
+    refusals(TREES)
+}
+
 pub(super) fn calls() -> Vec<Refusal> {
     refusals(CALLS)
 }
@@ -245,6 +249,19 @@ const EVENTS: &str = r#"
 1a | event_ack, refusals that overlap           | invalid           | 01 02 03 00 02 01 02 00 02 03 00 00
 1a | event_ack, refusal of cause 3              | invalid           | 01 02 03 00 01 01 02 03 00
 1b | resend of class 4                          | invalid           | 01 04 00 00
+"#;
+
+const TREES: &str = r#"
+1c | ihave of nobody                            | invalid           | "a" 00 00
+1c | ihave of 65 publishers                     | too_large         | "a" 41
+1c | ihave, a publisher twice                   | not_canonical     | "a" 02 NODE 01 00 05 02 NODE 01 00 05 02 00
+1c | ihave, first beyond next                   | invalid           | "a" 01 NODE 01 06 05 02 00
+1c | ihave without a distance                   | unexpected_end    | "a" 01 NODE 01 00 05
+1c | ihave of a pattern                         | name              | "**" 01 NODE 01 00 05 02 00
+1d | graft that ends before it begins           | invalid           | "a" NODE 01 06 05 01 00
+1d | graft, attach 2                            | invalid           | "a" NODE 01 05 06 02 00
+1e | prune of a pattern                         | name              | "a.*" NODE 00
+1e | prune and more                             | trailing_bytes    | "a" NODE 00 00
 "#;
 
 const CALLS: &str = r#"

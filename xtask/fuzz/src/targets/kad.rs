@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use macula_kad::{Checked, Config, Goal, Input, Kad, LookupOptions, key_of, record_id};
+use macula_kad::{Checked, Config, Goal, Input, Kad, LookupOptions, Output, key_of, record_id};
 use macula_wire::message::{
     Contact, InterestContent, KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore,
     KadWant, KadWatch, NodeContent, ProviderContent, RecordContent, RecordKind, RecordVersion,
@@ -300,6 +300,29 @@ impl Subject for Node {
 
     fn max_outputs(&self) -> usize {
         400
+    }
+
+    /// Messages as they travel, which also shows that all of them can; a signature stands for its record.
+    fn write(&self, output: &Output, out: &mut Digest) -> fmt::Result {
+        match output {
+            Output::Send { to, body } => {
+                let mut bytes = Vec::with_capacity(512);
+                body.encode(&mut bytes).expect("a legal message");
+                out.bytes(&bytes);
+                out.bytes(to.node.as_bytes());
+                write!(out, "{:?}", to.addresses)
+            }
+            Output::Changed {
+                key,
+                record,
+                present,
+            } => {
+                out.bytes(key.as_bytes());
+                out.bytes(record.signature.as_bytes());
+                write!(out, "{present}")
+            }
+            other => write!(out, "{other:?}"),
+        }
     }
 
     fn observe(&self, machine: &Kad, out: &mut Digest) -> fmt::Result {
