@@ -207,7 +207,7 @@ mod tests {
             ),
             (['a', 'é', '€', '😀'], (), Some(Some(false)), None::<u8>),
         );
-        let theirs = ::bincode::serde::encode_to_vec(&numbers, config).unwrap();
+        let theirs = ::bincode::serde::encode_to_vec(numbers, config).unwrap();
         let ours = Codec::Bincode.encode(&numbers).unwrap();
         assert_eq!(ours, theirs);
         let read = Codec::Bincode.decode(&ours).unwrap();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[derive(Debug, Deserialize, Serialize)]
-    struct Deep(Vec<Deep>);
+    struct Deep(Vec<Self>);
 
     #[test]
     fn nesting_without_end_is_refused() {

@@ -204,38 +204,38 @@ async fn receive(
     received: &mut u64,
 ) -> Result<End, Failed> {
     while args.count.is_none_or(|count| *received < count) {
-        match merged.next().await {
-            Some(delivery @ (Delivery::Event(_) | Delivery::Retained(_))) => {
-                let name = match &delivery {
-                    Delivery::Retained(_) => "retained",
-                    _ => "event",
-                };
-                if let Delivery::Event(event) | Delivery::Retained(event) = &delivery {
-                    print(name, event, args.raw, output)?;
-                }
-                *received = received.saturating_add(1);
-                if let Some(delay) = args.delay {
-                    tokio::time::sleep(delay).await;
-                }
-            }
-            Some(Delivery::Gap(gap)) => print_gap(&gap, output)?,
-            Some(Delivery::Lagged(count)) => print_lagged(count, output)?,
-            Some(Delivery::Closed(reason)) => {
-                if output.is_json() {
-                    output.object(&Closed {
-                        event: "closed",
-                        reason: reason.name(),
-                    })?;
-                }
-                if matches!(reason, ClosedReason::Overflow) {
+        let (name, event) = match merged.next().await {
+            Some(Delivery::Event(event)) => ("event", event),
+            Some(Delivery::Retained(event)) => ("retained", event),
+            Some(other) => {
+                print_other(&other, output)?;
+                if matches!(other, Delivery::Closed(ClosedReason::Overflow)) {
                     return Ok(End::Overflow);
                 }
+                continue;
             }
-            Some(_) => {}
             None => return Ok(End::Lost),
+        };
+        print(name, &event, args.raw, output)?;
+        *received = received.saturating_add(1);
+        if let Some(delay) = args.delay {
+            tokio::time::sleep(delay).await;
         }
     }
     Ok(End::Count)
+}
+
+/// What is no event.
+fn print_other(delivery: &Delivery, output: Output) -> Result<(), Failed> {
+    match delivery {
+        Delivery::Gap(gap) => print_gap(gap, output),
+        Delivery::Lagged(count) => print_lagged(*count, output),
+        Delivery::Closed(reason) if output.is_json() => output.object(&Closed {
+            event: "closed",
+            reason: reason.name(),
+        }),
+        Delivery::Closed(_) | Delivery::Event(_) | Delivery::Retained(_) | _ => Ok(()),
+    }
 }
 
 async fn waited(timeout: Option<Duration>) {
