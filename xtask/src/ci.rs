@@ -58,8 +58,8 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "test-mesh",
-        about: "three processes from nothing to readings",
-        run: quickstart,
+        about: "real processes from nothing to readings, and promises kept under faults",
+        run: test_mesh,
     },
     Step {
         name: "sim",
@@ -90,6 +90,7 @@ const FEATURES: &[&str] = &[
     "-p macula --no-default-features --features http3",
     "-p macula-testkit",
     "-p macula-bench",
+    "-p macula-player",
     "-p macula-sim",
     "-p xtask",
 ];
@@ -148,8 +149,8 @@ fn fuzz() -> Result<Outcome, Failure> {
     passed(fuzz::run(&words("--seconds 10 --jobs 2")))
 }
 
-fn quickstart() -> Result<Outcome, Failure> {
-    passed(mesh::run(&words("quickstart")))
+fn test_mesh() -> Result<Outcome, Failure> {
+    passed(mesh::run(&words("quickstart promises --events 20_000")))
 }
 
 fn licences() -> Result<Outcome, Failure> {

@@ -18,6 +18,7 @@ const GATEWAY: &str = "macula-gateway";
 const FACADE: &str = "macula";
 const TESTKIT: &str = "macula-testkit";
 const BENCH: &str = "macula-bench";
+const PLAYER: &str = "macula-player";
 const SIM: &str = "macula-sim";
 const XTASK: &str = "xtask";
 
@@ -45,7 +46,8 @@ const TABLE: &[Row] = &[
             WIRE, TRANSPORT, SWIM, KAD, REALM, PUBSUB, RPC, GATEWAY, FACADE,
         ],
     ),
-    row(SIM, Kind::Tool, &[WIRE, SWIM, KAD, TESTKIT]),
+    row(PLAYER, Kind::Tool, &[FACADE, TESTKIT]),
+    row(SIM, Kind::Tool, &[WIRE, SWIM, KAD, PUBSUB, TESTKIT]),
     row(
         XTASK,
         Kind::Tool,

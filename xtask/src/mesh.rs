@@ -19,10 +19,12 @@ mod node;
 mod one_way;
 mod overlapping;
 mod pauses;
+mod promises;
 mod quickstart;
 mod reach;
 mod restart;
 mod rolling;
+mod scenarios;
 mod seeds_gone;
 mod signal;
 mod slow_reader;
@@ -33,7 +35,7 @@ mod world;
 mod wrong_realm;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
@@ -42,132 +44,31 @@ use crate::clock::{Watch, human};
 use crate::failure::Failure;
 use crate::options::{Accepts, Names, Options};
 use counts::Counts;
+use scenarios::{Network, SCENARIOS, Scenario};
 use world::{Settings, World};
 
 const ACCEPTS: Accepts = Accepts {
     flags: &["--list", "--json", "--netns"],
-    numbers: &["--times", "--minutes"],
+    numbers: &["--times", "--minutes", "--events"],
     names: Names::Many,
 };
 
-/// A story that processes have to play out.
-#[derive(Clone, Copy, Debug)]
-struct Scenario {
-    name: &'static str,
-    about: &'static str,
-    network: Network,
-    run: fn(&World) -> Result<Counts, Failure>,
+/// What scenarios start.
+#[derive(Debug)]
+struct Programs {
+    command: PathBuf,
+    /// Where one of the scenarios has players.
+    players: Option<PathBuf>,
 }
 
-/// What a scenario asks of the network.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Network {
-    /// Loopback, with nothing in between.
-    Plain,
-    /// Something that can lose packets.
-    Lossy,
-    /// Something that can also delay, double and reorder them.
-    Unruly,
+impl Programs {
+    fn find(scenarios: &[Scenario]) -> Result<Self, Failure> {
+        let has_players = scenarios.iter().any(|scenario| scenario.has_players);
+        let players = has_players.then(|| binary::PLAYER.find()).transpose()?;
+        let command = binary::COMMAND.find()?;
+        Ok(Self { command, players })
+    }
 }
-
-const SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "quickstart",
-        about: "three nodes pass real readings, answer calls and leave",
-        network: Network::Plain,
-        run: quickstart::run,
-    },
-    Scenario {
-        name: "kill-one",
-        about: "a node is killed; the others notice, tell, and go on",
-        network: Network::Plain,
-        run: kill_one::run,
-    },
-    Scenario {
-        name: "restart",
-        about: "a node is killed and started again, at once and after its death was seen",
-        network: Network::Plain,
-        run: restart::run,
-    },
-    Scenario {
-        name: "wrong-realm",
-        about: "nodes and clients of other realms are refused, those of the right one are not",
-        network: Network::Plain,
-        run: wrong_realm::run,
-    },
-    Scenario {
-        name: "slow-reader",
-        about: "subscribers that do not keep up are told what they miss and disturb nobody",
-        network: Network::Plain,
-        run: slow_reader::run,
-    },
-    Scenario {
-        name: "mesh-32",
-        about: "thirty-two nodes; twenty are killed in turn, and every other notices in time",
-        network: Network::Lossy,
-        run: crowd::run,
-    },
-    Scenario {
-        name: "kill-third",
-        about: "five of sixteen are killed at once; the others agree and go on",
-        network: Network::Lossy,
-        run: kill_third::run,
-    },
-    Scenario {
-        name: "frozen",
-        about: "five of sixteen stand still; what the others serve and keep is still found",
-        network: Network::Plain,
-        run: frozen::run,
-    },
-    Scenario {
-        name: "pause",
-        about: "a node stands still for 3 s, which is no death, and for 30 s, which is noticed",
-        network: Network::Lossy,
-        run: pauses::run,
-    },
-    Scenario {
-        name: "one-way",
-        about: "nobody hears one node, and nobody else is doubted",
-        network: Network::Lossy,
-        run: one_way::run,
-    },
-    Scenario {
-        name: "overlapping-partition",
-        about: "pairs cannot reach each other, but all others reach both",
-        network: Network::Lossy,
-        run: overlapping::run,
-    },
-    Scenario {
-        name: "reach",
-        about: "two nodes cannot reach each other; others carry their packets, and one of those is killed",
-        network: Network::Lossy,
-        run: reach::run,
-    },
-    Scenario {
-        name: "rolling-restart",
-        about: "sixteen nodes restart in turn while two others exchange events",
-        network: Network::Lossy,
-        run: rolling::run,
-    },
-    Scenario {
-        name: "seeds-gone",
-        about: "the seed leaves for ever; new and old nodes still find the others",
-        network: Network::Lossy,
-        run: seeds_gone::run,
-    },
-    Scenario {
-        name: "loss",
-        about: "every tenth packet is lost and a node hardly runs; nobody dies",
-        network: Network::Lossy,
-        run: lossy::run,
-    },
-    Scenario {
-        name: "disorder",
-        about: "packets are late, doubled and reordered; events are not",
-        network: Network::Unruly,
-        run: disorder::run,
-    },
-];
 
 /// All runs of one scenario.
 #[derive(Debug)]
@@ -200,13 +101,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
             net::Kind::Proxy
         },
         minutes: options.number("--minutes"),
+        events: options.number("--events"),
     };
     let chosen = choose(options.names(), settings.net)?;
     let times = options.number("--times").unwrap_or(1);
     if times == 0 {
         return Err(Failure::usage("--times takes a number from 1 on"));
     }
-    let binary = binary::find()?;
+    let programs = Programs::find(&chosen)?;
     let mut rows: Vec<Row> = chosen
         .iter()
         .map(|scenario| Row::new(scenario.name))
@@ -218,7 +120,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
             } else {
                 eprintln!("== {}: {}", scenario.name, scenario.about);
             }
-            play(scenario, &binary, settings, row, options.has("--json"));
+            play(scenario, &programs, settings, row, options.has("--json"));
         }
     }
     if !options.has("--json") {
@@ -261,9 +163,15 @@ fn choose(names: &[String], net: net::Kind) -> Result<Vec<Scenario>, Failure> {
 }
 
 /// Plays one scenario once, and tells how it went.
-fn play(scenario: &Scenario, binary: &Path, settings: Settings, row: &mut Row, as_json: bool) {
+fn play(
+    scenario: &Scenario,
+    programs: &Programs,
+    settings: Settings,
+    row: &mut Row,
+    as_json: bool,
+) {
     let watch = Watch::start();
-    let result = in_a_world(scenario, binary, settings);
+    let result = in_a_world(scenario, programs, settings);
     let took = watch.elapsed();
     row.slowest = row.slowest.max(took);
     match &result {
@@ -298,8 +206,13 @@ fn play(scenario: &Scenario, binary: &Path, settings: Settings, row: &mut Row, a
 }
 
 /// A scenario that panics has failed; whatever happens, its processes end here.
-fn in_a_world(scenario: &Scenario, binary: &Path, settings: Settings) -> Result<Counts, Failure> {
-    let world = World::new(scenario.name, binary, settings)?;
+fn in_a_world(
+    scenario: &Scenario,
+    programs: &Programs,
+    settings: Settings,
+) -> Result<Counts, Failure> {
+    let world = World::new(scenario.name, &programs.command, settings)?;
+    let world = world.with_players(programs.players.as_deref());
     let result = catch_unwind(AssertUnwindSafe(|| (scenario.run)(&world)))
         .unwrap_or_else(|_panic| Err(Failure::failed("the scenario panicked")));
     if result.is_err() {

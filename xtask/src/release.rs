@@ -56,6 +56,7 @@ const ALONE: &[&str] = &[
     "-p macula",
     "-p macula-testkit",
     "-p macula-bench",
+    "-p macula-player",
     "-p macula-sim",
     "-p xtask",
 ];

@@ -100,14 +100,14 @@ const QUIC_OWNER: &str = "macula-transport";
 
 /// The crate that users depend on, and who else may.
 const FACADE: &str = "macula";
-const USERS_OF_FACADE: &[&str] = &["xtask", "macula-bench"];
+const USERS_OF_FACADE: &[&str] = &["xtask", "macula-bench", "macula-player"];
 
 /// What nobody may depend on at all.
-const LEAVES: &[&str] = &["xtask", "macula-bench", "macula-sim"];
+const LEAVES: &[&str] = &["xtask", "macula-bench", "macula-player", "macula-sim"];
 
 /// What is allowed as a dev-dependency only, and for whom it is not.
 const TEST_ONLY: &str = "macula-testkit";
-const SIMULATOR: &str = "macula-sim";
+const TOOLS_OF_TESTS: &[&str] = &["macula-sim", "macula-player"];
 
 /// Faults of the table itself.
 pub(crate) fn table_violations(table: &[Row]) -> Vec<String> {
@@ -178,7 +178,7 @@ fn direct_violations(row: &Row, direct: &BTreeSet<String>, graph: &Graph) -> Vec
     let name = row.name;
     for dependency in direct {
         let dependency = dependency.as_str();
-        if dependency == TEST_ONLY && name != SIMULATOR {
+        if dependency == TEST_ONLY && !TOOLS_OF_TESTS.contains(&name) {
             found.push(format!(
                 "{name} depends on {TEST_ONLY}; make it a dev-dependency"
             ));

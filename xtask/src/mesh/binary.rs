@@ -1,4 +1,4 @@
-//! The command that the scenarios start.
+//! The programs that the scenarios start.
 
 use std::path::PathBuf;
 
@@ -7,36 +7,66 @@ use serde_json::Value;
 use crate::failure::Failure;
 use crate::process::cargo;
 
-/// The variable that names an existing binary.
-const VARIABLE: &str = "MACULA_BIN";
-
-/// The binary that `MACULA_BIN` names, or the one of the tree, built if need be.
-///
-/// # Errors
-///
-/// When the named file does not exist, and when the build fails.
-pub(super) fn find() -> Result<PathBuf, Failure> {
-    if let Some(path) = std::env::var_os(VARIABLE) {
-        let path = PathBuf::from(path);
-        let full = path.canonicalize().map_err(|error| {
-            Failure::usage(format!("{VARIABLE} names {}: {error}", path.display()))
-        })?;
-        return Ok(full);
-    }
-    eprintln!("$ cargo build -p macula --bin macula");
-    let messages =
-        cargo("build -p macula --bin macula --message-format json-render-diagnostics").output()?;
-    executable(&messages)
-        .ok_or_else(|| Failure::failed("cargo built `macula` and does not tell where it is"))
+/// A program of the workspace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Binary {
+    /// The variable that names an existing one.
+    variable: &'static str,
+    name: &'static str,
+    package: &'static str,
 }
 
-/// Where cargo put the binary, by what it says of its artifacts.
-fn executable(messages: &str) -> Option<PathBuf> {
+/// The command that everything is about.
+pub(super) const COMMAND: Binary = Binary {
+    variable: "MACULA_BIN",
+    name: "macula",
+    package: "macula",
+};
+
+/// What plays the applications of scenarios about promises.
+pub(super) const PLAYER: Binary = Binary {
+    variable: "MACULA_PLAYER",
+    name: "macula-player",
+    package: "macula-player",
+};
+
+impl Binary {
+    /// The binary that its variable names, or the one of the tree, built if need be.
+    ///
+    /// # Errors
+    ///
+    /// When the named file does not exist, and when the build fails.
+    pub(super) fn find(self) -> Result<PathBuf, Failure> {
+        let Self {
+            variable,
+            name,
+            package,
+        } = self;
+        if let Some(path) = std::env::var_os(variable) {
+            let path = PathBuf::from(path);
+            let full = path.canonicalize().map_err(|error| {
+                Failure::usage(format!("{variable} names {}: {error}", path.display()))
+            })?;
+            return Ok(full);
+        }
+        let words = format!("build -p {package} --bin {name}");
+        eprintln!("$ cargo {words}");
+        let tool = cargo(&format!("{words} --message-format json-render-diagnostics"));
+        executable(name, &tool.output()?).ok_or_else(|| {
+            Failure::failed(format!(
+                "cargo built `{name}` and does not tell where it is"
+            ))
+        })
+    }
+}
+
+/// Where cargo put a binary, by what it says of its artifacts.
+fn executable(name: &str, messages: &str) -> Option<PathBuf> {
     messages.lines().rev().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
-        let is_macula = message.pointer("/target/name")? == "macula";
+        let is_it = message.pointer("/target/name")? == name;
         let path = message.get("executable")?.as_str()?;
-        is_macula.then(|| PathBuf::from(path))
+        is_it.then(|| PathBuf::from(path))
     })
 }
 
@@ -56,7 +86,10 @@ mod tests {
             r#"{"reason":"build-finished","success":true}"#,
             "\n",
         );
-        assert_eq!(executable(messages), Some(PathBuf::from("/t/macula")));
-        assert_eq!(executable("warning: nothing here\n"), None);
+        assert_eq!(
+            executable("macula", messages),
+            Some(PathBuf::from("/t/macula"))
+        );
+        assert_eq!(executable("macula", "warning: nothing here\n"), None);
     }
 }

@@ -24,6 +24,8 @@ const MAX_FOLDER_LEN: usize = 60;
 #[derive(Debug)]
 pub(super) struct World {
     program: Program,
+    /// What plays applications, where the scenario has some.
+    players: Option<PathBuf>,
     folder: Mutex<Option<TempDir>>,
     started: Mutex<Vec<Arc<Output>>>,
     guard: Arc<Guard>,
@@ -37,6 +39,8 @@ pub(super) struct Settings {
     pub(super) net: net::Kind,
     /// How long scenarios last that show that nothing happens; one minute unless set.
     pub(super) minutes: Option<u64>,
+    /// How many events are published in scenarios about promises, all together.
+    pub(super) events: Option<u64>,
 }
 
 /// The command, as it is started in a directory.
@@ -86,11 +90,18 @@ impl World {
                 path: folder.path().to_owned(),
                 flags: &["--json"],
             },
+            players: None,
             folder: Mutex::new(Some(folder)),
             started: Mutex::default(),
             guard: Arc::new(guard),
             settings,
         })
+    }
+
+    /// With a program that plays applications.
+    pub(super) fn with_players(mut self, players: Option<&Path>) -> Self {
+        self.players = players.map(Path::to_owned);
+        self
     }
 
     /// What was chosen for this run.
@@ -140,10 +151,40 @@ impl World {
         input: Input<'_>,
     ) -> Result<Child, Failure> {
         let mut command = self.program.command(prefix, arguments);
-        let child = Child::start(name, &mut command, input)?.guarded(&self.guard);
+        self.started_by(name, &mut command, input)
+    }
+
+    fn started_by(
+        &self,
+        name: &str,
+        command: &mut Command,
+        input: Input<'_>,
+    ) -> Result<Child, Failure> {
+        let child = Child::start(name, command, input)?.guarded(&self.guard);
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         started.push(child.output());
         Ok(child)
+    }
+
+    /// Starts a player and goes on.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started, and in a scenario that has none.
+    pub(super) fn play(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        input: Input<'_>,
+    ) -> Result<Child, Failure> {
+        let players = self.players.as_ref();
+        let players = players.ok_or_else(|| Failure::failed("this scenario has no players"))?;
+        let mut command = Command::new(players);
+        command
+            .args(arguments)
+            .current_dir(&self.program.path)
+            .env("RUST_BACKTRACE", "1");
+        self.started_by(name, &mut command, input)
     }
 
     /// Runs the command to its end.

@@ -75,6 +75,16 @@ impl Tally {
             overtaken: self.overtaken.saturating_add(other.overtaken),
         }
     }
+
+    /// What happened since `before`, which was earlier.
+    pub(in crate::mesh) const fn since(self, before: Self) -> Self {
+        Self {
+            passed: self.passed.saturating_sub(before.passed),
+            lost: self.lost.saturating_sub(before.lost),
+            doubled: self.doubled.saturating_sub(before.doubled),
+            overtaken: self.overtaken.saturating_sub(before.overtaken),
+        }
+    }
 }
 
 /// One direction between two nodes.

@@ -144,7 +144,8 @@ impl Checker<'_> {
             return;
         };
         let took = self.at(end).saturating_sub(killed_at);
-        if took > micros(self.limits.callee_lost) {
+        let due = self.index.faults.due(killed_at, self.limits.callee_lost);
+        if self.at(end) > due {
             let detail = format!(
                 "its callee was dead for {} ms before the call ended",
                 took / 1_000
@@ -168,7 +169,8 @@ impl Checker<'_> {
                 .faults
                 .killed(run.actor, self.at(run.begun))
                 .is_some();
-            let late = self.at(end).saturating_sub(since) > micros(self.limits.cancelled);
+            let due = self.index.faults.due(since, self.limits.cancelled);
+            let late = self.at(end) > due;
             if late && !(told.is_none() && died) {
                 let excerpt = [cancelled, run.begun, end];
                 let detail = "the callee went on after the caller had cancelled".to_owned();

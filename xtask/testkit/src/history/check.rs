@@ -14,7 +14,8 @@ const MAX_VIOLATIONS: usize = 100;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// From how long after `subscribe` has returned an event is owed; by default 1 s.
+    /// From how long after `subscribe` has returned an event is owed, and after the nodes of writer and subscriber have
+    /// come back; by default 1 s.
     pub window: Duration,
     /// How long an owed event with QoS 1 may take, counted from the end of faults; by default 15 s. Nothing where
     /// subscribers are meant to be slow.

@@ -14,6 +14,8 @@ pub(super) struct Faults {
     broken: Vec<(Name, u64, u64)>,
     /// Whoever is a node; the death of an application is nobody else's trouble.
     nodes: BTreeSet<Name>,
+    /// When nodes were away, from their end until everybody knew them again.
+    away: BTreeMap<Name, Vec<(u64, u64)>>,
     /// Nodes that keep what they accepted.
     durable: BTreeSet<Name>,
 }
@@ -22,7 +24,11 @@ impl Faults {
     pub(super) fn take(&mut self, place: usize, record: &Record) {
         let at = record.at;
         match record.did {
-            Did::Killed { who } => self.killed.entry(who).or_default().push((at, place)),
+            Did::Killed { who } => {
+                self.killed.entry(who).or_default().push((at, place));
+                self.leaves(who, at);
+            }
+            Did::Down { node } => self.leaves(node, at),
             Did::Broken { what } => self.broken.push((what, at, u64::MAX)),
             Did::Mended { what } => {
                 let open = |fault: &&mut (Name, u64, u64)| fault.0 == what && fault.2 == u64::MAX;
@@ -33,12 +39,30 @@ impl Faults {
             Did::Attached { node } => drop(self.nodes.insert(node)),
             Did::Up { node, durable } => {
                 self.nodes.insert(node);
+                if let Some(last) = self.away.get_mut(&node).and_then(|away| away.last_mut()) {
+                    last.1 = last.1.min(at);
+                }
                 if durable {
                     self.durable.insert(node);
                 }
             }
             _ => {}
         }
+    }
+
+    fn leaves(&mut self, node: Name, at: u64) {
+        let away = self.away.entry(node).or_default();
+        if away.last().is_none_or(|(_from, to)| *to != u64::MAX) {
+            away.push((at, u64::MAX));
+        }
+    }
+
+    /// Whether a node was away at a time, or came back less than `window` before it.
+    pub(super) fn is_away(&self, node: Option<Name>, at: u64, window: Duration) -> bool {
+        let away = node.and_then(|node| self.away.get(&node));
+        let begins =
+            |(from, to): &(u64, u64)| *from <= at && at <= to.saturating_add(micros(window));
+        away.is_some_and(|away| away.iter().any(begins))
     }
 
     /// The first kill of somebody from a time on.

@@ -1,6 +1,6 @@
 //! A history by writers, subscriptions and calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use macula_wire::{Pattern, Topic};
 
@@ -17,7 +17,12 @@ pub(super) struct Index {
     pub(super) faults: Faults,
     pub(super) quiet: Option<usize>,
     pub(super) unsound: Vec<Violation>,
+    /// Links of applications, counted from 1 for each, that ended without a word: what was on its way may be lost.
+    pub(super) cut: BTreeSet<(Name, u64)>,
 }
+
+/// The link of each application while the records are read: its node, and how many links it had before.
+type Links = BTreeMap<Name, (Name, u64)>;
 
 /// What became of a publish, as its caller knows, with the place of the record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,6 +44,8 @@ pub(super) struct Publish {
     pub(super) wait_ms: Option<u64>,
     pub(super) wants_receipt: bool,
     pub(super) node: Option<Name>,
+    /// By which link of the writer.
+    pub(super) link: u64,
     pub(super) fate: Fate,
     pub(super) receipt: Option<usize>,
 }
@@ -87,14 +94,21 @@ impl Index {
     pub(super) fn of(history: &History) -> Self {
         let mut index = Self::default();
         let mut open = BTreeMap::new();
-        let mut nodes = BTreeMap::new();
+        let mut links = Links::new();
         for (place, record) in history.records().iter().enumerate() {
             index.faults.take(place, record);
-            index.publishing(place, record, &nodes);
-            index.subscribing(place, record, &nodes, &mut open);
+            index.publishing(place, record, &links);
+            index.subscribing(place, record, &links, &mut open);
             index.calling(place, record);
             match record.did {
-                Did::Attached { node } => drop(nodes.insert(record.actor, node)),
+                Did::Attached { node } => {
+                    let link = links.entry(record.actor).or_insert((node, 0));
+                    *link = (node, link.1.saturating_add(1));
+                }
+                Did::Lost => index.is_cut(&links, |actor, _node| actor == record.actor),
+                Did::Killed { who } => {
+                    index.is_cut(&links, |actor, node| actor == who || node == who);
+                }
                 Did::Quiet => index.quiet = Some(place),
                 _ => {}
             }
@@ -110,7 +124,15 @@ impl Index {
         publishes.get(place).map(|publish| (place, publish))
     }
 
-    fn publishing(&mut self, place: usize, record: &Record, nodes: &BTreeMap<Name, Name>) {
+    fn is_cut(&mut self, links: &Links, whose: impl Fn(Name, Name) -> bool) {
+        for (actor, (node, link)) in links {
+            if whose(*actor, *node) {
+                self.cut.insert((*actor, *link));
+            }
+        }
+    }
+
+    fn publishing(&mut self, place: usize, record: &Record, links: &Links) {
         let (number, fate) = match record.did {
             Did::Publish {
                 topic,
@@ -119,6 +141,7 @@ impl Index {
                 wait_ms,
                 receipt,
             } => {
+                let link = links.get(&record.actor);
                 let publish = Publish {
                     number,
                     invoked: place,
@@ -126,7 +149,8 @@ impl Index {
                     qos,
                     wait_ms,
                     wants_receipt: receipt,
-                    node: nodes.get(&record.actor).copied(),
+                    node: link.map(|(node, _link)| *node),
+                    link: link.map_or(0, |(_node, link)| *link),
                     fate: Fate::Open,
                     receipt: None,
                 };
@@ -163,7 +187,7 @@ impl Index {
         &mut self,
         place: usize,
         record: &Record,
-        nodes: &BTreeMap<Name, Name>,
+        links: &Links,
         open: &mut BTreeMap<(Name, u32), usize>,
     ) {
         let actor = record.actor;
@@ -186,7 +210,7 @@ impl Index {
             (_, described) => {
                 self.sessions.push(Session {
                     actor,
-                    node: nodes.get(&actor).copied(),
+                    node: links.get(&actor).map(|(node, _link)| *node),
                     described: described.map(|_| place),
                     pattern: described.map(|(pattern, _group)| pattern),
                     group: described.and_then(|(_pattern, group)| group),

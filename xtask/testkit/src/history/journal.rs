@@ -54,14 +54,16 @@ pub enum JournalError {
 }
 
 impl Journal {
-    /// Begins a journal, or goes on with the one that is there.
+    /// Begins a journal, or goes on with the one that is there; a last line without its end is cut off.
     ///
     /// # Errors
     ///
     /// [`JournalError::Io`].
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let file = File::options().create(true).append(true).open(path);
-        let file = file.map_err(|cause| io(path, cause))?;
+        let mut options = File::options();
+        let file = options.create(true).read(true).append(true).open(path);
+        let mut file = file.map_err(|cause| io(path, cause))?;
+        cut_torn(&mut file).map_err(|cause| io(path, cause))?;
         let line = Vec::new();
         Ok(Self(Mutex::new(Open { file, line })))
     }
@@ -94,6 +96,29 @@ impl Journal {
         }
         file.write_all(line)
     }
+}
+
+/// Cuts off what stands behind the last line that has an end.
+fn cut_torn(file: &mut File) -> std::io::Result<()> {
+    let (mut whole, mut read) = (0_u64, 0_u64);
+    let mut reader = BufReader::with_capacity(1 << 16, &mut *file);
+    loop {
+        let buffer = reader.fill_buf()?;
+        if buffer.is_empty() {
+            break;
+        }
+        let length = buffer.len();
+        let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        if let Some(at) = buffer.iter().rposition(|byte| *byte == b'\n') {
+            whole = read.saturating_add(count(at)).saturating_add(1);
+        }
+        read = read.saturating_add(count(length));
+        reader.consume(length);
+    }
+    if whole < read {
+        file.set_len(whole)?;
+    }
+    Ok(())
 }
 
 /// Microseconds since 1970.

@@ -65,6 +65,8 @@ struct Event {
     perhaps: u64,
     /// Where somebody got it.
     seen: Option<Seen>,
+    /// Whether it may have been lost on its way to the node that was to publish it.
+    is_doubtful: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -85,7 +87,6 @@ impl Line {
         found: &mut Vec<Violation>,
     ) -> Self {
         let mut events = Vec::new();
-        let (mut before, mut perhaps) = (0_u64, 0_u64);
         let publishes = index.writers.get(&by).map_or(&[][..], Vec::as_slice);
         for (at, publish) in publishes.iter().enumerate() {
             if publish.topic != topic || matches!(publish.fate, Fate::Refused(_)) {
@@ -98,14 +99,14 @@ impl Line {
             events.push(Event {
                 at,
                 publish: *publish,
-                before,
-                perhaps,
+                before: 0,
+                perhaps: 0,
                 seen,
+                is_doubtful: false,
             });
-            let is_certain = seen.is_some() || matches!(publish.fate, Fate::Accepted(_));
-            before = before.saturating_add(u64::from(is_certain));
-            perhaps = perhaps.saturating_add(u64::from(!is_certain));
         }
+        doubt(index, by, &mut events);
+        count(&mut events);
         let near = near(&events);
         Self {
             topic,
@@ -200,6 +201,29 @@ impl Line {
     }
 }
 
+/// With QoS 0 a writer's own link carries events as any other does: what was on it when it was cut, nobody counts.
+fn doubt(index: &Index, by: Name, events: &mut [Event]) {
+    let mut arrived = None;
+    for event in events.iter_mut().rev() {
+        let link = event.publish.link;
+        if event.seen.is_some() || event.publish.qos > 0 {
+            arrived = Some(link);
+        }
+        event.is_doubtful = arrived != Some(link) && index.cut.contains(&(by, link));
+    }
+}
+
+fn count(events: &mut [Event]) {
+    let (mut before, mut perhaps) = (0_u64, 0_u64);
+    for event in events {
+        (event.before, event.perhaps) = (before, perhaps);
+        let is_accepted = matches!(event.publish.fate, Fate::Accepted(_));
+        let is_certain = event.seen.is_some() || (is_accepted && !event.is_doubtful);
+        before = before.saturating_add(u64::from(is_certain));
+        perhaps = perhaps.saturating_add(u64::from(!is_certain));
+    }
+}
+
 /// Sequences of the run in which an event was seen.
 struct Span {
     seen: Seen,
@@ -285,6 +309,11 @@ impl Asked<'_> {
             if event.publish.qos > 0 || invoked <= from || self.has(event) || accepted > quiet {
                 continue;
             }
+            let faults = &self.index.faults;
+            let is_away = |node| faults.is_away(node, invoked, self.limits.window);
+            if is_away(event.publish.node) || is_away(self.session.node) {
+                continue;
+            }
             if self.was_told(line, at) || self.is_excused(line, at, invoked, last) {
                 continue;
             }
@@ -320,6 +349,9 @@ impl Asked<'_> {
         let Some(event) = line.events.get(at) else {
             return false;
         };
+        if event.is_doubtful {
+            return true;
+        }
         let holders = [Some(self.by), event.publish.node];
         let mut holders = holders.into_iter().flatten();
         let died = holders.any(|holder| faults.killed(holder, invoked).is_some());

@@ -203,7 +203,7 @@ impl Checker<'_> {
             let delivered = got.place(by, at);
             let destination = destinations.entry(place).or_default();
             destination.is_group = session.group.is_some();
-            if self.is_owed(session, invoked) {
+            if self.is_owed(session, publish.node, invoked) {
                 destination.owed.push((number, delivered));
             } else {
                 let might = session.ended.is_some() || delivered.is_some();
@@ -214,9 +214,12 @@ impl Checker<'_> {
     }
 
     /// Whether a subscription was there long enough before, and is to the end.
-    fn is_owed(&self, session: &Session, invoked: u64) -> bool {
+    fn is_owed(&self, session: &Session, node: Option<Name>, invoked: u64) -> bool {
         let window = micros(self.limits.window);
+        let is_away = |node| self.index.faults.is_away(node, invoked, self.limits.window);
         session.ended.is_none()
+            && !is_away(node)
+            && !is_away(session.node)
             && session
                 .subscribed
                 .is_some_and(|subscribed| self.at(subscribed).saturating_add(window) < invoked)

@@ -180,7 +180,12 @@ pub enum Did<N = Name> {
         /// Its id.
         call: N,
     },
-    /// A node serves.
+    /// A node is about to be asked to leave.
+    Down {
+        /// Which.
+        node: N,
+    },
+    /// A node serves, and the others know it.
     Up {
         /// The node.
         node: N,
@@ -315,6 +320,7 @@ impl<N> Did<N> {
             },
             Self::Ended { call } => Did::Ended { call: name(call) },
             Self::Stopped { call } => Did::Stopped { call: name(call) },
+            Self::Down { node } => Did::Down { node: name(node) },
             Self::Up { node, durable } => Did::Up {
                 node: name(node),
                 durable,

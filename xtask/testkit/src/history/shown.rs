@@ -89,6 +89,7 @@ impl fmt::Display for Did<&str> {
             Self::Begun { call, by, number } => write!(f, "runs {call:.12}: #{number} of {by}"),
             Self::Ended { call } => write!(f, "has run {call:.12}"),
             Self::Stopped { call } => write!(f, "gives up {call:.12}"),
+            Self::Down { node } => write!(f, "{node:.12} leaves"),
             Self::Up { node, .. } => write!(f, "{node:.12} serves"),
             Self::Killed { who } => write!(f, "{who:.12} was killed"),
             Self::Broken { what } => write!(f, "broken: {what}"),

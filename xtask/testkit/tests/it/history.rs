@@ -9,7 +9,7 @@ use std::time::Duration;
 use macula_testkit::each_seed;
 use macula_testkit::history::{Did, History, Journal, JournalError, Limits, Rule, Violation};
 
-use world::{Deed, history};
+use world::{Deed, deed, delivered, history};
 
 /// Rules that a history breaks.
 fn broken(deeds: &[Deed]) -> Vec<Rule> {
@@ -171,9 +171,73 @@ fn a_journal_is_read_as_it_was_written_up_to_a_torn_line() {
         .map(|record| record.did.map(|name| names.text(name)))
         .collect();
     assert_eq!(read, deeds);
+    // Whoever goes on with it begins a line of its own.
+    let accepted = Did::Accepted { number: 1 };
+    Journal::open(&path).unwrap().write(accepted).unwrap();
+    assert_eq!(History::new().read("pub", &path).unwrap(), 4);
     std::fs::write(&path, b"hello\n").unwrap();
     let refused = History::new().read("pub", &path);
     assert!(matches!(refused, Err(JournalError::Line { line: 1, .. })));
+}
+
+/// The example, in which the link of the writer is cut after its last event with QoS 0, which nobody got, and in which it
+/// publishes once more by another one.
+fn cut(is_lost: bool, last_comes: bool) -> Vec<Rule> {
+    let mut deeds = sound::example();
+    let is_last = |deed: &Deed| matches!(deed.did, Did::Delivered { number: 9, .. });
+    deeds.retain(|deed| !is_last(deed));
+    if is_lost {
+        deeds.push(deed(2_200, "w", Did::Lost));
+        deeds.push(deed(2_210, "w", Did::Attached { node: "n1" }));
+    }
+    let accepted = Did::Accepted { number: 19 };
+    let again = Did::Publish {
+        topic: "a.b",
+        number: 19,
+        qos: 0,
+        wait_ms: None,
+        receipt: false,
+    };
+    let sequence = if last_comes { 10 } else { 9 };
+    let event = delivered(1, ("n1", "w"), "a.b", sequence, 19);
+    deeds.extend([
+        deed(9_000, "w", again),
+        deed(9_001, "w", accepted),
+        deed(9_010, "s1", event),
+        deed(9_010, "s2", event),
+    ]);
+    broken(&deeds)
+}
+
+#[test]
+fn what_was_on_the_way_when_a_writers_link_was_cut_has_no_sequence() {
+    assert_eq!(cut(true, false), []);
+    assert_eq!(cut(false, false), [Rule::NotSilent, Rule::Conserved]);
+    // A sequence that was given away is told of all the same.
+    assert_eq!(cut(true, true), [Rule::NotSilent]);
+}
+
+#[test]
+fn a_node_that_comes_back_owes_from_a_second_later_on() {
+    let without_last = |up: u64| {
+        let mut deeds = sound::example();
+        let is_last = |deed: &Deed| matches!(deed.did, Did::Delivered { number: 9, .. });
+        deeds.retain(|deed| !is_last(deed));
+        let durable = false;
+        deeds.push(deed(500, "world", Did::Down { node: "n1" }));
+        deeds.push(deed(
+            up,
+            "world",
+            Did::Up {
+                node: "n1",
+                durable,
+            },
+        ));
+        broken(&deeds)
+    };
+    // The last event is published at 2.09 s.
+    assert_eq!(without_last(1_080), [Rule::NotSilent]);
+    assert_eq!(without_last(1_095), []);
 }
 
 #[test]

@@ -1,0 +1,167 @@
+//! Subscribing, and writing down what comes.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use macula::wire::{NodeId, Sequence};
+use macula::{Client, Delivery, Overflow, SubscribeOptions, Subscription};
+use macula_testkit::history::{Did, Journal};
+
+use super::label;
+use super::part::{Asked, End, Failed, Part, say_ready};
+
+/// How many deliveries are written down together, if as many wait.
+const MAX_TOGETHER: usize = 256;
+
+/// Subscribe to a pattern and write down what comes.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    part: Part,
+    /// To what.
+    pattern: String,
+    /// Wait this long after what was taken together, in microseconds.
+    #[arg(long, value_name = "US", default_value_t = 0)]
+    delay_us: u64,
+    /// How many events may wait.
+    #[arg(long, value_name = "N", default_value_t = 1_024)]
+    max_events: usize,
+    /// Let the link wait when as many wait, instead of dropping the oldest.
+    #[arg(long)]
+    block: bool,
+}
+
+pub(crate) async fn run(args: Args) -> Result<(), Failed> {
+    let journal = args.part.open()?;
+    let mut asked = Asked::listen()?;
+    let mut is_first = true;
+    loop {
+        let client = tokio::select! {
+            client = args.part.attached(&journal) => client?,
+            () = asked.wait() => return Ok(()),
+        };
+        let end = follow(&args, &client, &journal, &mut asked, is_first).await?;
+        is_first = false;
+        match end {
+            End::Done => {
+                client.close().await;
+                return Ok(());
+            }
+            End::Lost => journal.write(Did::Lost)?,
+        }
+    }
+}
+
+async fn follow(
+    args: &Args,
+    client: &Client,
+    journal: &Journal,
+    asked: &mut Asked,
+    is_first: bool,
+) -> Result<End, Failed> {
+    journal.write(Did::Subscribe {
+        subscription: 0,
+        pattern: &args.pattern,
+        group: None,
+    })?;
+    let options = SubscribeOptions::default().max_events(args.max_events);
+    let options = if args.block {
+        options.overflow(Overflow::Block)
+    } else {
+        options
+    };
+    let mut subscription = match client.subscribe(&args.pattern, options).await {
+        Ok(subscription) => subscription,
+        Err(error) if error.is_unreachable() => return Ok(End::Lost),
+        Err(error) => return Err(error.into()),
+    };
+    journal.write(Did::Subscribed { subscription: 0 })?;
+    if is_first {
+        say_ready();
+    }
+    loop {
+        let first = tokio::select! {
+            biased;
+            () = asked.wait() => {
+                journal.write(Did::Unsubscribe { subscription: 0 })?;
+                return Ok(End::Done);
+            }
+            first = subscription.next() => first,
+        };
+        let Some(first) = first else {
+            return Ok(End::Lost);
+        };
+        let taken = together(first, &mut subscription);
+        write_down(journal, &taken)?;
+        if args.delay_us > 0 {
+            tokio::time::sleep(Duration::from_micros(args.delay_us)).await;
+        }
+    }
+}
+
+/// What waits already, behind `first`.
+fn together(first: Delivery, subscription: &mut Subscription) -> Vec<Delivery> {
+    let mut taken = vec![first];
+    while taken.len() < MAX_TOGETHER {
+        match subscription.next().now_or_never() {
+            Some(Some(delivery)) => taken.push(delivery),
+            _ => break,
+        }
+    }
+    taken
+}
+
+fn write_down(journal: &Journal, taken: &[Delivery]) -> std::io::Result<()> {
+    // The ids of publishers as texts: few, and asked for each delivery.
+    let mut texts: Vec<(NodeId, String)> = Vec::new();
+    for publisher in taken.iter().filter_map(publisher) {
+        if !texts.iter().any(|(known, _text)| *known == publisher) {
+            texts.push((publisher, publisher.to_string()));
+        }
+    }
+    let deeds = taken.iter().filter_map(|delivery| {
+        let publisher = publisher(delivery)?;
+        let (_known, text) = texts.iter().find(|(known, _text)| *known == publisher)?;
+        deed(delivery, text)
+    });
+    journal.write_all(deeds)
+}
+
+fn publisher(delivery: &Delivery) -> Option<NodeId> {
+    if let Delivery::Event(event) = delivery {
+        Some(event.publisher())
+    } else if let Delivery::Gap(gap) = delivery {
+        Some(gap.publisher())
+    } else {
+        None
+    }
+}
+
+/// A delivery as it is written down. The end of a subscription is seen by what follows it.
+fn deed<'a>(delivery: &'a Delivery, publisher: &'a str) -> Option<Did<&'a str>> {
+    if let Delivery::Event(event) = delivery {
+        let (by, number) = label::read(event.payload());
+        Some(Did::Delivered {
+            subscription: 0,
+            publisher,
+            epoch: event.epoch().get(),
+            topic: event.topic().as_str(),
+            sequence: event.sequence().get(),
+            by,
+            number,
+            again: false,
+        })
+    } else if let Delivery::Gap(gap) = delivery {
+        Some(Did::Gap {
+            subscription: 0,
+            publisher,
+            epoch: gap.epoch().get(),
+            topic: gap.topic().as_str(),
+            from: gap.from().get(),
+            to: gap.to().map(Sequence::get),
+            cause: gap.cause().name(),
+        })
+    } else {
+        None
+    }
+}

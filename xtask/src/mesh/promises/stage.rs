@@ -1,0 +1,353 @@
+//! Nodes with players at them, and what has to hold at the end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::ledger::Ledger;
+use super::player::Player;
+use crate::clock::wall;
+use crate::failure::Failure;
+use crate::mesh::child::Input;
+use crate::mesh::counts::Counts;
+use crate::mesh::fleet::Fleet;
+use crate::mesh::journal::Expected;
+use crate::mesh::until::{Deadline, Seen, pause, until};
+use crate::mesh::world::{World, ensure};
+
+/// How many nodes there are. Nobody plays at the first, which the others join by, and at the last.
+pub(super) const SIZE: usize = 6;
+/// What the players call.
+const PROCEDURES: [&str; 2] = ["promises.quick", "promises.slow"];
+const JOIN_LIMIT: Duration = Duration::from_secs(60);
+/// How long events and calls may take to go on after a fault.
+const FLOW_LIMIT: Duration = Duration::from_secs(90);
+/// How many calls of each caller are answered before a step is over.
+const ANSWERS: u64 = 20;
+/// How long nothing may come before nothing moves.
+const STILL: Duration = Duration::from_secs(1);
+const STILL_LIMIT: Duration = Duration::from_secs(120);
+/// How long what is owed may still be owed when nothing moves.
+const OWED_LIMIT: Duration = Duration::from_secs(20);
+const CHECK_LIMIT: Duration = Duration::from_secs(600);
+/// What may be mended by waiting: something has not come yet.
+const ABSENCES: [&str; 4] = ["NotSilent", "NotLost", "ReceiptComes", "CallEnds"];
+
+/// A scenario that is being played.
+#[derive(Debug)]
+pub(super) struct Stage<'a> {
+    pub(super) world: &'a World,
+    pub(super) fleet: Fleet<'a>,
+    pub(super) ledger: Ledger,
+    pub(super) players: BTreeMap<&'static str, Player>,
+    /// How many events all writers publish in one step.
+    step: u64,
+    /// Ids of all nodes that ever ran.
+    nodes: Vec<String>,
+    since: Duration,
+}
+
+impl<'a> Stage<'a> {
+    /// Starts the nodes, and players at them who publish `step` events in each step.
+    ///
+    /// # Errors
+    ///
+    /// When they do not begin.
+    pub(super) fn set(
+        world: &'a World,
+        step: u64,
+        prepare: impl FnOnce(&Fleet<'a>) -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
+        let since = wall();
+        let mut fleet = Fleet::new(world, SIZE)?;
+        prepare(&fleet)?;
+        let mut ledger = Ledger::begin(world.path("journals").into())?;
+        let mut nodes = Vec::new();
+        for number in 0..SIZE {
+            fleet.start(number, &[0])?;
+            nodes.push(fleet.id(number)?);
+        }
+        fleet.agree(JOIN_LIMIT)?;
+        for node in &nodes {
+            ledger.up(node)?;
+        }
+        let mut stage = Self {
+            world,
+            fleet,
+            ledger,
+            players: BTreeMap::new(),
+            step,
+            nodes,
+            since,
+        };
+        stage.cast()?;
+        Ok(stage)
+    }
+
+    fn cast(&mut self) -> Result<(), Failure> {
+        self.reader("r2", 2, "p.**", &[])?;
+        self.reader("r3", 3, "p.one.*", &[])?;
+        self.reader("r4", 4, "p.**", &[])?;
+        let [quick, slow] = PROCEDURES;
+        self.enter("s3", 3, &["serve", quick])?;
+        self.enter("s4", 4, &["serve", slow, "--takes-ms", "40"])?;
+        self.enter(
+            "w1",
+            1,
+            &[
+                "write",
+                "--topic",
+                "p.one.a",
+                "--topic",
+                "p.one.b",
+                "--every-us",
+                "8000",
+            ],
+        )?;
+        self.enter(
+            "w2",
+            2,
+            &["write", "--topic", "p.two.a", "--every-us", "8000"],
+        )?;
+        self.enter("c1", 1, &["call", quick])?;
+        let take_back = ["--cancel-each", "5", "--cancel-after-ms", "20"];
+        self.enter("c2", 2, &[&["call", slow][..], &take_back].concat())?;
+        Ok(())
+    }
+
+    /// Starts a player who subscribes.
+    ///
+    /// # Errors
+    ///
+    /// When that does not come about.
+    pub(super) fn reader(
+        &mut self,
+        name: &'static str,
+        node: usize,
+        pattern: &str,
+        more: &[&str],
+    ) -> Result<(), Failure> {
+        self.enter(name, node, &[&["read", pattern][..], more].concat())
+    }
+
+    fn enter(&mut self, name: &'static str, node: usize, part: &[&str]) -> Result<(), Failure> {
+        let folder = self.fleet.node(node)?.folder.clone();
+        let journal = self.ledger.journal(name).display().to_string();
+        let place = ["--node", folder.as_str(), "--journal", journal.as_str()];
+        let arguments = part.iter().chain(&place);
+        let arguments = arguments.map(|word| (*word).to_owned()).collect();
+        let player = Player::start(self.world, name, arguments)?;
+        self.players.insert(name, player);
+        Ok(())
+    }
+
+    /// One of the players.
+    ///
+    /// # Errors
+    ///
+    /// When nobody has that name.
+    pub(super) fn player(&mut self, name: &str) -> Result<&mut Player, Failure> {
+        let player = self.players.get_mut(name);
+        player.ok_or_else(|| Failure::failed(format!("no player {name}")))
+    }
+
+    /// The names of those who do something, by the first letter.
+    pub(super) fn names(&self, kind: char) -> Vec<&'static str> {
+        let names = self.players.keys().copied();
+        names.filter(|name| name.starts_with(kind)).collect()
+    }
+
+    /// Waits until all writers have published their part of a step, each caller has got answers, and each reader was told
+    /// something.
+    ///
+    /// # Errors
+    ///
+    /// When that does not happen within 90 seconds and the time that the events take.
+    pub(super) fn flow(&mut self) -> Result<(), Failure> {
+        let idle = self.idle_but(&[])?;
+        ensure(idle.is_empty(), || format!("nothing goes on: {idle}"))
+    }
+
+    /// As [`flow`](Self::flow), but for some from whom nothing is expected. Says who else stood still.
+    ///
+    /// # Errors
+    ///
+    /// When a player ends.
+    pub(super) fn idle_but(&mut self, excused: &[&str]) -> Result<String, Failure> {
+        let writers = u64::try_from(self.names('w').len().max(1)).unwrap_or(1);
+        let share = self.step.checked_div(writers).unwrap_or(0);
+        let mut goals: Vec<(&'static str, u64)> = Vec::new();
+        for name in self.names('w').into_iter().chain(self.names('c')) {
+            if excused.contains(&name) {
+                continue;
+            }
+            let (number, answered) = self.player(name)?.progress()?;
+            let goal = if name.starts_with('w') {
+                number.saturating_add(share)
+            } else {
+                answered.saturating_add(ANSWERS)
+            };
+            goals.push((name, goal));
+        }
+        for name in self.names('r') {
+            if !excused.contains(&name) {
+                goals.push((name, self.ledger.length(name).saturating_add(1)));
+            }
+        }
+        let deadline = Deadline::within(FLOW_LIMIT.saturating_add(Duration::from_millis(share)));
+        loop {
+            let mut idle = Vec::new();
+            for (name, goal) in &goals {
+                let reached = if name.starts_with('r') {
+                    self.ledger.length(name)
+                } else {
+                    let (number, answered) = self.player(name)?.progress()?;
+                    if name.starts_with('w') {
+                        number
+                    } else {
+                        answered
+                    }
+                };
+                if reached < *goal {
+                    idle.push(format!("{name} is at {reached}, not {goal}"));
+                }
+            }
+            if idle.is_empty() || deadline.left().is_none() {
+                return Ok(idle.join(", "));
+            }
+            pause();
+        }
+    }
+
+    /// Kills a node. Its players go on when it is back.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended before.
+    pub(super) fn kill_node(&mut self, number: usize) -> Result<(), Failure> {
+        let id = self.fleet.id(number)?;
+        self.ledger.killed(&id)?;
+        self.fleet.kill(number)?;
+        Ok(())
+    }
+
+    /// Lets a node leave in order.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub(super) fn dismiss_node(&mut self, number: usize) -> Result<(), Failure> {
+        let id = self.fleet.id(number)?;
+        self.ledger.down(&id)?;
+        self.fleet.dismiss(number)
+    }
+
+    /// Starts a node again and waits until all others know it.
+    ///
+    /// # Errors
+    ///
+    /// When that does not happen.
+    pub(super) fn start_node(&mut self, number: usize) -> Result<Duration, Failure> {
+        let started = wall();
+        self.fleet.start(number, &[0, SIZE.saturating_sub(1)])?;
+        let took = self.fleet.welcomed(number, started, JOIN_LIMIT)?;
+        self.ledger.up(&self.fleet.id(number)?)?;
+        Ok(took)
+    }
+
+    /// Kills a player and starts it again with the same journal.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended before, or does not begin again.
+    pub(super) fn kill_player(&mut self, name: &str) -> Result<(), Failure> {
+        self.ledger.killed(name)?;
+        let world = self.world;
+        let player = self.player(name)?;
+        player.kill()?;
+        player.again(world)
+    }
+
+    /// Lets who publishes and calls end, waits until nothing moves, and compares everything with what is promised.
+    ///
+    /// # Errors
+    ///
+    /// When a promise was broken, with the records that show it.
+    pub(super) fn end(mut self, counts: Counts) -> Result<Counts, Failure> {
+        for name in self.names('w').into_iter().chain(self.names('c')) {
+            self.player(name)?.end()?;
+        }
+        self.is_still()?;
+        let answer = self.checked()?;
+        for name in self.names('r').into_iter().chain(self.names('s')) {
+            self.player(name)?.end()?;
+        }
+        self.fleet
+            .is_well(self.since, &Expected::deaths_of(&self.nodes))?;
+        let mut counts = counts;
+        for key in [
+            "accepted",
+            "delivered",
+            "missing",
+            "gaps",
+            "answered",
+            "failed",
+            "runs",
+        ] {
+            let count = answer.get(key).and_then(Value::as_u64).unwrap_or(0);
+            counts = counts.with(key, count);
+        }
+        for key in ["delivered", "answered", "runs"] {
+            let count = answer.get(key).and_then(Value::as_u64).unwrap_or(0);
+            ensure(count > 0, || format!("nothing was {key}: {answer}"))?;
+        }
+        Ok(counts)
+    }
+
+    /// Waits until no journal of a reader or of who serves grows any more.
+    fn is_still(&self) -> Result<(), Failure> {
+        let names: Vec<&str> = self.names('r').into_iter().chain(self.names('s')).collect();
+        let lengths =
+            || -> Vec<u64> { names.iter().map(|name| self.ledger.length(name)).collect() };
+        let (mut last, mut since) = (lengths(), wall());
+        until(STILL_LIMIT, "nothing moves", || {
+            let now = lengths();
+            if now != last {
+                (last, since) = (now, wall());
+            }
+            let still = wall().saturating_sub(since) >= STILL;
+            Ok(Seen::when(still, || format!("journals of {last:?} bytes")))
+        })?;
+        Ok(())
+    }
+
+    /// What the check says, when it says that all was kept. What may yet come is waited for.
+    fn checked(&mut self) -> Result<Value, Failure> {
+        let deadline = Deadline::within(OWED_LIMIT);
+        loop {
+            self.ledger.quiet()?;
+            let answer = self.check()?;
+            if answer.get("kept").and_then(Value::as_bool) == Some(true) {
+                return Ok(answer);
+            }
+            let broken = answer.get("broken").and_then(Value::as_object);
+            let may_come = broken
+                .is_some_and(|broken| broken.keys().all(|rule| ABSENCES.contains(&rule.as_str())));
+            if !may_come || deadline.left().is_none() {
+                let why = answer.get("explained").and_then(Value::as_str);
+                let why = why.unwrap_or("the check says nothing");
+                return Err(Failure::failed(format!("a promise was broken\n{why}")));
+            }
+            pause();
+        }
+    }
+
+    fn check(&self) -> Result<Value, Failure> {
+        let folder = self.ledger.folder();
+        let mut child = self.world.play("check", &["check", &folder], Input::None)?;
+        child.wait_for(0, CHECK_LIMIT)?;
+        let answer = child.line(CHECK_LIMIT)?;
+        answer.ok_or_else(|| Failure::failed("the check says nothing"))
+    }
+}
