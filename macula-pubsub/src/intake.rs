@@ -148,7 +148,8 @@ impl Intake {
             Taken::Hole => self.lacks(key),
             Taken::NoRoom => {
                 channel.is_stalled = true;
-                channel.lacks_until = None;
+                // It is asked for when there is room, not before.
+                self.found(key);
             }
             Taken::Stale | Taken::Violation(_) => {}
         }
