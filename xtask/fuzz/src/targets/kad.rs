@@ -13,7 +13,7 @@ use macula_wire::message::{
 };
 use macula_wire::{
     Body, ContentType, ErrorCode, Instant, Key, Machine, NodeId, Pattern, Procedure, Random,
-    RealmName, RequestId, SIGNATURE_LEN, Signature, Signer, Topic, Verifier, signed,
+    RealmName, RecordId, RequestId, SIGNATURE_LEN, Signature, Signer, Topic, Verifier, signed,
 };
 
 use super::laws::{self, Digest, MAX_STEPS, START, Subject, Timed};
@@ -144,14 +144,18 @@ fn message(shape: u8, request: u8, four: [u8; 4]) -> Body {
                 id: record_id(&signed.record.owner, &signed.record.content),
                 sequence: signed.record.sequence,
             };
-            let versions = records.iter().map(version).collect();
+            let mut versions: Vec<RecordVersion> = records.iter().map(version).collect();
+            versions.sort_unstable_by_key(|version| version.id);
+            versions.dedup_by_key(|version| version.id);
             KadDigest { request, versions }.into()
         }
         _ => {
             let id = |signed: &Arc<SignedRoutingRecord>| {
                 record_id(&signed.record.owner, &signed.record.content)
             };
-            let ids = records.iter().map(id).collect();
+            let mut ids: Vec<RecordId> = records.iter().map(id).collect();
+            ids.sort_unstable();
+            ids.dedup();
             KadWant { request, ids }.into()
         }
     }

@@ -31,11 +31,7 @@ pub trait Subject {
     fn max_outputs(&self) -> usize;
 
     /// Writes what the machine put out: something else for each output. What text says is said faster by fewer bytes.
-    fn write(
-        &self,
-        output: &<Self::Machine as Machine>::Output,
-        out: &mut Digest,
-    ) -> fmt::Result {
+    fn write(&self, output: &<Self::Machine as Machine>::Output, out: &mut Digest) -> fmt::Result {
         write!(out, "{output:?};")
     }
 
