@@ -1,22 +1,22 @@
 //! Routing: the machine keeps the laws and its bounds.
 
+mod record;
+
 use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use macula_kad::{Checked, Config, Goal, Input, Kad, LookupOptions, Output, key_of, record_id};
+use macula_kad::{Checked, Config, Goal, Input, Kad, LookupOptions, Output, record_id};
 use macula_wire::message::{
-    Contact, InterestContent, KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore,
-    KadWant, KadWatch, NodeContent, ProviderContent, RecordContent, RecordKind, RecordVersion,
-    RoutingRecord, SignedRoutingRecord, ValueContent,
+    Contact, KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch,
+    RecordContent, RecordKind, RecordVersion, SignedRoutingRecord,
 };
 use macula_wire::{
-    Body, ContentType, ErrorCode, Instant, Key, Machine, NodeId, Pattern, Procedure, Random,
-    RealmName, RecordId, RequestId, SIGNATURE_LEN, Signature, Signer, Topic, Verifier, signed,
+    Body, ErrorCode, Instant, Key, Machine, Random, RecordId, RequestId, Verifier, signed,
 };
 
 use super::laws::{self, Digest, MAX_STEPS, START, Subject, Timed};
+use record::{Pen, contact, content, node, place, realm, record};
 
 /// The wall clock at the start, in milliseconds since 1970.
 const WALL_MS: u64 = 1_800_000_000_000;
@@ -161,64 +161,6 @@ fn message(shape: u8, request: u8, four: [u8; 4]) -> Body {
     }
 }
 
-fn content(which: u8) -> RecordContent {
-    let name = ["a.b", "c", "$own"][usize::from(which >> 2) % 3];
-    match which & 3 {
-        0 => RecordContent::Node(NodeContent {
-            addresses: vec![([192, 0, 2, 7], 4433).into()],
-            tags: Vec::new(),
-            neighbours: Vec::new(),
-        }),
-        1 => RecordContent::Provider(ProviderContent {
-            procedure: Procedure::new(name).expect("a procedure"),
-            weight: u32::from(which >> 4),
-        }),
-        2 => RecordContent::Interest(InterestContent {
-            pattern: Pattern::new(name).expect("a pattern"),
-        }),
-        _ => RecordContent::Value(ValueContent {
-            name: Topic::new(name).expect("a topic"),
-            content: ContentType::Bytes,
-            value: Bytes::from(vec![7; usize::from(which >> 4) * 50]),
-        }),
-    }
-}
-
-/// A record: whose and what in the first byte, its version, its time, and what is wrong with it in the second.
-fn record(what: u8, how: u8) -> Arc<SignedRoutingRecord> {
-    let owner = node(what & 7);
-    let mut content = content(what >> 3 | what << 5);
-    let withdrawn = how & 1 == 1;
-    if let (true, RecordContent::Value(value)) = (withdrawn, &mut content) {
-        value.value = Bytes::new();
-    }
-    let lease = [4_000, 15_000, HOUR_MS, 49 * HOUR_MS][usize::from(how >> 1 & 3)];
-    let record = RoutingRecord {
-        owner,
-        sequence: match how >> 3 & 7 {
-            7 => u64::MAX,
-            sequence => WALL_MS + u64::from(sequence),
-        },
-        expires_ms: WALL_MS + lease,
-        withdrawn,
-        content,
-    };
-    let (realm, signer) = match how >> 6 {
-        3 => (realm(), node((what & 7) ^ 1)),
-        2 => (RealmName::new("be.acme.other").expect("a realm"), owner),
-        _ => (realm(), owner),
-    };
-    let bytes = signed::record_bytes(&realm, &record).expect("a legal record");
-    let signature = Pen(signer).sign(&bytes);
-    Arc::new(SignedRoutingRecord { record, signature })
-}
-
-fn place(which: u8) -> (Key, RecordKind) {
-    let content = content(which & 15);
-    let key = key_of(&realm(), &node(which >> 4), &content);
-    (key, content.kind())
-}
-
 fn goal(one: u8, other: u8) -> Goal {
     let (key, kind) = place(one);
     match other & 3 {
@@ -360,55 +302,4 @@ impl Subject for Node {
         assert!(machine.own_records().count() <= MAX_OWN_RECORDS);
         assert!(machine.table_len() <= 256 * K);
     }
-}
-
-/// Signs as a node, and checks as anybody, without a key: the signature is made of a digest of the message.
-struct Pen(NodeId);
-
-impl Pen {
-    fn signature(signer: NodeId, message: &[u8]) -> Signature {
-        let digest = macula_realm::sha256(message);
-        let mut bytes = [0; SIGNATURE_LEN];
-        bytes[..32].copy_from_slice(&digest);
-        bytes[32..].copy_from_slice(signer.as_bytes());
-        Signature::from_bytes(bytes)
-    }
-}
-
-impl Signer for Pen {
-    fn node(&self) -> NodeId {
-        self.0
-    }
-
-    fn sign(&self, message: &[u8]) -> Signature {
-        Self::signature(self.0, message)
-    }
-}
-
-impl Verifier for Pen {
-    fn verify(&self, signer: NodeId, message: &[u8], signature: &Signature) -> bool {
-        Self::signature(signer, message) == *signature
-    }
-}
-
-fn realm() -> RealmName {
-    RealmName::new("be.acme.iot").expect("a realm")
-}
-
-/// One of sixteen nodes.
-const fn node(number: u8) -> NodeId {
-    NodeId::from_bytes([(number & 15) + 1; 32])
-}
-
-/// A node and its address: some of one public network, the others of a private one.
-fn contact(number: u8) -> Arc<Contact> {
-    let ip = if number & 8 == 8 {
-        [8, 8, 8, number]
-    } else {
-        [10, 0, 0, number]
-    };
-    Arc::new(Contact {
-        node: node(number),
-        addresses: vec![(ip, 4433).into()],
-    })
 }
