@@ -134,7 +134,8 @@ pub fn position(node: &NodeId) -> Key {
     Key::from_bytes(hash(signed::position_bytes(node)))
 }
 
-/// Where records of a kind and a name are kept in a realm. For interest the name is that of [`interest_name`].
+/// Where records of a kind and a name are kept in a realm. For interest the name is that of [`interest_name`], for
+/// providers the [stem](Pattern::stem) of what they serve.
 #[must_use]
 pub fn key(realm: &RealmName, kind: RecordKind, name: &str) -> Key {
     Key::from_bytes(hash(&signed::key_bytes(realm, kind, name)))
@@ -157,6 +158,13 @@ pub fn key_of(realm: &RealmName, owner: &NodeId, content: &RecordContent) -> Key
             realm,
             RecordKind::Interest,
             interest_name(&interest.pattern),
+        );
+    }
+    if let RecordContent::Provider(provider) = content {
+        return key(
+            realm,
+            RecordKind::Provider,
+            provider.pattern.stem().as_str(),
         );
     }
     let kind = content.kind();

@@ -40,7 +40,7 @@ pub enum Refusal {
     /// This node keeps as many records as it can.
     #[error("there is no room for more records")]
     Full,
-    /// Names that begin with `$` stay on the node that has them.
+    /// Names that begin with `$` stay on the node that has them, but for providers of what services say of themselves.
     #[error("its name is reserved")]
     Reserved,
     /// It is not what was asked for: another key or kind.
@@ -386,10 +386,12 @@ impl Store {
     }
 }
 
-/// Whether the name is one that nobody announces: it is reserved, and not that of an index of topics.
+/// Whether the name is one that nobody announces: it is reserved, and neither that of an index of topics nor of services.
 fn is_reserved(content: &RecordContent) -> bool {
+    let of_services = matches!(content, RecordContent::Provider(provider)
+        if provider.pattern.is_of_services());
     let name = content.name();
     let first = name.split('.').next().unwrap_or_default();
     let is_index = matches!(content, RecordContent::Value(_)) && first == limit::INDEX_SEGMENT;
-    name.starts_with('$') && !is_index
+    name.starts_with('$') && !is_index && !of_services
 }

@@ -1,21 +1,27 @@
 //! One outgoing call, from the choice of a provider to its one end.
 
+mod attempts;
+mod boundary;
 mod choice;
 #[cfg(test)]
 mod tests;
 
+pub use boundary::{CallInput, CallOutput, CallRequest, Scope};
+
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use macula_wire::message::{CallResult, CancelMode, Failure};
-use macula_wire::{CallId, ErrorCode, Instant, Machine, Procedure, Random};
+use macula_wire::{ErrorCode, Instant, Machine, Random};
 
-use crate::{CallConfig, Candidate, Provider};
+use crate::{CallConfig, Candidates, Provider};
+use attempts::{Attempt, Attempts};
 use choice::Choice;
 
 /// One outgoing call.
 ///
-/// It puts out exactly one [`CallOutput::Done`], by the deadline at the latest, and nothing after that. At most one
-/// provider has the call at a time, and none gets it twice. The next one gets it only where that is safe: the one
+/// It puts out exactly one [`CallOutput::Done`], by the deadline at the latest, and nothing after that. No provider gets
+/// it twice, and at most one has it at a time, unless it hedges. The next one gets it only where that is safe: the one
 /// before declined it or never received it, or the caller said that running twice does no harm.
 #[derive(Debug)]
 pub struct Call {
@@ -23,22 +29,24 @@ pub struct Call {
     now: Instant,
     choice: Choice,
     attempts_left: u32,
-    attempt: u32,
+    /// How many more than one may have the call at a time.
+    hedges: u32,
+    /// When another one gets the call as well.
+    hedge_at: Option<Instant>,
+    attempts: Attempts,
     state: State,
     refusals: Refusals,
+    /// How many answers came from whoever does not have the call.
+    ignored: u64,
     outputs: VecDeque<CallOutput>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
-    /// `to` has the call, or is about to get it.
-    Waiting {
-        to: Provider,
-    },
-    /// `to` was told to stop, and the caller waits for it.
-    Stopping {
-        to: Provider,
-    },
+    /// Somebody has the call, or is about to get it.
+    Waiting,
+    /// Whoever has it was told to stop, and the caller waits for that.
+    Stopping,
     Done,
 }
 
@@ -54,26 +62,36 @@ struct Refusals {
 }
 
 impl Call {
-    /// A call to one of `candidates`, as [`ProviderTable::candidates`](crate::ProviderTable::candidates) has them.
+    /// A call to one of `candidates`, as [`ProviderTable::find`](crate::ProviderTable::find) has them.
     ///
     /// Without a candidate, or past the deadline, it ends at once.
     #[must_use]
     pub fn new(
         config: CallConfig,
         request: CallRequest,
-        candidates: Vec<Candidate>,
+        candidates: Option<Candidates>,
         random: Random,
         now: Instant,
     ) -> Self {
-        let unknown = candidates.is_empty();
+        let known = candidates.filter(|candidates| !candidates.all().is_empty());
+        let unknown = known.is_none();
+        let candidates = known.unwrap_or_else(|| Candidates::none(&request.procedure));
+        let hedges = if request.idempotent {
+            config.max_hedges
+        } else {
+            0
+        };
         let mut call = Self {
             request,
             now,
             choice: Choice::new(candidates, random),
             attempts_left: config.max_attempts.max(1),
-            attempt: 0,
-            state: State::Done,
+            hedges,
+            hedge_at: None,
+            attempts: Attempts::default(),
+            state: State::Waiting,
             refusals: Refusals::default(),
+            ignored: 0,
             outputs: VecDeque::new(),
         };
         if unknown {
@@ -82,9 +100,17 @@ impl Call {
         } else if call.request.deadline <= now {
             call.fail(out_of_time());
         } else {
-            call.try_next();
+            call.go_on();
         }
         call
+    }
+
+    /// No other provider gets the call from here on: a part of its arguments has left for the one that has it, or a part
+    /// of the result has come.
+    pub const fn pin(&mut self) {
+        self.attempts_left = 0;
+        self.hedges = 0;
+        self.hedge_at = None;
     }
 
     /// What was asked for.
@@ -93,13 +119,10 @@ impl Call {
         &self.request
     }
 
-    /// Who has the call; `None` once it has ended.
+    /// Who has the call, the first of them where it hedges; `None` once it has ended.
     #[must_use]
-    pub const fn callee(&self) -> Option<Provider> {
-        match self.state {
-            State::Waiting { to } | State::Stopping { to } => Some(to),
-            State::Done => None,
-        }
+    pub fn callee(&self) -> Option<Provider> {
+        self.attempts.first().map(|attempt| attempt.to)
     }
 
     /// Whether it has ended. Its [`CallOutput::Done`] may still wait.
@@ -108,40 +131,48 @@ impl Call {
         matches!(self.state, State::Done)
     }
 
+    /// How many answers were ignored because whoever gave them does not have the call.
+    #[must_use]
+    pub const fn ignored(&self) -> u64 {
+        self.ignored
+    }
+
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        if self.now < self.request.deadline {
+        if self.is_done() {
             return;
         }
-        match self.state {
-            State::Waiting { to } => {
-                self.abandon(to, CancelMode::KillNoWait);
-                self.fail(out_of_time());
-            }
-            State::Stopping { .. } => self.fail(out_of_time()),
-            State::Done => {}
+        if self.now >= self.request.deadline {
+            self.fail(out_of_time());
+        } else if self.hedge_at.is_some_and(|at| at <= self.now) {
+            self.hedge_at = None;
+            self.hedges = self.hedges.saturating_sub(1);
+            // The first one goes on whether there is another or not.
+            self.send_next();
         }
     }
 
-    fn on_answer(&mut self, answer: Result<CallResult, Failure>) {
+    fn on_answer(&mut self, attempt: u32, answer: Result<CallResult, Failure>) {
+        let Some(ended) = self.attempts.remove(attempt) else {
+            self.ignored = self.ignored.saturating_add(1);
+            return;
+        };
         match answer {
             Ok(result) if result.call == self.request.id => self.finish(Ok(result)),
-            Ok(_) => self.on_foreign_result(),
+            Ok(_) => self.on_foreign_result(&ended),
             Err(failure) => self.on_failure(failure),
         }
     }
 
     /// The callee answered another call than it was sent.
-    fn on_foreign_result(&mut self) {
-        if let Some(to) = self.callee() {
-            self.abandon(to, CancelMode::KillNoWait);
-        }
+    fn on_foreign_result(&mut self, by: &Attempt) {
+        self.abandon(by.number, by.to, CancelMode::KillNoWait);
         let detail = "the provider answered another call";
         self.fail(Failure::new(ErrorCode::PROTOCOL_VIOLATION, detail));
     }
 
     fn on_failure(&mut self, failure: Failure) {
-        if matches!(self.state, State::Stopping { .. }) {
+        if self.state == State::Stopping {
             self.fail(failure);
         } else if failure.code == ErrorCode::CALLEE_LOST {
             self.on_loss(failure);
@@ -154,13 +185,11 @@ impl Call {
 
     /// The callee is gone, and may have run the call.
     fn on_loss(&mut self, failure: Failure) {
-        if matches!(self.state, State::Stopping { .. }) {
+        if self.state == State::Stopping {
             self.fail(canceled());
-            return;
-        }
-        if self.request.idempotent {
+        } else if self.request.idempotent {
             self.refusals.lost = Some(failure);
-            self.try_next();
+            self.go_on();
         } else {
             self.fail(failure);
         }
@@ -168,58 +197,79 @@ impl Call {
 
     /// The callee has not run the call, and will not.
     fn on_refusal(&mut self, failure: Failure) {
-        if matches!(self.state, State::Stopping { .. }) {
+        if self.state == State::Stopping {
             self.fail(canceled());
             return;
         }
         let last = self.refusals.last.as_ref();
         self.refusals.mixed |= last.is_some_and(|last| last.code != failure.code);
         self.refusals.last = Some(failure);
-        self.try_next();
+        self.go_on();
     }
 
     fn on_cancel(&mut self, mode: CancelMode) {
         match (self.state, mode) {
-            (State::Waiting { to }, CancelMode::Kill) => {
-                self.abandon(to, mode);
-                self.state = State::Stopping { to };
+            (State::Waiting, CancelMode::Kill) => {
+                self.abandon_all(mode);
+                self.hedge_at = None;
+                self.state = State::Stopping;
             }
-            (State::Waiting { to }, CancelMode::Skip | CancelMode::KillNoWait) => {
-                self.abandon(to, mode);
+            (State::Waiting, CancelMode::Skip | CancelMode::KillNoWait) => {
+                self.abandon_all(mode);
+                self.attempts.clear();
                 self.fail(canceled());
             }
-            (State::Stopping { .. }, CancelMode::Skip | CancelMode::KillNoWait) => {
+            (State::Stopping, CancelMode::Skip | CancelMode::KillNoWait) => {
                 self.fail(canceled());
             }
-            (State::Stopping { .. }, CancelMode::Kill) | (State::Done, _) => {}
+            (State::Stopping, CancelMode::Kill) | (State::Done, _) => {}
         }
     }
 
-    /// Sends the call to the next provider; without one, ends it.
-    fn try_next(&mut self) {
-        let next = match self.attempts_left.checked_sub(1) {
-            Some(left) => {
-                self.attempts_left = left;
-                self.choice.next()
-            }
-            None => None,
-        };
-        let Some(to) = next else {
-            let failure = self.refusals.verdict();
-            self.fail(failure);
+    /// Waits for whoever else has the call, or sends it to the next provider; without one, ends it.
+    fn go_on(&mut self) {
+        if self.attempts.first().is_some() || self.send_next() {
             return;
-        };
-        self.attempt = self.attempt.saturating_add(1);
-        self.state = State::Waiting { to };
-        self.outputs.push_back(CallOutput::Send {
-            to,
-            attempt: self.attempt,
-            deadline_ms: millis_between(self.now, self.request.deadline),
-        });
+        }
+        let failure = self.refusals.verdict();
+        self.fail(failure);
     }
 
-    fn abandon(&mut self, to: Provider, mode: CancelMode) {
-        self.outputs.push_back(CallOutput::Abandon { to, mode });
+    /// Sends the call to the next provider; whether there is one.
+    fn send_next(&mut self) -> bool {
+        let Some(left) = self.attempts_left.checked_sub(1) else {
+            return false;
+        };
+        let Some(candidate) = self.choice.next(&self.request) else {
+            return false;
+        };
+        let to = candidate.provider;
+        // Calls to those on this node are counted where they are admitted.
+        let slot = (!to.is_here()).then(|| candidate.slots.take()).flatten();
+        self.attempts_left = left;
+        let attempt = self.attempts.add(to, slot);
+        self.outputs.push_back(CallOutput::Send {
+            to,
+            attempt,
+            deadline_ms: millis_between(self.now, self.request.deadline),
+        });
+        if let Some(after) = self.request.hedge_after.filter(|_| self.hedges > 0)
+            && self.choice.has_more(&self.request)
+        {
+            self.hedge_at = Some(self.now + after.max(Duration::from_millis(1)));
+        }
+        true
+    }
+
+    fn abandon(&mut self, attempt: u32, to: Provider, mode: CancelMode) {
+        self.outputs
+            .push_back(CallOutput::Abandon { to, attempt, mode });
+    }
+
+    fn abandon_all(&mut self, mode: CancelMode) {
+        let all = self.attempts.iter().map(|one| (one.number, one.to));
+        self.outputs
+            .extend(all.map(|(attempt, to)| CallOutput::Abandon { to, attempt, mode }));
     }
 
     fn fail(&mut self, failure: Failure) {
@@ -227,6 +277,12 @@ impl Call {
     }
 
     fn finish(&mut self, end: Result<CallResult, Failure>) {
+        // Whoever was told to stop need not be told again.
+        if self.state == State::Waiting {
+            self.abandon_all(CancelMode::KillNoWait);
+        }
+        self.attempts.clear();
+        self.hedge_at = None;
         self.state = State::Done;
         self.outputs.push_back(CallOutput::Done(end));
     }
@@ -288,15 +344,19 @@ impl Machine for Call {
             return;
         }
         match input {
-            CallInput::Answer(answer) => self.on_answer(answer),
+            CallInput::Answer { attempt, answer } => self.on_answer(attempt, answer),
             CallInput::Cancel(mode) => self.on_cancel(mode),
-            CallInput::Lost => {
-                let detail = "the provider was lost during the call";
-                self.on_loss(Failure::new(ErrorCode::CALLEE_LOST, detail));
+            CallInput::Lost { attempt } => {
+                if self.attempts.remove(attempt).is_some() {
+                    let detail = "the provider was lost during the call";
+                    self.on_loss(Failure::new(ErrorCode::CALLEE_LOST, detail));
+                }
             }
-            CallInput::NotSent => {
-                let detail = "the provider could not be reached";
-                self.on_refusal(Failure::new(ErrorCode::UNREACHABLE, detail));
+            CallInput::NotSent { attempt } => {
+                if self.attempts.remove(attempt).is_some() {
+                    let detail = "the provider could not be reached";
+                    self.on_refusal(Failure::new(ErrorCode::UNREACHABLE, detail));
+                }
             }
         }
     }
@@ -313,86 +373,10 @@ impl Machine for Call {
         if !self.outputs.is_empty() {
             return Some(self.now);
         }
-        (!self.is_done()).then_some(self.request.deadline)
-    }
-}
-
-/// What is called, and until when.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct CallRequest {
-    /// Names the call; the same at every provider that it is sent to.
-    pub id: CallId,
-    /// What is called.
-    pub procedure: Procedure,
-    /// When it ends at the latest.
-    pub deadline: Instant,
-    /// Whether running it twice does no harm, so that another provider may get it when one is lost.
-    pub idempotent: bool,
-}
-
-impl CallRequest {
-    /// A call that must not run twice.
-    #[must_use]
-    pub const fn new(id: CallId, procedure: Procedure, deadline: Instant) -> Self {
-        Self {
-            id,
-            procedure,
-            deadline,
-            idempotent: false,
+        if self.is_done() {
+            return None;
         }
+        let deadline = self.request.deadline;
+        Some(self.hedge_at.map_or(deadline, |at| at.min(deadline)))
     }
-
-    /// The same, and running it twice does no harm.
-    #[must_use]
-    pub const fn idempotent(mut self) -> Self {
-        self.idempotent = true;
-        self
-    }
-}
-
-/// What happened to the call. It is about the provider of the last [`CallOutput::Send`]; what an earlier one still says
-/// must not be given.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "whoever feeds the machine constructs them"
-)]
-pub enum CallInput {
-    /// The callee answered.
-    Answer(Result<CallResult, Failure>),
-    /// The caller no longer wants the result.
-    Cancel(CancelMode),
-    /// The stream or the link broke after something of the call had left this node: it may have run.
-    Lost,
-    /// Nothing of the call has left this node, and nothing will: it has not run.
-    NotSent,
-}
-
-/// What the caller has to do.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "whoever owns the stream has to act on each"
-)]
-pub enum CallOutput {
-    /// Tell the provider that the call is over for the caller, as `mode` says ([`CancelMode::Skip`]: nothing), and do not
-    /// wait for it. Only [`CancelMode::Kill`] still wants the answer.
-    Abandon {
-        /// Who.
-        to: Provider,
-        /// How.
-        mode: CancelMode,
-    },
-    /// The end of the call.
-    Done(Result<CallResult, Failure>),
-    /// Open a stream to the provider and send the call.
-    Send {
-        /// To whom.
-        to: Provider,
-        /// Counts the providers from 1.
-        attempt: u32,
-        /// How much time is left, in milliseconds; at least 1.
-        deadline_ms: u32,
-    },
 }

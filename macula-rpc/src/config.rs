@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use macula_realm::Zone;
+
 /// The settings of [`Rpc`](crate::Rpc).
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -21,6 +23,11 @@ pub struct Config {
     pub max_session_registrations: usize,
     /// The most procedures that are watched; beyond, watching is refused. Default 65,536.
     pub max_watched: usize,
+    /// The wall clock when the machine is made, in milliseconds since 1970: registrations are compared by when they began.
+    /// Default 0.
+    pub started_ms: u64,
+    /// Where the node stands, unless a registration says something else. Default nowhere.
+    pub zone: Option<Zone>,
     /// The shortest time between two tables, and between two turns of announcing. The first change after a quiet
     /// time takes effect at once, what follows within this time together at its end. Default 1 ms; at least 1 us.
     pub settle: Duration,
@@ -35,6 +42,8 @@ impl Default for Config {
             max_registrations: 65_536,
             max_session_registrations: 1_000,
             max_watched: 65_536,
+            started_ms: 0,
+            zone: None,
             settle: Duration::from_millis(1),
         }
     }
@@ -47,11 +56,16 @@ pub struct CallConfig {
     /// How many providers one call tries at most. Default 8; at least 1. More finds a free one among many that are not,
     /// at the cost of their time.
     pub max_attempts: u32,
+    /// How many more providers than one may have a call at a time that hedges. Default 1.
+    pub max_hedges: u32,
 }
 
 impl Default for CallConfig {
     fn default() -> Self {
-        Self { max_attempts: 8 }
+        Self {
+            max_attempts: 8,
+            max_hedges: 1,
+        }
     }
 }
 

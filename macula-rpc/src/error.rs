@@ -1,12 +1,19 @@
 //! Why a command of this node was refused.
 
 use macula_wire::ErrorCode;
+use macula_wire::message::Invoke;
 use thiserror::Error;
 
 /// Why a registration was refused. Nothing has changed.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum RegisterError {
+    /// Whoever serves it already does so by another policy, and all have to agree on one.
+    #[error("it is served by the policy {held} already")]
+    Conflict {
+        /// The policy that holds.
+        held: Invoke,
+    },
     /// The rights of the registrant do not allow it.
     #[error("not allowed to provide the procedure")]
     Denied,
@@ -31,6 +38,9 @@ pub enum RegisterError {
         /// The limit.
         limit: usize,
     },
+    /// Somebody else serves it, who is to be the only one or has taken it over.
+    #[error("somebody else serves it")]
+    Taken,
     /// Whether it is allowed is not known yet.
     #[error("whether the registration is allowed is not known yet")]
     Undecided,
@@ -41,8 +51,9 @@ impl RegisterError {
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
         match self {
+            Self::Conflict { .. } => ErrorCode::POLICY_CONFLICT,
             Self::Denied => ErrorCode::DENIED,
-            Self::Exists => ErrorCode::ALREADY_REGISTERED,
+            Self::Exists | Self::Taken => ErrorCode::ALREADY_REGISTERED,
             Self::SessionFull { .. } => ErrorCode::QUOTA_EXCEEDED,
             Self::TooManyProcedures { .. } | Self::TooManyRegistrations { .. } => {
                 ErrorCode::OVERLOADED

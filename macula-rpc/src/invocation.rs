@@ -65,19 +65,18 @@ impl Invocations {
         }
     }
 
-    /// Admits a call to a registration, whose `slots` are those of
-    /// [`ProviderTable::slots`](crate::ProviderTable::slots). It runs as long as the admission is kept.
+    /// Admits a call to this node, where it [enters](Admission::enter) one registration after the other until one takes
+    /// it. It counts as long as the admission is kept.
     ///
     /// # Errors
     ///
-    /// `DEADLINE_EXCEEDED` past the deadline; `CALL_GONE` if the id came before; `BUSY` without a free slot of the
-    /// registration or the node. The call must not run then, nor may its id come again.
+    /// `DEADLINE_EXCEEDED` past the deadline; `CALL_GONE` if the id came before; `BUSY` without a free slot of the node.
+    /// The call must not run then, nor may its id come again.
     pub fn admit(
         &self,
         now: Instant,
         caller: NodeId,
         call: CallId,
-        slots: &Slots,
         deadline: Instant,
     ) -> Result<Admission, Failure> {
         let shared = &self.shared;
@@ -93,7 +92,6 @@ impl Invocations {
         }
         shard.remember((now + shared.window).max(deadline), key, shared.max_ids);
         let node = shared.running.take().ok_or_else(busy)?;
-        let registration = slots.take().ok_or_else(busy)?;
         shard.running.insert(key);
         drop(shard);
         shared.admitted.fetch_add(1, Ordering::Relaxed);
@@ -101,7 +99,7 @@ impl Invocations {
             shared: Arc::clone(shared),
             key,
             deadline,
-            _slots: [node, registration],
+            _slot: node,
         })
     }
 
@@ -171,16 +169,34 @@ impl Shard {
     }
 }
 
-/// A call that runs. Dropping it ends the call and frees its slots, however the call ended.
+/// A call that came to this node. Dropping it ends the call and frees its slot of the node, however the call ended.
 #[derive(Debug)]
 pub struct Admission {
     shared: Arc<Shared>,
     key: Key,
     deadline: Instant,
-    _slots: [Slot; 2],
+    _slot: Slot,
 }
 
+/// A call that runs by one registration. Dropping it frees the slot.
+#[derive(Debug)]
+pub struct Entry(#[expect(dead_code, reason = "it is held to be dropped")] Slot);
+
 impl Admission {
+    /// Lets the call enter a registration, whose `slots` are those of
+    /// [`ProviderTable::slots`](crate::ProviderTable::slots). As long as several callers want more slots than there are,
+    /// each gets its share.
+    ///
+    /// # Errors
+    ///
+    /// `BUSY` without a free slot for this caller. The call has not run then, and may enter another registration.
+    pub fn enter(&self, now: Instant, slots: &Slots) -> Result<Entry, Failure> {
+        let shared = &self.shared;
+        let slot = slots.take_for(self.caller(), now);
+        slot.map(Entry)
+            .ok_or_else(|| shared.refuse(&shared.busy, ErrorCode::BUSY, BUSY))
+    }
+
     /// Who calls.
     #[must_use]
     pub const fn caller(&self) -> NodeId {

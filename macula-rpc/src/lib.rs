@@ -1,7 +1,8 @@
 //! Procedures and calls in Macula, without I/O.
 //!
 //! - [`Rpc`] is the machine of the control plane: it holds the registrations of this node and the offers of the other
-//!   members, says what is to be announced and what watched, and puts out a new [`ProviderTable`] when something changed.
+//!   members, decides with them who counts ([`Offer`]), says what is to be announced and what watched, and puts out a new
+//!   [`ProviderTable`] when something changed.
 //! - [`Call`] is a machine for one outgoing call: it chooses a provider, tries the next one where that is safe, and ends
 //!   by the deadline with a result or a typed failure. The task that owns the call's stream owns it.
 //! - [`Invocations`] admits incoming calls: no call id runs twice, and no registration takes more than it said.
@@ -26,12 +27,15 @@
 //! let procedure = Procedure::new("temperature.latest")?;
 //! let key = RegistrationKey::new(1);
 //! let options = RegisterOptions::default();
-//! rpc.register(now, &DefaultRules, &who, Registrant::Local(key), procedure.clone(), options)?;
-//! let Some(Output::Table(table)) = rpc.poll_output() else {
-//!     return Err("no table".into());
-//! };
+//! let pattern = options.matching.pattern("temperature.latest")?;
+//! rpc.register(now, &DefaultRules, &who, Registrant::Local(key), pattern, options)?;
+//! let table = std::iter::from_fn(|| rpc.poll_output()).find_map(|output| match output {
+//!     Output::Table(table) => Some(table),
+//!     _ => None,
+//! });
+//! let table = table.ok_or("no table")?;
 //!
-//! let candidates = table.candidates(&procedure).to_vec();
+//! let candidates = table.find(&procedure).cloned();
 //! let deadline = Instant::from_millis(5_001);
 //! let request = CallRequest::new(CallId::from_bytes([9; 16]), procedure, deadline);
 //! let mut call = Call::new(CallConfig::default(), request, candidates, Random::new(8), now);
@@ -47,17 +51,21 @@ mod call;
 mod config;
 mod error;
 mod invocation;
+mod lookup;
+mod offer;
 mod offers;
 mod providers;
 mod registrant;
 mod rpc;
 mod slots;
+mod standing;
 
-pub use call::{Call, CallInput, CallOutput, CallRequest};
+pub use call::{Call, CallInput, CallOutput, CallRequest, Scope};
 pub use config::{CallConfig, Config, InvocationConfig};
 pub use error::{RegisterError, UnregisterError, UnwatchError, WatchError};
-pub use invocation::{Admission, InvocationStats, Invocations};
-pub use providers::{Candidate, ProviderTable};
+pub use invocation::{Admission, Entry, InvocationStats, Invocations};
+pub use offer::{Match, Offer, OfferKey};
+pub use providers::{Candidate, Candidates, ProviderTable};
 pub use registrant::{Provider, RegisterOptions, Registrant, RegistrationKey, SessionKey};
 pub use rpc::{Input, Output, Rpc};
 pub use slots::Slots;

@@ -1,6 +1,10 @@
 //! Who provides procedures, here and elsewhere.
 
+use macula_realm::Zone;
+use macula_wire::message::Invoke;
 use macula_wire::{NodeId, RegistrationId};
+
+use crate::Match;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -72,6 +76,19 @@ impl Provider {
     }
 }
 
+impl TryFrom<Provider> for Registrant {
+    /// The other member.
+    type Error = NodeId;
+
+    fn try_from(provider: Provider) -> Result<Self, NodeId> {
+        match provider {
+            Provider::Local(key) => Ok(Self::Local(key)),
+            Provider::Session(session, id) => Ok(Self::Session(session, id)),
+            Provider::Member(node) => Err(node),
+        }
+    }
+}
+
 impl From<Registrant> for Provider {
     fn from(registrant: Registrant) -> Self {
         match registrant {
@@ -82,7 +99,7 @@ impl From<Registrant> for Provider {
 }
 
 /// How a procedure is provided.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct RegisterOptions {
     /// How many calls run at a time; 0, the default, for as many as [`Config::max_concurrency`](crate::Config), which is
@@ -90,6 +107,15 @@ pub struct RegisterOptions {
     pub concurrency: u32,
     /// How much of the calls it gets beside other providers; 1 by default. 0 gets none, as while it drains.
     pub weight: u32,
+    /// Which of several providers gets a call; [`Invoke::P2c`] by default. All providers of one pattern have to have the
+    /// same.
+    pub invoke: Invoke,
+    /// How the name is read; [`Match::Exact`] by default.
+    pub matching: Match,
+    /// Where it stands; that of the node by default.
+    pub zone: Option<Zone>,
+    /// Whether it takes the place of whoever registered before, who is told. Off by default.
+    pub takeover: bool,
 }
 
 impl Default for RegisterOptions {
@@ -97,6 +123,54 @@ impl Default for RegisterOptions {
         Self {
             concurrency: 0,
             weight: 1,
+            invoke: Invoke::P2c,
+            matching: Match::Exact,
+            zone: None,
+            takeover: false,
         }
+    }
+}
+
+impl RegisterOptions {
+    /// With this policy.
+    #[must_use]
+    pub const fn invoke(mut self, invoke: Invoke) -> Self {
+        self.invoke = invoke;
+        self
+    }
+
+    /// With the name read like this.
+    #[must_use]
+    pub const fn matching(mut self, matching: Match) -> Self {
+        self.matching = matching;
+        self
+    }
+
+    /// With at most so many calls at a time.
+    #[must_use]
+    pub const fn concurrency(mut self, concurrency: u32) -> Self {
+        self.concurrency = concurrency;
+        self
+    }
+
+    /// With this share of the calls.
+    #[must_use]
+    pub const fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Standing in this zone.
+    #[must_use]
+    pub fn zone(mut self, zone: Zone) -> Self {
+        self.zone = Some(zone);
+        self
+    }
+
+    /// Taking the place of whoever registered before.
+    #[must_use]
+    pub const fn takeover(mut self) -> Self {
+        self.takeover = true;
+        self
     }
 }

@@ -1,6 +1,7 @@
 //! The machine: registrations of this node, offers of the others, and the tables made of both.
 
 mod boundary;
+mod watching;
 
 pub use boundary::{Input, Output};
 
@@ -8,12 +9,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use macula_realm::{Action, Authority, Principal, Verdict};
-use macula_wire::{Instant, Machine, NodeId, Pace, Procedure, RegistrationId};
+use macula_wire::{Instant, Machine, NodeId, Pace, Pattern, Procedure, RegistrationId};
 
-use crate::offers::{Change, Offers};
+use crate::offers::{Change, Offers, Own};
 use crate::{
-    Config, Provider, ProviderTable, RegisterError, RegisterOptions, Registrant, SessionKey, Slots,
-    UnregisterError, UnwatchError, WatchError,
+    Config, Offer, OfferKey, Provider, ProviderTable, RegisterError, RegisterOptions, Registrant,
+    SessionKey, Slots, UnregisterError,
 };
 
 /// The control plane of calls: it knows who serves what, tells the others, and publishes [`ProviderTable`]s.
@@ -25,11 +26,15 @@ pub struct Rpc {
     own: NodeId,
     now: Instant,
     offers: Offers,
-    registrations: BTreeMap<Registrant, Procedure>,
+    registrations: BTreeMap<Registrant, Pattern>,
+    /// When the machine was made.
+    started: Instant,
     sessions: BTreeMap<SessionKey, usize>,
     slots: Arc<BTreeMap<Provider, Slots>>,
     /// How many callers watch a procedure.
-    watched: BTreeMap<Procedure, u32>,
+    called: BTreeMap<Procedure, u32>,
+    /// For how many procedures that are called, and patterns that are served, a key is watched.
+    watched: BTreeMap<OfferKey, u32>,
     table: Arc<ProviderTable>,
     /// When what changed since the last table takes effect.
     pace: Pace,
@@ -40,7 +45,7 @@ impl Rpc {
     /// A node `own` without registrations that knows of no other member.
     #[must_use]
     pub fn new(config: Config, own: NodeId, now: Instant) -> Self {
-        let offers = Offers::new(&config);
+        let offers = Offers::new(&config, own);
         let pace = Pace::new(config.settle);
         Self {
             config,
@@ -48,8 +53,10 @@ impl Rpc {
             now,
             offers,
             registrations: BTreeMap::new(),
+            started: now,
             sessions: BTreeMap::new(),
             slots: Arc::default(),
+            called: BTreeMap::new(),
             watched: BTreeMap::new(),
             table: Arc::default(),
             pace,
@@ -59,27 +66,32 @@ impl Rpc {
 
     /// Adds a registration of somebody on this node. It takes effect with table [`version`](Self::version).
     ///
-    /// Several registrants may provide one procedure; they share its calls.
+    /// Several registrants may serve one pattern by one policy; they share its calls. With a takeover the others end.
     ///
     /// # Errors
     ///
-    /// [`RegisterError`]: no right to it, an id in use, or a limit. Nothing has changed then.
+    /// [`RegisterError`]: no right to it, an id in use, another policy, or a limit. Nothing has changed then.
     pub fn register(
         &mut self,
         now: Instant,
         authority: &impl Authority,
         who: &Principal,
         registrant: Registrant,
-        procedure: Procedure,
+        pattern: Pattern,
         options: RegisterOptions,
     ) -> Result<(), RegisterError> {
         self.advance(now);
-        match authority.check(who, Action::Register, procedure.as_str()) {
+        match authority.check(who, Action::Register, pattern.as_str()) {
             Verdict::Allow => {}
             Verdict::Deny => return Err(RegisterError::Denied),
             Verdict::Unknown => return Err(RegisterError::Undecided),
         }
-        self.check_room(registrant, &procedure)?;
+        self.check_room(registrant, &pattern)?;
+        if options.takeover {
+            self.end_all(&pattern, RegisterError::Taken);
+        } else if let Some(conflict) = self.offers.conflict(&pattern, options.invoke) {
+            return Err(conflict);
+        }
         if let Registrant::Session(session, _) = registrant {
             let count = self.sessions.entry(session).or_insert(0);
             *count = count.saturating_add(1);
@@ -90,9 +102,48 @@ impl Rpc {
             wanted => wanted.min(max),
         };
         let provider = registrant.into();
-        Arc::make_mut(&mut self.slots).insert(provider, Slots::new(concurrency));
-        let changed = self.offers.add(&procedure, provider, options.weight);
-        self.registrations.insert(registrant, procedure);
+        let slots = Slots::new(concurrency);
+        Arc::make_mut(&mut self.slots).insert(provider, slots.clone());
+        let offer = Offer {
+            weight: options.weight,
+            concurrency,
+            invoke: options.invoke,
+            zone: options.zone.or_else(|| self.config.zone.clone()),
+            since_ms: self.wall_ms(),
+            takeover: options.takeover,
+        };
+        if !self.offers.is_own(&pattern) {
+            self.hold(OfferKey::of_pattern(&pattern));
+        }
+        let changed = self.offers.add(&pattern, provider, Own { offer, slots });
+        self.registrations.insert(registrant, pattern);
+        self.settle_if(changed);
+        Ok(())
+    }
+
+    /// Gives a registration of this node another share of the calls; with 0 it drains.
+    ///
+    /// # Errors
+    ///
+    /// [`UnregisterError::Unknown`] if there is none under this id.
+    pub fn set_weight(
+        &mut self,
+        now: Instant,
+        registrant: Registrant,
+        weight: u32,
+    ) -> Result<(), UnregisterError> {
+        self.advance(now);
+        let unknown = UnregisterError::Unknown;
+        let pattern = self.registrations.get(&registrant).ok_or(unknown)?.clone();
+        let provider = Provider::from(registrant);
+        let mut found = self.offers.own_of(&pattern);
+        let (_, own) = found
+            .find(|(other, _)| **other == provider)
+            .ok_or(unknown)?;
+        let mut own = own.clone();
+        own.offer.weight = weight;
+        drop(found);
+        let changed = self.offers.add(&pattern, provider, own);
         self.settle_if(changed);
         Ok(())
     }
@@ -137,64 +188,6 @@ impl Rpc {
         gone.len()
     }
 
-    /// Says that somebody on this node is going to call `procedure`; each watch is ended by [`unwatch`](Self::unwatch).
-    ///
-    /// The first one looks for providers ([`Output::Watch`]).
-    ///
-    /// # Errors
-    ///
-    /// [`WatchError`]: no right to call, or a limit. Nothing has changed then.
-    pub fn watch(
-        &mut self,
-        now: Instant,
-        authority: &impl Authority,
-        who: &Principal,
-        procedure: &Procedure,
-    ) -> Result<(), WatchError> {
-        self.advance(now);
-        match authority.check(who, Action::Call, procedure.as_str()) {
-            Verdict::Allow => {}
-            Verdict::Deny => return Err(WatchError::Denied),
-            Verdict::Unknown => return Err(WatchError::Undecided),
-        }
-        if let Some(count) = self.watched.get_mut(procedure) {
-            *count = count.saturating_add(1);
-            return Ok(());
-        }
-        let limit = self.config.max_watched;
-        if self.watched.len() >= limit {
-            return Err(WatchError::TooManyProcedures { limit });
-        }
-        self.watched.insert(procedure.clone(), 1);
-        self.outputs.push_back(Output::Watch {
-            procedure: procedure.clone(),
-        });
-        Ok(())
-    }
-
-    /// Ends one [`watch`](Self::watch) of `procedure`.
-    ///
-    /// # Errors
-    ///
-    /// [`UnwatchError::Unknown`] if nobody watches it.
-    pub fn unwatch(&mut self, now: Instant, procedure: &Procedure) -> Result<(), UnwatchError> {
-        self.advance(now);
-        let count = self
-            .watched
-            .get_mut(procedure)
-            .ok_or(UnwatchError::Unknown)?;
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            self.watched.remove(procedure);
-            let changed = self.offers.forget_procedure(procedure);
-            self.settle_if(changed);
-            self.outputs.push_back(Output::Unwatch {
-                procedure: procedure.clone(),
-            });
-        }
-        Ok(())
-    }
-
     /// The latest table. Its [`Output::Table`] may still wait.
     #[must_use]
     pub const fn table(&self) -> &Arc<ProviderTable> {
@@ -215,8 +208,8 @@ impl Rpc {
         self.registrations.len()
     }
 
-    /// What `member` offers of what is watched, ascending, with the weights.
-    pub fn offers_of(&self, member: &NodeId) -> impl Iterator<Item = (&Procedure, &u32)> {
+    /// What `member` offers of what is watched, ascending.
+    pub fn offers_of(&self, member: &NodeId) -> impl Iterator<Item = (&Pattern, &Offer)> {
         self.offers.of(member)
     }
 
@@ -225,7 +218,20 @@ impl Rpc {
         self.offers.members()
     }
 
-    /// How many procedures other members offer, each counted for each of them.
+    /// The other members that serve what is called from here, in no order; one may come several times.
+    pub fn asked(&self) -> impl Iterator<Item = NodeId> {
+        let found = self
+            .called
+            .keys()
+            .filter_map(|called| self.table.find(called));
+        let all = found.flat_map(|candidates| candidates.all());
+        all.filter_map(|candidate| match candidate.provider {
+            Provider::Member(node) => Some(node),
+            Provider::Local(_) | Provider::Session(..) => None,
+        })
+    }
+
+    /// How many patterns other members offer, each counted for each of them.
     #[must_use]
     pub const fn offers(&self) -> usize {
         self.offers.count()
@@ -238,11 +244,7 @@ impl Rpc {
         self.offers.refused()
     }
 
-    fn check_room(
-        &self,
-        registrant: Registrant,
-        procedure: &Procedure,
-    ) -> Result<(), RegisterError> {
+    fn check_room(&self, registrant: Registrant, pattern: &Pattern) -> Result<(), RegisterError> {
         if self.registrations.contains_key(&registrant) {
             return Err(RegisterError::Exists);
         }
@@ -257,7 +259,7 @@ impl Rpc {
             }
         }
         let limit = self.config.max_procedures;
-        if self.offers.own_procedures() >= limit && !self.offers.is_own(procedure) {
+        if self.offers.own_patterns() >= limit && !self.offers.is_own(pattern) {
             return Err(RegisterError::TooManyProcedures { limit });
         }
         Ok(())
@@ -265,10 +267,38 @@ impl Rpc {
 
     /// Whether the table changed by it; `None` if there is no such registration.
     fn end_registration(&mut self, registrant: Registrant) -> Option<bool> {
-        let procedure = self.registrations.remove(&registrant)?;
+        let pattern = self.registrations.remove(&registrant)?;
         let provider = registrant.into();
         Arc::make_mut(&mut self.slots).remove(&provider);
-        Some(self.offers.remove(&procedure, provider))
+        let mut changed = self.offers.remove(&pattern, provider);
+        if !self.offers.is_own(&pattern) {
+            changed |= self.let_go(OfferKey::of_pattern(&pattern));
+        }
+        Some(changed)
+    }
+
+    /// Ends every registration of a pattern on this node, and tells why.
+    fn end_all(&mut self, pattern: &Pattern, why: RegisterError) -> bool {
+        let own = self.offers.own_of(pattern);
+        let registrants: Vec<Registrant> = own
+            .filter_map(|(provider, _)| Registrant::try_from(*provider).ok())
+            .collect();
+        let mut changed = false;
+        for registrant in registrants {
+            changed |= self.end_registration(registrant).unwrap_or(false);
+            if let Registrant::Session(session, _) = registrant {
+                self.leave_session(session);
+            }
+            self.outputs.push_back(Output::Ended { registrant, why });
+        }
+        changed
+    }
+
+    /// The wall clock, in milliseconds since 1970.
+    fn wall_ms(&self) -> u64 {
+        let since = self.now.saturating_since(self.started).as_millis();
+        let since = u64::try_from(since).unwrap_or(u64::MAX);
+        self.config.started_ms.saturating_add(since)
     }
 
     fn leave_session(&mut self, session: SessionKey) {
@@ -297,29 +327,34 @@ impl Rpc {
 
     /// Publishes what changed: the table first, so that it is there before what the announcement brings.
     fn settle(&mut self) {
+        while let Some((pattern, why)) = self.offers.next_ousted() {
+            self.end_all(&pattern, why);
+        }
         let version = self.table.version().saturating_add(1);
         let slots = Arc::clone(&self.slots);
-        self.table = Arc::new(ProviderTable::of(version, self.offers.snapshot(), slots));
+        let (providers, wild) = self.offers.snapshot();
+        self.table = Arc::new(ProviderTable::of(version, providers, wild, slots));
         let table = Arc::clone(&self.table);
         self.outputs.push_back(Output::Table(table));
         while let Some(change) = self.offers.next_change() {
             self.outputs.push_back(match change {
-                Change::Announce(procedure, weight) => Output::Announce { procedure, weight },
-                Change::Withdraw(procedure) => Output::Withdraw { procedure },
+                Change::Announce(pattern, offer) => Output::Announce { pattern, offer },
+                Change::Withdraw(pattern) => Output::Withdraw { pattern },
             });
         }
     }
 
-    fn on_offered(&mut self, node: NodeId, procedure: &Procedure, weight: u32) {
-        if node == self.own || !self.watched.contains_key(procedure) {
+    fn on_offered(&mut self, node: NodeId, pattern: &Pattern, offer: Offer) {
+        let key = OfferKey::of_pattern(pattern);
+        if node == self.own || !self.watched.contains_key(&key) {
             return;
         }
-        let changed = self.offers.offer(node, procedure, weight);
+        let changed = self.offers.offer(node, pattern, offer);
         self.settle_if(changed);
     }
 
-    fn on_unoffered(&mut self, node: NodeId, procedure: &Procedure) {
-        let changed = self.offers.unoffer(node, procedure);
+    fn on_unoffered(&mut self, node: NodeId, pattern: &Pattern) {
+        let changed = self.offers.unoffer(node, pattern);
         self.settle_if(changed);
     }
 
@@ -338,10 +373,10 @@ impl Machine for Rpc {
         match input {
             Input::Offered {
                 node,
-                procedure,
-                weight,
-            } => self.on_offered(node, &procedure, weight),
-            Input::Unoffered { node, procedure } => self.on_unoffered(node, &procedure),
+                pattern,
+                offer,
+            } => self.on_offered(node, &pattern, offer),
+            Input::Unoffered { node, pattern } => self.on_unoffered(node, &pattern),
             Input::MemberDown { node } => self.on_member_down(node),
         }
     }

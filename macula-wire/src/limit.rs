@@ -54,6 +54,8 @@ pub const MAX_NEIGHBOURS: usize = 32;
 pub const MAX_SHUFFLED: usize = 8;
 /// The most frame versions that a HANDSHAKE offers.
 pub const MAX_VERSIONS: usize = 8;
+/// How many calls may lead to a call, each made while the one before was served. One beyond is refused with `HOP_LIMIT`.
+pub const MAX_CALL_DEPTH: u8 = 32;
 /// The hop limit that a publisher or a caller starts with.
 pub const DEFAULT_HOPS: u8 = 8;
 /// The hop limit that a publisher starts with where a batch goes along a tree. A batch with more than

@@ -13,8 +13,8 @@ mod session;
 mod tree;
 
 pub use call::{
-    CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Register, RpcCall,
-    Unregister,
+    CallCancel, CallError, CallMode, CallPart, CallProgress, CallReply, CallResult, CallRoute,
+    CancelMode, Failure, Invoke, Register, RpcCall, Unregister,
 };
 pub use contact::Contact;
 pub use event::{Alias, Event, Gap, Priority, Publish, Qos, Receipt, Subscribe, Unsubscribe};
@@ -44,6 +44,7 @@ pub use session::{
 };
 pub use tree::{Graft, Holding, IHave, Prune};
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -52,6 +53,13 @@ use crate::extension::Extensions;
 use crate::field::{Field, UNLIMITED};
 use crate::frame::{Frame, put_frame};
 use crate::{DecodeError, EncodeError, Reader};
+
+/// The largest message by far: the others need not be as large.
+impl From<RpcCall> for Body {
+    fn from(call: RpcCall) -> Self {
+        Self::RpcCall(Box::new(call))
+    }
+}
 
 macro_rules! messages {
     ($($(#[$doc:meta])* $variant:ident($body:ty) = $number:literal $name:literal,)*) => {
@@ -114,7 +122,7 @@ macro_rules! messages {
             }
 
             fn take(kind: Kind, input: &mut Reader) -> Result<Self, DecodeError> {
-                match kind { $(Kind::$variant => <$body>::take(stringify!($variant), UNLIMITED, input).map(Self::$variant),)* }
+                match kind { $(Kind::$variant => <$body as Field>::take(stringify!($variant), UNLIMITED, input).map(Self::$variant),)* }
             }
         }
 
@@ -180,7 +188,7 @@ messages! {
     /// Asks for no more events of a publisher and topic.
     Prune(Prune) = 0x1e "PRUNE",
     /// Opens a call.
-    RpcCall(RpcCall) = 0x20 "RPC_CALL",
+    RpcCall(Box<RpcCall>) = 0x20 "RPC_CALL",
     /// Ends a call with a result.
     RpcResult(CallResult) = 0x21 "RPC_RESULT",
     /// Ends a call with an error.
@@ -193,6 +201,10 @@ messages! {
     RpcCancel(CallCancel) = 0x26 "RPC_CANCEL",
     /// A part of a result before its end.
     RpcProgress(CallProgress) = 0x27 "RPC_PROGRESS",
+    /// A part of the arguments of a call.
+    RpcPart(CallPart) = 0x28 "RPC_PART",
+    /// What one of several callees answered.
+    RpcReply(CallReply) = 0x29 "RPC_REPLY",
     /// Asks a member whether it is there.
     SwimPing(SwimPing) = 0x50 "SWIM_PING",
     /// Answers a SWIM_PING.

@@ -1,27 +1,60 @@
 //! Calls as an application sees them.
 
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
+mod calling;
+mod cancel;
+mod flow;
+mod invocation;
+mod replies;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use macula_wire::message::Failure;
-use macula_wire::{CallId, ContentType, ErrorCode, Header, NodeId, Procedure};
+use macula_realm::Zone;
+use macula_wire::{ContentType, Header, NodeId};
+
+pub use self::calling::Calling;
+pub(crate) use self::cancel::Cancelled;
+pub use self::cancel::Canceller;
+pub(crate) use self::flow::{Ends, Flow};
+pub use self::invocation::{CallFailure, Invocation};
+pub(crate) use self::invocation::{Handler, Serving, serving, serving_at};
+pub use self::replies::{NodeReply, Replies};
+
+/// Who is asked to run a call.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Route {
+    /// Whom the policy of the providers chooses.
+    #[default]
+    Any,
+    /// This node, whether it is known to serve the procedure or not. Without a link to it one is dialled.
+    Node(NodeId),
+    /// One that stands in this zone.
+    Zone(Zone),
+}
 
 /// How a call is made.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CallOptions {
-    /// How long the caller waits for the end of the call, by default 5 s; at most 49 days.
+    /// How long the caller waits for the end of the call, by default 5 s; at most 49 days. A call that is made while
+    /// another one is served ends with that one at the latest.
     pub deadline: Duration,
     /// What the arguments are.
     pub content: ContentType,
     /// Values that travel beside the arguments, at most 32.
     pub headers: Vec<Header>,
-    /// Makes it safe to run the call again after its callee was lost; at most 64 bytes.
+    /// Makes it safe to run the call again after its callee was lost; 1 to 64 bytes. None by default.
     pub idempotency_key: Option<Bytes>,
+    /// What providers with the policy `hash` are chosen by; 1 to 64 bytes. By default the caller's node.
+    pub key: Option<Bytes>,
+    /// Who is asked; by default whom the policy chooses.
+    pub route: Route,
+    /// After how long without an answer another provider is asked as well, and the first answer counts. Only with an
+    /// idempotency key. By default never.
+    pub hedge_after: Option<Duration>,
+    /// What takes the call back while it runs. Dropping the future of the call takes it back without waiting.
+    pub canceller: Option<Canceller>,
 }
 
 impl Default for CallOptions {
@@ -31,6 +64,10 @@ impl Default for CallOptions {
             content: ContentType::Bytes,
             headers: Vec::new(),
             idempotency_key: None,
+            key: None,
+            route: Route::Any,
+            hedge_after: None,
+            canceller: None,
         }
     }
 }
@@ -56,9 +93,44 @@ impl CallOptions {
         self.idempotency_key = Some(key.into());
         self
     }
+
+    /// To the provider that this key chooses.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<Bytes>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// To this node.
+    #[must_use]
+    pub fn to_node(mut self, node: NodeId) -> Self {
+        self.route = Route::Node(node);
+        self
+    }
+
+    /// To a provider in this zone.
+    #[must_use]
+    pub fn to_zone(mut self, zone: Zone) -> Self {
+        self.route = Route::Zone(zone);
+        self
+    }
+
+    /// To another provider as well after so long without an answer.
+    #[must_use]
+    pub const fn hedge_after(mut self, after: Duration) -> Self {
+        self.hedge_after = Some(after);
+        self
+    }
+
+    /// Taken back by this.
+    #[must_use]
+    pub fn canceller(mut self, canceller: &Canceller) -> Self {
+        self.canceller = Some(canceller.clone());
+        self
+    }
 }
 
-/// What a call ends with when it succeeds.
+/// What a call ends with when it succeeds, or a part of its arguments or of its result before that.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Reply {
@@ -94,80 +166,5 @@ impl Reply {
     #[must_use]
     pub fn json(text: impl Into<String>) -> Self {
         Self::new(ContentType::Json, text.into().into_bytes())
-    }
-}
-
-/// A call as it reaches the function that serves it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Invocation {
-    /// Names the call.
-    pub call: CallId,
-    /// What was called.
-    pub procedure: Procedure,
-    /// Who calls.
-    pub caller: NodeId,
-    /// The member that vouches for the caller, where the caller is a client of another node.
-    pub via: Option<NodeId>,
-    /// How much time is left when the function starts.
-    pub deadline: Duration,
-    /// What the arguments are.
-    pub content: ContentType,
-    /// Values that travel beside the arguments.
-    pub headers: Vec<Header>,
-    /// The arguments.
-    pub payload: Bytes,
-}
-
-/// Why a served call fails, in the application's words.
-#[derive(Clone, Debug)]
-pub struct CallFailure(pub(crate) Failure);
-
-impl CallFailure {
-    /// A failure of the application itself: [`ErrorCode::APPLICATION`] with a name of its own and words for people.
-    #[must_use]
-    pub fn application(name: &str, detail: &str) -> Self {
-        let mut failure = Failure::new(ErrorCode::APPLICATION, detail);
-        failure.name = Some(name.chars().filter(|c| !c.is_control()).take(60).collect());
-        Self(failure)
-    }
-
-    /// A failure with a code of the table, for instance [`ErrorCode::INVALID_ARGUMENT`] or
-    /// [`ErrorCode::UNAVAILABLE`], with which the caller tries another provider.
-    #[must_use]
-    pub fn code(code: ErrorCode, detail: &str) -> Self {
-        Self(Failure::new(code, detail))
-    }
-}
-
-impl From<CallFailure> for Failure {
-    fn from(failure: CallFailure) -> Self {
-        failure.0
-    }
-}
-
-type Answer = Pin<Box<dyn Future<Output = Result<Reply, CallFailure>> + Send>>;
-
-/// What serves a procedure.
-#[derive(Clone)]
-pub(crate) struct Handler(Arc<dyn Fn(Invocation) -> Answer + Send + Sync>);
-
-impl Handler {
-    pub(crate) fn new<F, A>(function: F) -> Self
-    where
-        F: Fn(Invocation) -> A + Send + Sync + 'static,
-        A: Future<Output = Result<Reply, CallFailure>> + Send + 'static,
-    {
-        Self(Arc::new(move |invocation| Box::pin(function(invocation))))
-    }
-
-    pub(crate) fn run(&self, invocation: Invocation) -> Answer {
-        (self.0)(invocation)
-    }
-}
-
-impl fmt::Debug for Handler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Handler")
     }
 }

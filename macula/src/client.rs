@@ -1,5 +1,6 @@
 //! A client: a process that attaches to a member instead of being one.
 
+mod calls;
 mod machines;
 mod requests;
 mod start;
@@ -11,23 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use macula_pubsub::{LocalId, Subscriber};
-use macula_realm::DefaultRules;
-use macula_rpc::{RegisterOptions, Registrant, RegistrationKey};
 use macula_transport::CloseReason;
-use macula_wire::message::{Body, Register, Subscribe, Unregister, Unsubscribe};
-use macula_wire::{
-    ErrorCode, NodeId, Pattern, Procedure, RealmName, RegistrationId, RequestId, SubscriptionId,
-    Topic,
-};
+use macula_wire::message::{Body, Subscribe, Unsubscribe};
+use macula_wire::{ErrorCode, NodeId, Pattern, RealmName, RequestId, SubscriptionId, Topic};
 
 use self::machines::Machines;
 use self::requests::Requests;
-use crate::Served;
-use crate::call::{CallFailure, CallOptions, Handler, Invocation, Reply};
 use crate::keep;
-use crate::node::{register_error, subscribe_error};
+use crate::node::subscribe_error;
 use crate::plane::Plane;
-use crate::plane::dispatch::Registration;
 use crate::plane::links::Attached;
 use crate::plane::rights::ClientRules;
 use crate::publisher::{PublishOptions, Publisher};
@@ -242,127 +235,6 @@ impl Client {
             }
             .into()
         });
-    }
-
-    /// Serves a procedure through the member, until the registration is dropped.
-    ///
-    /// # Errors
-    ///
-    /// As [`Node::register`](crate::Node::register), and [`ErrorCode::UNREACHABLE`] once the link is lost.
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe: dropped before it returns, nothing stays registered.
-    pub async fn register<F, A>(
-        &self,
-        procedure: &str,
-        options: RegisterOptions,
-        function: F,
-    ) -> Result<Served, Error>
-    where
-        F: Fn(Invocation) -> A + Send + Sync + 'static,
-        A: Future<Output = Result<Reply, CallFailure>> + Send + 'static,
-    {
-        let procedure = Procedure::in_realm(self.realm(), procedure)?;
-        let number = self.0.next_key.fetch_add(1, Ordering::Relaxed);
-        let (key, registration) = (RegistrationKey::new(number), RegistrationId::new(number));
-        {
-            let plane = &self.0.plane;
-            let mut registrations = plane
-                .registrations
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            let made = Registration(Handler::new(function));
-            registrations.insert(key, made);
-        }
-        let client = self.clone();
-        let release = Box::new(move || client.withdraw(key, registration));
-        let served = Served::new(procedure.clone(), release);
-        let concurrency = options.concurrency;
-        {
-            let mut machines = self.machines();
-            let now = self.0.plane.clock.now();
-            let who = self.0.plane.own.clone();
-            machines
-                .rpc
-                .register(
-                    now,
-                    &DefaultRules,
-                    &who,
-                    Registrant::Local(key),
-                    procedure.clone(),
-                    options,
-                )
-                .map_err(register_error)?;
-            self.settle(&mut machines);
-        }
-        self.request(|request| {
-            Register {
-                request,
-                registration,
-                procedure,
-                concurrency,
-            }
-            .into()
-        })
-        .await?;
-        Ok(served)
-    }
-
-    /// Ends a registration and waits until the member sends no more calls for it.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorCode::UNREACHABLE`] once the link is lost, which has ended it as well.
-    pub async fn unregister(&self, served: Served) -> Result<(), Error> {
-        drop(served);
-        self.settled().await
-    }
-
-    fn withdraw(&self, key: RegistrationKey, registration: RegistrationId) {
-        {
-            let plane = &self.0.plane;
-            let mut registrations = plane
-                .registrations
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            registrations.remove(&key);
-        }
-        let mut machines = self.machines();
-        let now = self.0.plane.clock.now();
-        if machines.rpc.unregister(now, Registrant::Local(key)).is_ok() {
-            self.settle(&mut machines);
-        }
-        drop(machines);
-        self.0.requests.send_only(&self.0.uplink, |request| {
-            Unregister {
-                request,
-                registration,
-            }
-            .into()
-        });
-    }
-
-    /// Calls a procedure by name through the member; `$sys.*` are answered by the member about itself.
-    ///
-    /// # Errors
-    ///
-    /// As [`Node::call`](crate::Node::call), and [`ErrorCode::UNREACHABLE`] once the link is lost.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future cancels the call; the provider may or may not have run it.
-    pub async fn call(
-        &self,
-        procedure: &str,
-        payload: impl Into<Bytes>,
-        options: CallOptions,
-    ) -> Result<Reply, Error> {
-        let procedure = Procedure::in_realm(self.realm(), procedure)?;
-        if let Some(reason) = self.0.uplink.link.close_reason() {
-            return Err(lost(&reason));
-        }
-        self.0.plane.call(procedure, payload.into(), options).await
     }
 
     async fn request(&self, body: impl FnOnce(RequestId) -> Body) -> Result<(), Error> {

@@ -62,7 +62,9 @@ mod time;
 mod typed;
 
 pub use builder::{DEFAULT_PORT, NodeBuilder};
-pub use call::{CallFailure, CallOptions, Invocation, Reply};
+pub use call::{
+    CallFailure, CallOptions, Calling, Canceller, Invocation, NodeReply, Replies, Reply, Route,
+};
 pub use client::{Client, ClientBuilder};
 pub use codec::Codec;
 pub use credentials::RealmCredentials;
@@ -98,6 +100,6 @@ pub use testament::TestamentOn;
 pub use time::unix_time;
 
 pub use macula_realm as realm;
-pub use macula_rpc::RegisterOptions;
+pub use macula_rpc::{Match, RegisterOptions};
 pub use macula_transport as transport;
 pub use macula_wire as wire;

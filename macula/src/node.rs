@@ -1,6 +1,7 @@
 //! A running node.
 
 pub(crate) mod cache;
+mod calls;
 pub(crate) mod control;
 pub(crate) mod dial;
 #[cfg(feature = "http3")]
@@ -27,14 +28,15 @@ use std::sync::{Arc, PoisonError, Weak};
 use bytes::Bytes;
 use macula_pubsub::{LocalId, SubscribeError, Subscriber};
 use macula_realm::DefaultRules;
-use macula_rpc::{RegisterError, RegisterOptions, Registrant, RegistrationKey};
+use macula_rpc::RegisterError;
 use macula_transport::Endpoint;
-use macula_wire::{NodeId, Pattern, Procedure, RealmName, Topic};
+use macula_wire::{NodeId, Pattern, RealmName, Topic};
 use tokio::sync::broadcast;
 
 use self::cache::MemberCache;
 pub(crate) use self::control::Control;
 use self::dial::Dialler;
+pub(crate) use self::reach::Reacher;
 pub(crate) use self::routing::Lookups;
 pub use self::routing::{
     ContactInfo, FindOptions, Findings, Query, RecordInfo, RoutingInfo, StepInfo, TableEntry,
@@ -42,15 +44,13 @@ pub use self::routing::{
 pub use self::trace::{TraceHop, TraceInfo};
 pub(crate) use self::view::peer_info;
 pub use self::view::{MemberInfo, PeerInfo};
-use crate::call::{CallFailure, CallOptions, Handler, Invocation, Reply};
+use crate::Error;
 use crate::keep;
 use crate::machine::MemberEvent;
 use crate::plane::Plane;
-use crate::plane::dispatch::Registration;
 use crate::publisher::{PublishOptions, Publisher};
 use crate::queue::{Queue, SubscribeOptions};
 use crate::subscription::Subscription;
-use crate::{Error, Served};
 
 /// A member of a realm, running in this process. Cloning shares the node.
 ///
@@ -270,112 +270,6 @@ impl Node {
                 .write()
                 .unwrap_or_else(PoisonError::into_inner),
         )
-    }
-
-    /// Serves a procedure by a function, until the registration is dropped.
-    ///
-    /// Calls run in tasks of their own, as many at a time as `options` allow. A panic of the function ends the call
-    /// with [`INTERNAL`](macula_wire::ErrorCode::INTERNAL) and nothing else.
-    ///
-    /// # Errors
-    ///
-    /// [`INVALID_NAME`](macula_wire::ErrorCode::INVALID_NAME), [`DENIED`](macula_wire::ErrorCode::DENIED), [`QUOTA_EXCEEDED`](macula_wire::ErrorCode::QUOTA_EXCEEDED) beyond the limit of
-    /// registrations. Several registrations of one procedure share its calls.
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe: dropped before it returns, nothing stays registered.
-    pub async fn register<F, A>(
-        &self,
-        procedure: &str,
-        options: RegisterOptions,
-        function: F,
-    ) -> Result<Served, Error>
-    where
-        F: Fn(Invocation) -> A + Send + Sync + 'static,
-        A: Future<Output = Result<Reply, CallFailure>> + Send + 'static,
-    {
-        let procedure = Procedure::in_realm(self.realm(), procedure)?;
-        let key = RegistrationKey::new(self.0.next_key.fetch_add(1, Ordering::Relaxed));
-        let registration = Registration(Handler::new(function));
-        self.registrations(|registrations| registrations.insert(key, registration));
-        let node = self.clone();
-        let served = Served::new(procedure.clone(), Box::new(move || node.withdraw(key)));
-        let principal = self.0.plane.own.clone();
-        self.0
-            .control
-            .run(move |machine, now| {
-                let registrant = Registrant::Local(key);
-                machine.rpc_mut().register(
-                    now,
-                    &DefaultRules,
-                    &principal,
-                    registrant,
-                    procedure,
-                    options,
-                )
-            })
-            .await?
-            .map_err(register_error)?;
-        Ok(served)
-    }
-
-    /// Ends a registration and waits until no more calls are taken for it.
-    ///
-    /// # Errors
-    ///
-    /// [`SHUTTING_DOWN`](macula_wire::ErrorCode::SHUTTING_DOWN) if the node has stopped, which has ended it as well.
-    pub async fn unregister(&self, served: Served) -> Result<(), Error> {
-        drop(served);
-        self.0.control.run(|_, _| ()).await
-    }
-
-    fn withdraw(&self, key: RegistrationKey) {
-        self.registrations(|registrations| registrations.remove(&key));
-        self.0.control.run_later(move |machine, now| {
-            let registrant = Registrant::Local(key);
-            if let Err(error) = machine.rpc_mut().unregister(now, registrant) {
-                tracing::debug!(%error, "the registration had not begun");
-            }
-        });
-    }
-
-    fn registrations<T>(
-        &self,
-        with: impl FnOnce(&mut std::collections::BTreeMap<RegistrationKey, Registration>) -> T,
-    ) -> T {
-        with(
-            &mut self
-                .0
-                .plane
-                .registrations
-                .write()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
-    }
-
-    /// Calls a procedure by name, wherever in the realm it is served.
-    ///
-    /// The first call of a procedure looks for those who serve it. From then on the node is told of them, and further
-    /// calls look for nobody, until it was not called for ten minutes.
-    ///
-    /// # Errors
-    ///
-    /// [`NO_SUCH_PROCEDURE`](macula_wire::ErrorCode::NO_SUCH_PROCEDURE) if nobody serves it, [`DEADLINE_EXCEEDED`](macula_wire::ErrorCode::DEADLINE_EXCEEDED) at the deadline,
-    /// [`CALLEE_LOST`](macula_wire::ErrorCode::CALLEE_LOST) if the provider vanished, [`PAYLOAD_TOO_LARGE`](macula_wire::ErrorCode::PAYLOAD_TOO_LARGE), [`DENIED`](macula_wire::ErrorCode::DENIED),
-    /// and what the provider answers, [`APPLICATION`](macula_wire::ErrorCode::APPLICATION) for its own errors.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future cancels the call; the provider may or may not have run it.
-    pub async fn call(
-        &self,
-        procedure: &str,
-        payload: impl Into<Bytes>,
-        options: CallOptions,
-    ) -> Result<Reply, Error> {
-        let procedure = Procedure::in_realm(self.realm(), procedure)?;
-        self.0.plane.call(procedure, payload.into(), options).await
     }
 
     /// Waits until somebody wants events of `topic`, on this node or on another.

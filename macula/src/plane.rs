@@ -3,13 +3,17 @@
 //! Nothing here asks a machine. Tasks that read links, publishers and callers look at the present tables, remember
 //! what they found, and look again when [`Plane::version`] has moved.
 
+mod attempt;
+pub(crate) mod caller;
 pub(crate) mod counters;
 mod deliver;
 pub(crate) mod dispatch;
 pub(crate) mod egress;
 pub(crate) mod forward;
 pub(crate) mod gaps;
+mod gather;
 pub(crate) mod ingress;
+pub(crate) mod invoke;
 pub(crate) mod links;
 pub(crate) mod lookup;
 pub(crate) mod outgoing;
@@ -17,6 +21,8 @@ pub(crate) mod prove;
 pub(crate) mod reliable;
 pub(crate) mod rights;
 pub(crate) mod route;
+mod talk;
+pub(crate) mod tally;
 pub(crate) mod topic;
 pub(crate) mod verified;
 pub(crate) mod watches;
@@ -38,8 +44,8 @@ use macula_wire::{Epoch, ErrorCode, NodeId, Random, RealmName, Topic, TopicAlias
 use tokio::sync::Notify;
 
 use self::counters::Counters;
-use self::dispatch::Registration;
 use self::egress::Feed;
+use self::invoke::Registration;
 use self::links::{Attached, Links};
 use self::prove::Prover;
 use self::reliable::Reliable;
@@ -51,6 +57,7 @@ use crate::Error;
 use crate::call::Handler;
 use crate::event::Origin;
 use crate::keep::Keep;
+use crate::node::Reacher;
 use crate::queue::Queue;
 
 /// The most topics that one process publishes on.
@@ -105,6 +112,8 @@ pub(crate) struct Plane {
     pub(crate) verified: Verified,
     /// What is watched for publishers and callers.
     pub(crate) watches: Watches,
+    /// Dials members that calls are for; set where there is a node.
+    pub(crate) reacher: OnceLock<Reacher>,
     /// Answers a client's questions about this node; set where there is a node.
     pub(crate) system: OnceLock<Handler>,
     topics: Mutex<OwnTopics>,
@@ -170,6 +179,7 @@ impl Plane {
             prover,
             verified: Verified::default(),
             watches: Watches::default(),
+            reacher: OnceLock::new(),
             system: OnceLock::new(),
             topics: Mutex::default(),
             random: Mutex::new(random),

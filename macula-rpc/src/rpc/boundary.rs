@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use macula_wire::{NodeId, Procedure};
+use macula_wire::{NodeId, Pattern};
 
-use crate::ProviderTable;
+use crate::{Offer, OfferKey, ProviderTable, RegisterError, Registrant};
 
 /// What happened outside.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -13,22 +13,22 @@ use crate::ProviderTable;
     reason = "whoever feeds the machine constructs them"
 )]
 pub enum Input {
-    /// A member offers a procedure, or with another weight, as the watch of it tells. What is not watched is ignored, and
+    /// A member offers something, or in other words, as the watch of it tells. What is not watched is ignored, and
     /// so is what this node itself offers.
     Offered {
         /// The member.
         node: NodeId,
         /// What it offers.
-        procedure: Procedure,
-        /// Its share of the calls; with 0 it asks for no new ones.
-        weight: u32,
+        pattern: Pattern,
+        /// In which words.
+        offer: Offer,
     },
     /// A member offers it no more.
     Unoffered {
         /// The member.
         node: NodeId,
         /// What it offered.
-        procedure: Procedure,
+        pattern: Pattern,
     },
     /// A member is gone: dead, or left. What it offered is forgotten.
     MemberDown {
@@ -41,29 +41,35 @@ pub enum Input {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Output {
-    /// Let the other members know that this node offers a procedure, until it is withdrawn.
+    /// Let the other members know that this node offers a pattern of procedures, until it is withdrawn.
     Announce {
-        /// The procedure: one of its own.
-        procedure: Procedure,
-        /// The sum of the weights of its registrations, in place of the one announced before.
-        weight: u32,
+        /// What its own registrations serve.
+        pattern: Pattern,
+        /// What they amount to, in place of what was announced before.
+        offer: Offer,
+    },
+    /// A registration of this node has ended by itself: tell whoever made it. Calls that run go on.
+    Ended {
+        /// Whose.
+        registrant: Registrant,
+        /// Why: [`RegisterError::Conflict`] or [`RegisterError::Taken`].
+        why: RegisterError,
     },
     /// Let them know that this node offers it no more.
     Withdraw {
-        /// The procedure.
-        procedure: Procedure,
+        /// What it offered.
+        pattern: Pattern,
     },
     /// Call by this table from here on.
     Table(Arc<ProviderTable>),
-    /// Nobody calls the procedure any more: stop looking for providers. The members that were known are forgotten
-    /// already.
+    /// Nobody needs to know any more what is offered under a key. The members that were known are forgotten already.
     Unwatch {
-        /// The procedure.
-        procedure: Procedure,
+        /// The key.
+        key: OfferKey,
     },
-    /// Find out who offers the procedure, now and later, and tell by [`Input::Offered`] and [`Input::Unoffered`].
+    /// Find out what is offered under a key, now and later, and tell by [`Input::Offered`] and [`Input::Unoffered`].
     Watch {
-        /// The procedure.
-        procedure: Procedure,
+        /// The key.
+        key: OfferKey,
     },
 }

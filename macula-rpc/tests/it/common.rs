@@ -4,7 +4,7 @@ use macula_realm::{Action, Authority, DefaultRules, Principal, Verdict};
 use macula_rpc::{Config, Output, RegisterOptions, Registrant, RegistrationKey, Rpc, SessionKey};
 use macula_testkit::node_id;
 use macula_wire::message::Roles;
-use macula_wire::{Instant, Machine, NodeId, Procedure, RegistrationId};
+use macula_wire::{Instant, Machine, NodeId, Pattern, Procedure, RegistrationId};
 
 /// The node on which the machine under test runs.
 pub(crate) fn own() -> NodeId {
@@ -41,10 +41,14 @@ pub(crate) fn drain(rpc: &mut Rpc) -> Vec<Output> {
     std::iter::from_fn(|| rpc.poll_output()).collect()
 }
 
+pub(crate) fn pattern(text: &str) -> Pattern {
+    Pattern::new(text).unwrap()
+}
+
 /// Registers somebody without a tenant, by the default rules.
 pub(crate) fn register(rpc: &mut Rpc, now: Instant, registrant: Registrant, text: &str) {
     let options = RegisterOptions::default();
-    let name = procedure(text);
+    let name = pattern(text);
     let result = rpc.register(now, &DefaultRules, &anybody(), registrant, name, options);
     assert_eq!(result, Ok(()), "{text}");
 }

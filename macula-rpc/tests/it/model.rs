@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use macula_realm::DefaultRules;
-use macula_rpc::{RegisterOptions, Registrant};
+use macula_rpc::{Match, RegisterOptions, Registrant};
 use macula_testkit::{Net, NodeIndex, each_seed};
-use macula_wire::message::CancelMode;
-use macula_wire::{CallId, ErrorCode, Instant, NodeId, Procedure, Random};
+use macula_wire::message::{CancelMode, Invoke};
+use macula_wire::{CallId, ErrorCode, Instant, NodeId, Pattern, Procedure, Random};
 
 use crate::common::{anybody, local, procedure, session};
 use mesh::Mesh;
@@ -18,12 +18,21 @@ use node::Node;
 
 const NODES: usize = 4;
 const NAMES: [&str; 4] = ["p.a", "p.b", "p.c", "q"];
+/// What is served, and by which policy.
+const SERVED: [(&str, Invoke); 6] = [
+    ("p.a", Invoke::P2c),
+    ("p.b", Invoke::RoundRobin),
+    ("p.c", Invoke::Hash),
+    ("p.*", Invoke::LeastLoaded),
+    ("*.a", Invoke::Random),
+    ("q", Invoke::LocalFirst),
+];
 
 /// A mesh under test, beside the plain lists.
 struct Trial {
     net: Net<Mesh>,
     random: Random,
-    registered: BTreeMap<(NodeIndex, Registrant), Procedure>,
+    registered: BTreeMap<(NodeIndex, Registrant), Pattern>,
     calls: BTreeMap<CallId, Made>,
     life: BTreeMap<NodeIndex, u32>,
 }
@@ -102,10 +111,10 @@ impl Trial {
             self.net.with(node, end).unwrap().unwrap();
             return;
         }
-        let name = self.any_name();
+        let (name, invoke) = SERVED[self.random.index(SERVED.len())];
+        let name = Match::Wildcard.pattern(name).unwrap();
         self.registered.insert((node, registrant), name.clone());
-        let mut options = RegisterOptions::default();
-        options.concurrency = 2;
+        let options = RegisterOptions::default().concurrency(2).invoke(invoke);
         self.net
             .with(node, |node, now| {
                 let rpc = &mut node.rpc;
@@ -125,6 +134,8 @@ impl Trial {
         let at = self.net.now();
         let deadline = at + Duration::from_millis(1 + self.random.below(2_000));
         let idempotent = self.random.below(2) == 0;
+        let hedge = Duration::from_millis(self.random.below(300));
+        let hedge = Some(hedge).filter(|_| self.random.below(2) == 0);
         let made = Made {
             by,
             life: self.life.get(&by).copied().unwrap_or(0),
@@ -134,11 +145,13 @@ impl Trial {
             providers: self
                 .registered
                 .values()
-                .filter(|other| **other == name)
+                .filter(|pattern| pattern.covers(&name))
                 .count(),
         };
         self.calls.insert(id, made);
-        let start = |node: &mut Node, now| node.call(now, id, name, deadline, idempotent);
+        let start = |node: &mut Node, now| {
+            node.call(now, id, name, deadline, idempotent, hedge);
+        };
         self.net.with(by, start);
         id
     }

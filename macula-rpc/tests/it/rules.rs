@@ -2,28 +2,33 @@
 
 use macula_realm::{DefaultRules, Principal, Tenant, Verdict};
 use macula_rpc::{
-    Candidate, Config, Input, Output, Provider, RegisterError, RegisterOptions, Registrant, Rpc,
+    Config, Input, Offer, Output, Provider, RegisterError, RegisterOptions, Registrant, Rpc,
     SessionKey, UnregisterError, UnwatchError, WatchError,
 };
 use macula_testkit::node_id;
+use macula_wire::message::Invoke;
 use macula_wire::{ErrorCode, Machine, NodeId};
 
 use crate::common::{
-    Always, anybody, at, drain, local, machine, own, procedure, register, session, watch,
+    Always, anybody, at, drain, local, machine, own, pattern, procedure, register, session, watch,
 };
 
 fn offered(rpc: &mut Rpc, millis: u64, node: NodeId, text: &str, weight: u32) {
+    offered_as(rpc, millis, node, text, Offer::new(weight, Invoke::P2c));
+}
+
+fn offered_as(rpc: &mut Rpc, millis: u64, node: NodeId, text: &str, offer: Offer) {
     let input = Input::Offered {
         node,
-        procedure: procedure(text),
-        weight,
+        pattern: pattern(text),
+        offer,
     };
     rpc.handle_input(at(millis), input);
 }
 
 fn unoffered(rpc: &mut Rpc, millis: u64, node: NodeId, text: &str) {
-    let procedure = procedure(text);
-    rpc.handle_input(at(millis), Input::Unoffered { node, procedure });
+    let pattern = pattern(text);
+    rpc.handle_input(at(millis), Input::Unoffered { node, pattern });
 }
 
 /// Registers with a weight, and at most so many calls at a time.
@@ -38,7 +43,7 @@ fn register_with(
     let mut options = RegisterOptions::default();
     options.weight = weight;
     options.concurrency = concurrency;
-    let name = procedure(text);
+    let name = pattern(text);
     rpc.register(
         at(millis),
         &DefaultRules,
@@ -54,8 +59,8 @@ fn announced(outputs: &[Output]) -> Vec<String> {
     outputs
         .iter()
         .filter_map(|output| match output {
-            Output::Announce { procedure, weight } => Some(format!("+{procedure} {weight}")),
-            Output::Withdraw { procedure } => Some(format!("-{procedure}")),
+            Output::Announce { pattern, offer } => Some(format!("+{pattern} {}", offer.weight)),
+            Output::Withdraw { pattern } => Some(format!("-{pattern}")),
             _ => None,
         })
         .collect()
@@ -64,6 +69,10 @@ fn announced(outputs: &[Output]) -> Vec<String> {
 fn tables(outputs: &[Output]) -> usize {
     let is_table = |output: &&Output| matches!(output, Output::Table(_));
     outputs.iter().filter(is_table).count()
+}
+
+fn offers<'a>(rpc: &'a Rpc, text: &str) -> impl Iterator<Item = &'a macula_rpc::Candidate> {
+    rpc.table().candidates(&procedure(text)).iter()
 }
 
 fn providers(rpc: &Rpc, text: &str) -> Vec<Provider> {
@@ -80,7 +89,7 @@ fn rights_are_asked_for_before_anything_else() {
     let mut rpc = machine(Config::default());
     let tenant = anybody().with_tenant(Tenant::new("acme").unwrap());
     let mut try_as = |who: &Principal, text: &str| {
-        let (name, options) = (procedure(text), RegisterOptions::default());
+        let (name, options) = (pattern(text), RegisterOptions::default());
         rpc.register(at(0), &DefaultRules, who, local(1), name, options)
     };
     assert_eq!(try_as(&tenant, "other.a"), Err(RegisterError::Denied));
@@ -96,7 +105,7 @@ fn rights_are_asked_for_before_anything_else() {
 fn what_is_not_decided_yet_can_be_tried_again() {
     let mut rpc = machine(Config::default());
     let mut try_with = |verdict| {
-        let (name, options) = (procedure("a"), RegisterOptions::default());
+        let (name, options) = (pattern("a"), RegisterOptions::default());
         rpc.register(at(0), &Always(verdict), &anybody(), local(1), name, options)
     };
     assert_eq!(try_with(Verdict::Unknown), Err(RegisterError::Undecided));
@@ -162,9 +171,11 @@ fn a_node_offers_a_procedure_once_with_the_sum_of_the_weights() {
     assert_eq!(said(&mut rpc), [format!("+a {}", u32::MAX)]);
     rpc.unregister(at(30), session(1, 1)).unwrap();
     assert_eq!(said(&mut rpc), ["+a 2"]);
-    // A weight of nothing changes nothing that is announced.
+    // A weight of nothing changes only how many calls are taken at a time.
     register_with(&mut rpc, 40, local(2), "a", 0, 0).unwrap();
-    assert!(said(&mut rpc).is_empty());
+    assert_eq!(said(&mut rpc), ["+a 2"]);
+    let provided = offers(&rpc, "a");
+    assert_eq!(provided.map(|one| one.concurrency).sum::<u32>(), 2 * 1_024);
     rpc.unregister(at(50), local(1)).unwrap();
     assert_eq!(said(&mut rpc), ["+a 0"]);
     rpc.unregister(at(60), local(2)).unwrap();
@@ -182,14 +193,18 @@ fn the_table_tells_those_on_this_node_from_members() {
     register(&mut rpc, at(20), session(1, 1), "a");
     let here: [Provider; 2] = [local(1).into(), session(1, 1).into()];
     let member = Provider::Member(node_id(1));
-    let weight = 1;
     let table = rpc.table();
-    let expected = [here[0], here[1], member].map(|provider| Candidate { provider, weight });
-    assert_eq!(table.candidates(&procedure("a")), expected);
-    assert_eq!(table.candidates_here(&procedure("a")), &expected[..2]);
+    assert_eq!(providers(&rpc, "a"), [here[0], here[1], member]);
+    let near = table.candidates_here(&procedure("a")).iter();
+    assert!(near.map(|one| one.provider).eq(here));
     assert!(table.candidates_here(&procedure("b")).is_empty());
     assert!(table.candidates(&procedure("c")).is_empty());
-    assert!(table.procedures().eq(&[procedure("a"), procedure("b")]));
+    assert!(
+        table
+            .iter()
+            .map(|(served, _)| served)
+            .eq(&[pattern("a"), pattern("b")])
+    );
     assert_eq!(table.len(), 2);
 }
 
@@ -227,7 +242,14 @@ fn the_table_is_there_before_the_announcement() {
     register(&mut rpc, at(0), local(1), "a");
     let outputs = drain(&mut rpc);
     assert!(
-        matches!(outputs[..], [Output::Table(_), Output::Announce { .. }]),
+        matches!(
+            outputs[..],
+            [
+                Output::Watch { .. },
+                Output::Table(_),
+                Output::Announce { .. }
+            ]
+        ),
         "{outputs:?}"
     );
 }
@@ -247,7 +269,7 @@ fn the_offers_of_others_enter_the_table_and_leave_with_them() {
     assert!(providers(&rpc, "a").is_empty());
     assert_eq!(providers(&rpc, "c"), [member]);
     let of_one = rpc.offers_of(&one).map(|(name, _)| name);
-    assert!(of_one.eq(&[procedure("b"), procedure("c")]));
+    assert!(of_one.eq(&[pattern("b"), pattern("c")]));
     offered(&mut rpc, 40, one, "c", 0);
     assert_eq!(rpc.table().candidates(&procedure("c"))[0].weight, 0);
     rpc.handle_input(at(50), Input::MemberDown { node: one });
@@ -287,8 +309,12 @@ fn only_what_is_watched_is_taken_in_and_it_goes_with_the_watch() {
     register(&mut rpc, at(40), local(1), "a");
     assert_eq!((rpc.offers(), providers(&rpc, "a").len()), (2, 2));
     drain(&mut rpc);
+    // What is served here is watched as well.
     rpc.unwatch(at(50), &procedure("a")).unwrap();
-    assert_eq!(tables(&drain(&mut rpc)), 1);
+    assert_eq!((tables(&drain(&mut rpc)), rpc.offers()), (0, 2));
+    rpc.unregister(at(60), local(1)).unwrap();
+    assert_eq!((tables(&drain(&mut rpc)), rpc.offers()), (1, 1));
+    register(&mut rpc, at(70), local(1), "a");
     assert_eq!(providers(&rpc, "a"), [Provider::from(local(1))]);
     assert_eq!((rpc.offers(), providers(&rpc, "b").len()), (1, 1));
 }
@@ -326,7 +352,8 @@ fn a_caller_watches_what_it_calls() {
         (result, drain(&mut rpc).len())
     };
     assert_eq!(watch("$sys.a"), (Err(WatchError::Denied), 0));
-    assert_eq!(watch("a"), (Ok(()), 1));
+    // Its own key, that of its first segment, and that of what begins with a wildcard.
+    assert_eq!(watch("a"), (Ok(()), 3));
     assert_eq!(watch("a"), (Ok(()), 0));
     let refused = WatchError::TooManyProcedures { limit: 1 };
     assert_eq!(watch("b"), (Err(refused), 0));
@@ -336,6 +363,109 @@ fn a_caller_watches_what_it_calls() {
     };
     assert_eq!(unwatch("b"), (Err(UnwatchError::Unknown), 0));
     assert_eq!(unwatch("a"), (Ok(()), 0));
-    assert_eq!(unwatch("a"), (Ok(()), 1));
+    assert_eq!(unwatch("a"), (Ok(()), 3));
     assert_eq!(unwatch("a"), (Err(UnwatchError::Unknown), 0));
+}
+
+#[test]
+fn another_policy_is_refused_and_who_came_first_holds() {
+    let mut rpc = machine(Config::default());
+    register(&mut rpc, at(0), local(1), "a");
+    let other = || RegisterOptions::default().invoke(Invoke::Hash);
+    let mut try_with = |millis, registrant, options| {
+        let (who, name) = (anybody(), pattern("a"));
+        rpc.register(at(millis), &DefaultRules, &who, registrant, name, options)
+    };
+    let held = Invoke::P2c;
+    let refused = RegisterError::Conflict { held };
+    assert_eq!(refused.code(), ErrorCode::POLICY_CONFLICT);
+    assert_eq!(try_with(10, local(2), other()), Err(refused));
+    assert_eq!(try_with(20, local(2), RegisterOptions::default()), Ok(()));
+    assert_eq!(providers(&rpc, "a").len(), 2);
+}
+
+/// A member that registered before this node did, by another policy, puts it out.
+#[test]
+fn who_turns_out_to_be_later_ends_and_is_told() {
+    let mut config = Config::default();
+    config.started_ms = 1_000;
+    let mut rpc = machine(config);
+    register(&mut rpc, at(0), local(1), "a");
+    drain(&mut rpc);
+    let mut later = Offer::new(1, Invoke::Hash);
+    later.since_ms = 2_000;
+    offered_as(&mut rpc, 10, node_id(1), "a", later.clone());
+    assert_eq!(providers(&rpc, "a"), [Provider::from(local(1))]);
+    let mut earlier = later;
+    earlier.since_ms = 500;
+    offered_as(&mut rpc, 20, node_id(2), "a", earlier);
+    rpc.handle_timeout(at(30));
+    let outputs = drain(&mut rpc);
+    let ended = outputs.iter().find_map(|output| match output {
+        Output::Ended { registrant, why } => Some((*registrant, *why)),
+        _ => None,
+    });
+    let why = RegisterError::Conflict { held: Invoke::Hash };
+    assert_eq!((ended, rpc.registrations()), (Some((local(1), why)), 0));
+    assert_eq!(announced(&outputs), ["-a"]);
+}
+
+#[test]
+fn one_alone_serves_where_there_is_to_be_one_until_it_is_taken_over() {
+    let mut rpc = machine(Config::default());
+    let single = || RegisterOptions::default().invoke(Invoke::Single);
+    let mut try_with = |millis, registrant, options| {
+        let (who, name) = (anybody(), pattern("a"));
+        let done = rpc.register(at(millis), &DefaultRules, &who, registrant, name, options);
+        (done, drain(&mut rpc))
+    };
+    assert_eq!(try_with(0, local(1), single()).0, Ok(()));
+    let (refused, _) = try_with(10, local(2), single());
+    assert_eq!(refused, Err(RegisterError::Taken));
+    let (done, outputs) = try_with(20, local(2), single().takeover());
+    assert_eq!(done, Ok(()));
+    let is_told = |output: &Output| matches!(output, Output::Ended { registrant, why: RegisterError::Taken } if *registrant == local(1));
+    assert!(outputs.iter().any(is_told), "{outputs:?}");
+    assert_eq!(providers(&rpc, "a"), [Provider::from(local(2))]);
+}
+
+#[test]
+fn the_most_specific_pattern_alone_is_served() {
+    let mut rpc = machine(Config::default());
+    watch(&mut rpc, at(0), &["a.b", "a.c", "x"]);
+    for (millis, number, text) in [(0, 1, "a.b"), (10, 2, "a.*"), (20, 3, "**")] {
+        let options = RegisterOptions::default();
+        let name = pattern(text);
+        rpc.register(
+            at(millis),
+            &DefaultRules,
+            &anybody(),
+            local(number),
+            name,
+            options,
+        )
+        .unwrap();
+    }
+    offered(&mut rpc, 30, node_id(1), "a.*", 1);
+    rpc.handle_timeout(at(40));
+    assert_eq!(providers(&rpc, "a.b"), [Provider::from(local(1))]);
+    let both = [Provider::from(local(2)), Provider::Member(node_id(1))];
+    assert_eq!(providers(&rpc, "a.c"), both);
+    assert_eq!(providers(&rpc, "x"), [Provider::from(local(3))]);
+    assert!(rpc.asked().eq([node_id(1)]));
+    assert!(rpc.table().find(&procedure("$svc.ping")).is_none());
+}
+
+#[test]
+fn a_registration_that_drains_is_known_to_ask_for_no_calls() {
+    let mut rpc = machine(Config::default());
+    register(&mut rpc, at(0), local(1), "a");
+    drain(&mut rpc);
+    let unknown = Err(UnregisterError::Unknown);
+    assert_eq!(rpc.set_weight(at(10), local(2), 0), unknown);
+    assert_eq!(rpc.set_weight(at(10), local(1), 0), Ok(()));
+    assert_eq!(announced(&drain(&mut rpc)), ["+a 0"]);
+    assert_eq!(offers(&rpc, "a").map(|one| one.weight).sum::<u32>(), 0);
+    assert_eq!(rpc.set_weight(at(20), local(1), 3), Ok(()));
+    assert_eq!(announced(&drain(&mut rpc)), ["+a 3"]);
 }

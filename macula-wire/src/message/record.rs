@@ -1,17 +1,17 @@
 //! What a node stores in the routing table of its realm, signed by its owner.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::Tag;
+use super::{Invoke, Tag};
 use crate::field::{Field, UNLIMITED, record, tagged};
-use crate::limit::{MAX_ADDRESSES, MAX_NEIGHBOURS, MAX_TAGS, MAX_VALUE_LEN};
+use crate::limit::{MAX_ADDRESSES, MAX_NEIGHBOURS, MAX_TAGS, MAX_VALUE_LEN, MAX_ZONE_LEN};
 use crate::{
-    ContentType, DecodeError, EncodeError, NodeId, Pattern, Procedure, Reader, Signature, Topic,
-    check, varint,
+    ContentType, DecodeError, EncodeError, NodeId, Pattern, Reader, Signature, Topic, check, varint,
 };
 
 tagged! {
@@ -48,13 +48,28 @@ fn check_node(node: &NodeContent) -> Result<(), EncodeError> {
 }
 
 record! {
-    /// A procedure that the owner of the record serves.
+    /// Procedures that the owner of the record serves.
     pub struct ProviderContent {
-        /// Which.
-        pub procedure: Procedure,
+        /// Which: a procedure, or a pattern of procedures.
+        pub pattern: Pattern,
         /// Its share of the calls beside those of other providers; with 0 it asks for no new calls.
         pub weight: u32,
+        /// How many calls it takes at a time.
+        pub concurrency: u32,
+        /// Who of several providers gets a call.
+        pub invoke: Invoke,
+        /// Where it stands; 1 to 63 of `[a-z0-9-]`.
+        pub zone: Option<String> [MAX_ZONE_LEN],
+        /// Since when it has served them, in milliseconds since 1970.
+        pub since_ms: u64,
+        /// Whether it takes the place of whoever served them before.
+        pub takeover: bool,
     }
+    check check_provider
+}
+
+fn check_provider(provider: &ProviderContent) -> Result<(), EncodeError> {
+    check::zone(provider.zone.as_deref())
 }
 
 record! {
@@ -108,7 +123,7 @@ impl RecordContent {
     pub fn name(&self) -> &str {
         match self {
             Self::Node(_) => "",
-            Self::Provider(provider) => provider.procedure.as_str(),
+            Self::Provider(provider) => provider.pattern.as_str(),
             Self::Interest(interest) => interest.pattern.as_str(),
             Self::Value(value) => value.name.as_str(),
         }

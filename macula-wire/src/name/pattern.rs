@@ -1,11 +1,13 @@
 //! Patterns: topics with wildcards, as subscribers write them.
 
+use alloc::format;
 use alloc::sync::Arc;
+use core::borrow::Borrow;
 use core::fmt;
 use core::str::FromStr;
 
 use super::segments::{Wildcards, check};
-use super::{NameError, RealmName, Topic};
+use super::{NameError, Procedure, RealmName, Topic};
 
 /// What a subscription asks for: a topic in which `*` stands for one segment and a last `**` for any number.
 ///
@@ -70,16 +72,54 @@ impl Pattern {
         self.0.starts_with('$')
     }
 
+    /// Whether it is of the names by which services describe themselves: its first segment is `$svc`.
+    #[must_use]
+    pub fn is_of_services(&self) -> bool {
+        self.segments().next() == Some(PatternSegment::Literal("$svc"))
+    }
+
+    /// Whether it has no wildcard, and so matches one name alone.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        !self.0.contains('*')
+    }
+
+    /// Under what name providers of the pattern are announced: the pattern itself where it has no wildcard, its first
+    /// segment with `.**`, or `**`.
+    #[must_use]
+    pub fn stem(&self) -> Self {
+        if self.is_exact() {
+            return self.clone();
+        }
+        match self.segments().next() {
+            Some(PatternSegment::Literal(first)) => Self(format!("{first}.**").into()),
+            _ => Self("**".into()),
+        }
+    }
+
+    /// Whether `procedure` is one of those that the pattern stands for.
+    #[must_use]
+    pub fn covers(&self, procedure: &Procedure) -> bool {
+        self.matches_segments(procedure.segments(), procedure.is_reserved())
+    }
+
     /// Whether `topic` is one of those that the pattern asks for.
     ///
     /// This is the definition; whoever holds many patterns uses something faster that agrees with it.
     #[must_use]
     pub fn matches(&self, topic: &Topic) -> bool {
+        self.matches_segments(topic.segments(), topic.is_reserved())
+    }
+
+    fn matches_segments<'a>(
+        &self,
+        mut given: impl Iterator<Item = &'a str>,
+        is_reserved: bool,
+    ) -> bool {
         let mut wanted = self.segments();
-        let mut given = topic.segments();
         let mut first = true;
         loop {
-            let reserved = first && topic.is_reserved();
+            let reserved = first && is_reserved;
             first = false;
             match (wanted.next(), given.next()) {
                 (Some(PatternSegment::Tail), _) => return !reserved,
@@ -89,6 +129,20 @@ impl Pattern {
                 _ => return false,
             }
         }
+    }
+}
+
+/// Patterns are looked up by their text, and by a procedure that they alone cover.
+impl Borrow<str> for Pattern {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&Procedure> for Pattern {
+    /// The pattern that covers `procedure` alone.
+    fn from(procedure: &Procedure) -> Self {
+        Self(procedure.as_str().into())
     }
 }
 
@@ -152,6 +206,30 @@ mod tests {
         check("*.x", "$sys.x", false);
         check("$sys.*", "$sys.x", true);
         check("$sys.**", "$sys", true);
+    }
+
+    #[test]
+    fn providers_meet_their_callers_under_one_of_three_names() {
+        for (pattern, stem) in [
+            ("a.b", "a.b"),
+            ("a.**", "a.**"),
+            ("a.*.c", "a.**"),
+            ("*.b", "**"),
+            ("**", "**"),
+            ("$svc.*", "$svc.**"),
+        ] {
+            let pattern = Pattern::new(pattern).unwrap();
+            assert_eq!(pattern.stem().as_str(), stem);
+            assert_eq!(
+                pattern.is_exact(),
+                pattern == pattern.stem() && stem != "**" && !stem.ends_with('*')
+            );
+        }
+        let covers = |pattern: &str, name: &str| {
+            let procedure = Procedure::new(name).unwrap();
+            Pattern::new(pattern).unwrap().covers(&procedure)
+        };
+        assert!(covers("a.*", "a.b") && !covers("a.*", "a") && !covers("**", "$svc.a"));
     }
 
     #[test]

@@ -29,9 +29,21 @@ fn content(content: &macula_wire::ContentType) -> (u32, Plain) {
     (number, Plain::Nothing)
 }
 
+fn route(route: &macula_wire::message::CallRoute) -> (u32, Plain) {
+    use macula_wire::message::CallRoute::{All, Any, Node, Zone};
+    match route {
+        Any => (0, Plain::Nothing),
+        Node(node) => (1, Plain::Id(*node.as_bytes())),
+        Zone(zone) => (2, Plain::Text(zone.clone())),
+        All(most) => (3, Plain::Number(*most)),
+    }
+}
+
 /// What a variant holds, without a number of its own.
 enum Plain {
     Nothing,
+    Id([u8; 32]),
+    Number(u32),
     Text(String),
 }
 
@@ -42,6 +54,8 @@ impl Encode for Plain {
     ) -> Result<(), bincode::error::EncodeError> {
         match self {
             Self::Nothing => Ok(()),
+            Self::Id(id) => id.encode(encoder),
+            Self::Number(number) => number.encode(encoder),
             Self::Text(text) => text.encode(encoder),
         }
     }
@@ -178,15 +192,28 @@ fn data(message: &Message) -> Option<Vec<u8>> {
             end,
         )),
         Body::RpcCall(it) => theirs((
-            *it.call.as_bytes(),
-            it.hops,
-            *it.caller.as_bytes(),
-            it.procedure.as_str(),
-            it.deadline_ms,
+            (*it.call.as_bytes(), it.hops, it.depth),
+            (*it.caller.as_bytes(), it.tenant.as_deref()),
+            (it.procedure.as_str(), it.deadline_ms),
+            (u32::from(it.mode.tag()), route(&it.route), it.hedge_ms),
             it.idempotency.as_ref().map(|key| key.to_vec()),
+            it.key.as_ref().map(|key| key.to_vec()),
             content(&it.content),
             headers(&it.headers),
             it.payload.to_vec(),
+            end,
+        )),
+        Body::RpcPart(it) => theirs((
+            (*it.call.as_bytes(), it.sequence, it.end),
+            content(&it.content),
+            it.payload.to_vec(),
+            end,
+        )),
+        Body::Register(it) => theirs((
+            (it.request.get(), it.registration.get()),
+            it.pattern.as_str(),
+            (it.concurrency, it.weight, u32::from(it.invoke.tag())),
+            (it.zone.as_deref(), it.takeover),
             end,
         )),
         Body::Receipt(it) => theirs((

@@ -180,20 +180,13 @@ fn lists_have_their_least_and_their_most() {
     twins(chain(&[most]), chain(&[most + 1]), too_large("chain", most));
     twins(chain(&[1; 4]), chain(&[1; 5]), too_large("chain", 4));
     let headers = |count: usize| macula_wire::message::RpcCall {
-        call: macula_wire::CallId::from_bytes([1; 16]),
-        hops: 1,
-        caller: NodeId::default(),
-        procedure: Procedure::new("a").unwrap(),
-        deadline_ms: 1,
-        idempotency: None,
-        content: ContentType::Bytes,
         headers: (10..10 + count)
             .map(|key| Header {
                 key: key.to_string(),
                 value: Bytes::new(),
             })
             .collect(),
-        payload: Bytes::new(),
+        ..call()
     };
     let error = too_large("headers", MAX_HEADERS);
     twins(headers(MAX_HEADERS), headers(MAX_HEADERS + 1), error);
@@ -332,4 +325,60 @@ fn extensions_are_bounded_and_even() {
     assert_eq!(extensions.get(0), Some(&Bytes::from_static(b"new")));
     let message = Message::new(macula_wire::message::Heartbeat {}.into(), extensions);
     assert_eq!(decode(&message.to_bytes().unwrap()), Ok(message));
+}
+
+fn call() -> macula_wire::message::RpcCall {
+    let id = macula_wire::CallId::from_bytes([1; 16]);
+    let procedure = Procedure::new("a").unwrap();
+    macula_wire::message::RpcCall::new(id, NodeId::default(), procedure, 1)
+}
+
+#[test]
+fn a_call_says_nothing_that_contradicts_itself() {
+    use macula_wire::message::{CallPart, CallReply, CallRoute, Failure, RpcCall};
+    let key = Some(Bytes::from_static(b"k"));
+    let hedged = |hedge_ms, idempotency| RpcCall {
+        hedge_ms,
+        idempotency,
+        ..call()
+    };
+    twins(
+        hedged(9, key.clone()),
+        hedged(9, None),
+        invalid("hedge_ms", 9),
+    );
+    let keyed = |key| RpcCall { key, ..call() };
+    twins(keyed(key), keyed(Some(Bytes::new())), invalid("key", 0));
+    let route = |zone: &str| RpcCall {
+        route: CallRoute::Zone(zone.into()),
+        ..call()
+    };
+    twins(route("eu-1"), route("EU"), invalid("zone", 0x45));
+    let tenant = |tenant: &str| RpcCall {
+        tenant: Some(tenant.into()),
+        ..call()
+    };
+    twins(tenant("acme"), tenant(""), invalid("zone", 0));
+    let part = |end, payload| CallPart {
+        call: call().call,
+        sequence: 0,
+        end,
+        content: ContentType::Bytes,
+        payload: Bytes::from_static(payload),
+    };
+    twins(part(true, b""), part(true, b"x"), invalid("payload", 1));
+    twins(part(false, b"x"), part(true, b"x"), invalid("payload", 1));
+    let reply = |failure, payload| CallReply {
+        call: call().call,
+        node: NodeId::default(),
+        failure,
+        content: ContentType::Bytes,
+        payload: Bytes::from_static(payload),
+    };
+    let failure = || Some(Box::new(Failure::new(ErrorCode::BUSY, "")));
+    twins(
+        reply(failure(), b""),
+        reply(failure(), b"x"),
+        invalid("payload", 1),
+    );
 }

@@ -9,18 +9,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
-    Accusation, Ack, Alias, BucketVersions, CallCancel, CallError, CallProgress, CallResult,
-    CancelMode, CertUpdate, Close, Contact, Deliver, DeliveryRange, DeliveryRefusal, DigestPart,
-    Drain, ErrorReport, Event, EventAck, Failure, Forward, ForwardError, Gap, Graft, Handshake,
-    HandshakeAck, Heartbeat, Holding, IHave, InterestContent, KadAnswer, KadChanges, KadDigest,
-    KadFind, KadFound, KadStore, KadWant, KadWatch, MemberRecord, MemberStatus, MemberVersion,
-    NodeContent, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
-    OverlayVerdict, OverlayWalk, Ping, Pong, Priority, ProviderContent, Prune, Publish, Qos,
-    Receipt, RecordContent, RecordKind, RecordVersion, RefusalCause, Register, Resend, Role, Roles,
-    RoutingRecord, RpcCall, SignedAccusation, SignedRecord, SignedRoutingRecord, Standing, Stream,
-    StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing,
-    SwimPingReq, SwimState, Tag, Trace, Traced, TracedHop, Unregister, Unsubscribe, Update,
-    ValueContent, Way,
+    Accusation, Ack, Alias, BucketVersions, CallCancel, CallError, CallMode, CallPart,
+    CallProgress, CallReply, CallResult, CallRoute, CancelMode, CertUpdate, Close, Contact,
+    Deliver, DeliveryRange, DeliveryRefusal, DigestPart, Drain, ErrorReport, Event, EventAck,
+    Failure, Forward, ForwardError, Gap, Graft, Handshake, HandshakeAck, Heartbeat, Holding, IHave,
+    InterestContent, Invoke, KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore,
+    KadWant, KadWatch, MemberRecord, MemberStatus, MemberVersion, NodeContent, OverlayAnswer,
+    OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers, OverlayVerdict, OverlayWalk,
+    Ping, Pong, Priority, ProviderContent, Prune, Publish, Qos, Receipt, RecordContent, RecordKind,
+    RecordVersion, RefusalCause, Register, Resend, Role, Roles, RoutingRecord, RpcCall,
+    SignedAccusation, SignedRecord, SignedRoutingRecord, Standing, Stream, StreamKind, Subscribe,
+    SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag,
+    Trace, Traced, TracedHop, Unregister, Unsubscribe, Update, ValueContent, Way,
 };
 use macula_wire::{
     Audience, Body, CallId, ChannelRun, ContentType, DeliveryId, EdgeToken, Envelope, Epoch,
@@ -124,6 +124,12 @@ render! {
         DigestPart::Versions(versions) => json!({"versions": versions.render()}),
         other => panic!("{other:?} has no form here"),
     };
+    CallRoute: |value| match value {
+        CallRoute::Any => "any".into(),
+        CallRoute::Node(node) => json!({"node": node.render()}),
+        CallRoute::Zone(zone) => json!({"zone": zone.as_str()}),
+        CallRoute::All(most) => json!({"all": most}),
+    };
     RecordContent: |value| match value {
         RecordContent::Node(node) => json!({"node": node.render()}),
         RecordContent::Provider(provider) => json!({"provider": provider.render()}),
@@ -165,7 +171,7 @@ macro_rules! enums {
         }
     )*};
 }
-enums!(CancelMode MemberStatus OverlayVerdict Priority Qos RecordKind RefusalCause RetryHint Role Standing);
+enums!(CallMode CancelMode Invoke MemberStatus OverlayVerdict Priority Qos RecordKind RefusalCause RetryHint Role Standing);
 
 impl<T: Render> Render for Option<T> {
     fn render(&self) -> Value {
@@ -218,14 +224,16 @@ records! {
     DeliveryRefusal: range cause;
     EventAck: run class upto acked refused;
     Resend: run class after;
-    RpcCall: call hops caller procedure deadline_ms idempotency content headers payload;
+    RpcCall: call hops depth caller tenant procedure deadline_ms mode route hedge_ms idempotency key content headers payload;
     CallResult: call content payload;
     Failure: code retry retry_after_ms name detail content payload;
     CallError: call failure;
-    Register: request registration procedure concurrency;
+    Register: request registration pattern concurrency weight invoke zone takeover;
     Unregister: request registration;
     CallCancel: call mode;
     CallProgress: call sequence content payload;
+    CallPart: call sequence end content payload;
+    CallReply: call node failure content payload;
     Header: key value;
     Selection: nodes roles tenants;
     Audience: exclude_self eligible exclude;
@@ -258,7 +266,7 @@ records! {
     Graft: topic publisher epoch from to attach;
     Prune: topic publisher;
     NodeContent: addresses tags neighbours;
-    ProviderContent: procedure weight;
+    ProviderContent: pattern weight concurrency invoke zone since_ms takeover;
     InterestContent: pattern;
     ValueContent: name content value;
     RoutingRecord: owner sequence expires_ms withdrawn content;
@@ -296,6 +304,7 @@ bodies!(
     Publish Subscribe Unsubscribe Event Alias Batch Receipt Gap Deliver EventAck Resend
     IHave Graft Prune
     RpcCall RpcResult RpcError Register Unregister RpcCancel RpcProgress
+    RpcPart RpcReply
     SwimPing SwimAck SwimPingReq SwimNack SwimGossip SwimJoin SwimState SwimDigest
     OverlayWalk OverlayOffer OverlayMove OverlayAnswer OverlayEdge OverlayFlip OverlayPeers
     KadFind KadFound KadStore KadAnswer KadWatch KadChanges KadDigest KadWant

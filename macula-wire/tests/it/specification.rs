@@ -4,12 +4,12 @@ use std::path::Path;
 
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
-    Accusation, InterestContent, MemberRecord, MemberStatus, NodeContent, ProviderContent,
+    Accusation, InterestContent, Invoke, MemberRecord, MemberStatus, NodeContent, ProviderContent,
     RecordContent, RecordKind, Roles, RoutingRecord, ValueContent,
 };
 use macula_wire::{
-    ContentType, Domain, Epoch, ErrorCode, Incarnation, Kind, NodeId, Pattern, Procedure,
-    RealmName, RetryHint, Sequence, Topic, TopicAlias, signed,
+    ContentType, Domain, Epoch, ErrorCode, Incarnation, Kind, NodeId, Pattern, RealmName,
+    RetryHint, Sequence, Topic, TopicAlias, signed,
 };
 
 use crate::{from_hex, to_hex};
@@ -244,8 +244,13 @@ fn provided(owner: NodeId, procedure: &str) -> RoutingRecord {
         expires_ms: 1_795_003_600_000,
         withdrawn: false,
         content: RecordContent::Provider(ProviderContent {
-            procedure: Procedure::new(procedure).unwrap(),
+            pattern: Pattern::new(procedure).unwrap(),
             weight: 1,
+            concurrency: 8,
+            invoke: Invoke::P2c,
+            zone: None,
+            since_ms: 1,
+            takeover: false,
         }),
     }
 }
@@ -254,7 +259,7 @@ fn provided(owner: NodeId, procedure: &str) -> RoutingRecord {
 fn a_routing_record_is_signed_for_its_realm() {
     let record = provided(node(1), "a.b");
     let body = format!(
-        "{}{EPOCH}fd804c8deea10100000001{}01",
+        "{}{EPOCH}fd804c8deea10100000001{}010806000100",
         "01".repeat(32),
         text("a.b")
     );
@@ -319,7 +324,6 @@ fn a_node_stands_at_the_hash_of_its_id_alone() {
 
 #[test]
 fn a_record_id_has_its_owner_its_kind_and_its_whole_name() {
-    let procedure = Procedure::new("a.b").unwrap();
     let contents = [
         RecordContent::Node(NodeContent {
             addresses: vec!["192.0.2.7:4433".parse().unwrap()],
@@ -327,8 +331,13 @@ fn a_record_id_has_its_owner_its_kind_and_its_whole_name() {
             neighbours: vec![node(9)],
         }),
         RecordContent::Provider(ProviderContent {
-            procedure,
+            pattern: Pattern::new("a.b").unwrap(),
             weight: 9,
+            concurrency: 8,
+            invoke: Invoke::P2c,
+            zone: None,
+            since_ms: 1,
+            takeover: false,
         }),
         RecordContent::Interest(InterestContent {
             pattern: Pattern::new("a.*").unwrap(),

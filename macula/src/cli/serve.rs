@@ -85,7 +85,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
         .await?;
     let serving = Serving {
         event: "serving",
-        procedure: served.procedure().as_str(),
+        procedure: served.pattern().as_str(),
         concurrency: args.concurrency,
     };
     if output.is_json() {

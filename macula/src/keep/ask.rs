@@ -8,17 +8,21 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
 use macula_kad::{Goal, key};
-use macula_wire::message::{RecordContent, RecordKind, Roles, RpcCall, SignedRoutingRecord};
+use macula_wire::message::{
+    Body, CallResult, Failure, Message, RecordContent, RecordKind, Roles, RpcCall,
+    SignedRoutingRecord, StreamKind,
+};
 use macula_wire::{
-    ContentType, EarlierEnd, EarlierEvent, EarlierEvents, Epoch, ErrorCode, Header, NodeId,
-    Pattern, PatternSegment, Procedure, Sequence, Topic, TopicIndex, limit,
+    EarlierEnd, EarlierEvent, EarlierEvents, Epoch, ErrorCode, Header, NodeId, Pattern,
+    PatternSegment, Procedure, Sequence, Topic, TopicIndex, limit,
 };
 
 use super::{Wanted, later};
 use crate::call::Invocation;
 use crate::event::Origin;
 use crate::plane::Plane;
-use crate::plane::outgoing::{HOPS, ask, milliseconds};
+use crate::plane::links::Attached;
+use crate::plane::outgoing::milliseconds;
 use crate::queue::{Earlier, History, Queue};
 use crate::{Error, Node};
 
@@ -334,17 +338,10 @@ impl Node {
             }
             let attached = plane.links.member(&node)?;
             let is_store = attached.link.peer().roles.contains(Roles::STORE);
-            let request = RpcCall {
-                call: plane.call_id(),
-                hops: HOPS,
-                caller: plane.node(),
-                procedure: Procedure::new(HISTORY).ok()?,
-                deadline_ms: milliseconds(PATIENCE),
-                idempotency: None,
-                content: ContentType::Bytes,
-                headers: wanted.headers(pattern),
-                payload: Bytes::new(),
-            };
+            let procedure = Procedure::new(HISTORY).ok()?;
+            let left = milliseconds(PATIENCE);
+            let mut request = RpcCall::new(plane.call_id(), plane.node(), procedure, left);
+            request.headers = wanted.headers(pattern);
             let result = ask(&attached, request).await?.ok()?;
             let told = EarlierEvents::decode(result.payload).ok()?;
             Some((node, is_store, told))
@@ -355,6 +352,30 @@ impl Node {
         }
         answered
     }
+}
+
+/// Puts one question to the peer of a link; `None` if it could not be put, or was not answered.
+async fn ask(attached: &Attached, request: RpcCall) -> Option<Result<CallResult, Failure>> {
+    let _busy = attached.busy();
+    let call = request.call;
+    let bytes = Message::from(request).to_bytes().ok()?;
+    let (mut sender, mut receiver) = attached.link.open(StreamKind::Call).await.ok()?;
+    sender.send(Bytes::from(bytes)).await.ok()?;
+    // The sending side stays open until here: its end would say that the caller has gone.
+    while let Some(frame) = receiver.next().await.ok()? {
+        match Message::decode(&frame).ok()?.body {
+            Body::RpcResult(result) if result.call == call => {
+                sender.finish();
+                return Some(Ok(result));
+            }
+            Body::RpcError(error) if error.call == call => {
+                sender.finish();
+                return Some(Err(error.failure));
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The topic that a pattern without wildcards is.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use macula_kad::Checked;
 use macula_pubsub::{Table, WatchKey};
-use macula_rpc::ProviderTable;
+use macula_rpc::{OfferKey, ProviderTable, RegisterError, Registrant};
 use macula_swim::Class;
 use macula_wire::message::{Body, SignedRoutingRecord};
-use macula_wire::{Epoch, ErrorCode, NodeId, Procedure};
+use macula_wire::{Epoch, ErrorCode, NodeId};
 
 use super::{MemberEvent, Neighbourhood};
 
@@ -88,14 +88,14 @@ pub enum Wish {
     OfThis,
 }
 
-/// What a node wants to know of others: who wants events, or who serves a procedure.
+/// What a node wants to know of others: who wants events, or who serves procedures.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "there are events and calls")]
 pub enum Watched {
     /// Who wants events of topics under a key.
     Topics(WatchKey),
-    /// Who serves a procedure.
-    Procedure(Procedure),
+    /// Who serves procedures that are announced under a key.
+    Procedures(OfferKey),
 }
 
 /// What is to be done outside of the machine.
@@ -124,6 +124,13 @@ pub enum NodeOutput {
     Table(Arc<Table>),
     /// The table of who serves which procedure.
     Providers(Arc<ProviderTable>),
+    /// A registration of this node has ended by itself: whoever made it is to be told.
+    RegistrationEnded {
+        /// Whose.
+        registrant: Registrant,
+        /// Why.
+        why: RegisterError,
+    },
     /// Everything that others announced of a name so far is known; changes follow.
     Watching {
         /// The name.

@@ -2,10 +2,11 @@
 
 use macula_kad::{RecordChange, key, record_id};
 use macula_pubsub::WatchKey;
+use macula_rpc::Offer;
 use macula_wire::message::{
-    InterestContent, ProviderContent, RecordContent, RecordKind, SignedRoutingRecord,
+    InterestContent, Invoke, RecordContent, RecordKind, SignedRoutingRecord,
 };
-use macula_wire::{Instant, Key, Machine, NodeId, Pattern, Procedure};
+use macula_wire::{Instant, Key, Machine, NodeId, Pattern};
 
 use super::{NodeMachine, NodeOutput, Watched};
 
@@ -50,15 +51,22 @@ impl NodeMachine {
     fn route_rpc(&mut self, now: Instant, output: macula_rpc::Output) -> Option<RecordChange> {
         use macula_rpc::Output;
         match output {
-            Output::Announce { procedure, weight } => {
-                return Some(RecordChange::Publish(provider(procedure, weight)));
+            Output::Announce { pattern, offer } => {
+                let content = RecordContent::Provider(offer.content(pattern));
+                return Some(RecordChange::Publish(content));
             }
-            Output::Withdraw { procedure } => {
-                return Some(self.withdrawal(&provider(procedure, 0)));
+            Output::Withdraw { pattern } => {
+                // Of a record that goes only the name counts.
+                let content = Offer::new(0, Invoke::P2c).content(pattern);
+                return Some(self.withdrawal(&RecordContent::Provider(content)));
+            }
+            Output::Ended { registrant, why } => {
+                let ended = NodeOutput::RegistrationEnded { registrant, why };
+                self.outputs.push_back(ended);
             }
             Output::Table(table) => self.outputs.push_back(NodeOutput::Providers(table)),
-            Output::Watch { procedure } => self.watch(now, Watched::Procedure(procedure)),
-            Output::Unwatch { procedure } => self.unwatch(now, &Watched::Procedure(procedure)),
+            Output::Watch { key } => self.watch(now, Watched::Procedures(key)),
+            Output::Unwatch { key } => self.unwatch(now, &Watched::Procedures(key)),
             _ => {}
         }
         None
@@ -78,7 +86,7 @@ impl NodeMachine {
     fn place(&self, watched: &Watched) -> (Key, RecordKind) {
         let (kind, name) = match watched {
             Watched::Topics(key) => (RecordKind::Interest, key.name()),
-            Watched::Procedure(procedure) => (RecordKind::Provider, procedure.as_str()),
+            Watched::Procedures(key) => (RecordKind::Provider, key.name()),
         };
         (key(self.kad.realm(), kind, name), kind)
     }
@@ -107,7 +115,7 @@ impl NodeMachine {
     fn watching(&mut self, watched: Watched) {
         let version = match &watched {
             Watched::Topics(_) => self.pubsub.version(),
-            Watched::Procedure(_) => self.rpc.version(),
+            Watched::Procedures(_) => self.rpc.version(),
         };
         self.outputs
             .push_back(NodeOutput::Watching { watched, version });
@@ -134,15 +142,16 @@ impl NodeMachine {
                 self.pubsub.handle_input(now, input);
             }
             RecordContent::Provider(provider) => {
-                let (procedure, weight) = (provider.procedure.clone(), provider.weight);
+                let pattern = provider.pattern.clone();
                 let input = if holds {
+                    let offer = Offer::from(provider);
                     macula_rpc::Input::Offered {
                         node,
-                        procedure,
-                        weight,
+                        pattern,
+                        offer,
                     }
                 } else {
-                    macula_rpc::Input::Unoffered { node, procedure }
+                    macula_rpc::Input::Unoffered { node, pattern }
                 };
                 self.rpc.handle_input(now, input);
             }
@@ -163,17 +172,13 @@ fn interest(pattern: Pattern) -> RecordContent {
     RecordContent::Interest(InterestContent { pattern })
 }
 
-fn provider(procedure: Procedure, weight: u32) -> RecordContent {
-    RecordContent::Provider(ProviderContent { procedure, weight })
-}
-
 impl Watched {
+    /// Whether it is about names that nobody announces.
     fn is_reserved(&self) -> bool {
-        let name = match self {
-            Self::Topics(WatchKey::Wildcard) => return false,
-            Self::Topics(WatchKey::Segment(segment)) => segment,
-            Self::Procedure(procedure) => procedure.as_str(),
-        };
-        name.starts_with('$')
+        match self {
+            Self::Topics(WatchKey::Wildcard) => false,
+            Self::Topics(WatchKey::Segment(segment)) => segment.starts_with('$'),
+            Self::Procedures(key) => key.is_reserved() && !key.is_of_services(),
+        }
     }
 }

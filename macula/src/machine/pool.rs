@@ -196,7 +196,7 @@ impl NodeMachine {
             return;
         }
         let table = self.pubsub.table();
-        let mut needed: BTreeSet<NodeId> = self.rpc.offering().copied().collect();
+        let mut needed: BTreeSet<NodeId> = self.rpc.asked().collect();
         let mut found = Vec::new();
         for topic in self.pubsub.publications() {
             table.matches_into(topic, &mut found);

@@ -111,6 +111,9 @@ impl Sink<NodeOutput> for Outputs {
                 self.plane.providers.store(table);
                 self.plane.changed();
             }
+            NodeOutput::RegistrationEnded { registrant, why } => {
+                self.plane.registration_ended(registrant, why);
+            }
             NodeOutput::Watching { watched, version } => {
                 self.plane.watches.told(watched, version);
             }

@@ -10,7 +10,7 @@ use macula_wire::{ErrorCode, NodeId};
 use tokio::sync::watch;
 
 use super::dial::{Dialler, lock};
-use super::{Node, PeerInfo, peer_info};
+use super::{Node, PeerInfo, WeakNode, peer_info};
 use crate::Error;
 use crate::machine::{NodeInput, Wish};
 use crate::plane::links::Attached;
@@ -211,6 +211,18 @@ impl Dialler {
                 }
             }
         });
+    }
+}
+
+/// Dials members that calls are for.
+#[derive(Debug)]
+pub(crate) struct Reacher(pub(crate) WeakNode);
+
+impl Reacher {
+    /// As [`Node::open`].
+    pub(crate) async fn reach(&self, node: NodeId) -> Result<(), Error> {
+        let own = self.0.upgrade().ok_or_else(stopped)?;
+        own.open(node).await.map(drop)
     }
 }
 

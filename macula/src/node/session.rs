@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use macula_pubsub::{SessionId, Subscriber};
-use macula_realm::{DefaultRules, Principal};
+use macula_realm::{DefaultRules, Principal, Zone};
 use macula_rpc::{RegisterOptions, Registrant};
 use macula_transport::OutFrame;
 use macula_wire::message::{
@@ -14,9 +14,9 @@ use macula_wire::{ErrorCode, RequestId};
 use super::control::Control;
 use crate::Error;
 use crate::plane::Plane;
+use crate::plane::caller::session_key;
 use crate::plane::counters::add;
 use crate::plane::links::Attached;
-use crate::plane::outgoing::session_key;
 use crate::plane::rights::{ClientRules, principal};
 
 /// One client's link, seen from the member that it attached to.
@@ -128,6 +128,11 @@ impl Session {
         let principal = self.principal.clone();
         let mut options = RegisterOptions::default();
         options.concurrency = request.concurrency;
+        options.weight = request.weight;
+        options.invoke = request.invoke;
+        options.takeover = request.takeover;
+        // Its letters were checked when the message was read.
+        options.zone = request.zone.and_then(|zone| Zone::new(&zone).ok());
         self.control
             .run(move |machine, now| {
                 machine.rpc_mut().register(
@@ -135,7 +140,7 @@ impl Session {
                     &DefaultRules,
                     &principal,
                     registrant,
-                    request.procedure,
+                    request.pattern,
                     options,
                 )
             })

@@ -137,6 +137,8 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     let node = Node::running(plane, control, endpoint, dialler, members, cache);
     let system = crate::system::handler(node.downgrade());
     let fresh = node.plane().system.set(system).is_ok();
+    let reacher = super::Reacher(node.downgrade());
+    let fresh = node.plane().reacher.set(reacher).is_ok() && fresh;
     debug_assert!(fresh, "a plane has one node");
     #[cfg(feature = "http3")]
     if plan.http {
@@ -287,7 +289,9 @@ fn machine(
     random.fork().fill(&mut key);
     events.match_key = MatchKey::from_bytes(key);
     let pubsub = PubSub::new(events, plane.node(), now);
-    let calls = macula_rpc::Config::default();
+    let mut calls = macula_rpc::Config::default();
+    calls.started_ms = wall_ms;
+    calls.zone = certificate.zone().cloned();
     let routing = routing(&plan.pubsub, &calls);
     let rpc = Rpc::new(calls, plane.node(), now);
     let realm = plane.realm.clone();
@@ -305,11 +309,16 @@ fn routing(events: &macula_pubsub::Config, calls: &macula_rpc::Config) -> macula
         .max_patterns
         .saturating_add(calls.max_procedures)
         .saturating_add(kept);
-    let watched = events.max_publications.saturating_add(calls.max_watched);
+    // Two keys for each procedure that is called, and one for each that is served.
+    let procedures = calls
+        .max_watched
+        .saturating_mul(2)
+        .saturating_add(calls.max_procedures);
+    let watched = events.max_publications.saturating_add(procedures);
     config.max_per_network = usize::MAX;
-    // This node's own record, and the key of wildcards.
+    // This node's own record, and the keys of wildcards.
     config.max_own_records = announced.saturating_add(1);
-    config.max_own_watches = watched.saturating_add(1);
+    config.max_own_watches = watched.saturating_add(2);
     config.max_owner_records = announced.saturating_add(1);
     config.max_owner_bytes = MAX_OWNER_BYTES;
     config.max_records = MAX_RECORDS;

@@ -75,6 +75,8 @@ counters! {
     calls_relayed,
     /// Calls that ended with an error.
     calls_failed,
+    /// Answers to calls that were ignored, because whoever gave them was not asked.
+    answers_ignored,
     /// Signatures of membership and routing that were checked.
     signatures_checked,
     /// Signatures of membership and routing that need not be checked, because the same ones were before.

@@ -1,22 +1,23 @@
 //! Serving calls that come from elsewhere.
 
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
-use macula_realm::Action;
-use macula_rpc::{Candidate, Provider, RegistrationKey};
+use macula_realm::{Action, Zone};
+use macula_rpc::{Candidate, Candidates, Provider, Scope};
 use macula_transport::{FrameReceiver, FrameSender};
-use macula_wire::message::{Body, CallError, CallResult, Failure, Message, Role, RpcCall};
-use macula_wire::{ContentType, ErrorCode, NodeId};
+use macula_wire::message::{
+    Body, CallError, CallResult, CallRoute, Failure, Message, Role, RpcCall,
+};
+use macula_wire::{CallId, ContentType, ErrorCode, limit};
 
-use super::Plane;
 use super::counters::add;
 use super::links::Attached;
-use super::outgoing::{self, Outgoing};
-use crate::call::{Handler, Invocation};
+use super::outgoing::{self, Outgoing, nobody};
+use super::talk::{self, Talk};
+use super::{Plane, gather, invoke};
+use crate::call::{Canceller, Flow};
 use crate::keep::{EARLIER, HISTORY, Wanted};
 use crate::testament::{self, TESTAMENT};
 
@@ -24,11 +25,7 @@ use crate::testament::{self, TESTAMENT};
 const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest a relayed or served call may take, whatever its caller says.
-const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3_600);
-
-/// A procedure that this process serves.
-#[derive(Clone, Debug)]
-pub(crate) struct Registration(pub(crate) Handler);
+pub(super) const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3_600);
 
 /// Serves one call stream.
 pub(crate) async fn serve(
@@ -47,11 +44,25 @@ pub(crate) async fn serve(
         Err(_) => return sender.reset(ErrorCode::DEADLINE_EXCEEDED),
     };
     add(&plane.counters.calls_received, 1);
-    let call = request.call;
-    let answer = tokio::select! {
-        answer = answer(&plane, &attached, request) => answer,
-        () = cancelled(&mut receiver, &mut sender) => return sender.reset(ErrorCode::CANCELED),
+    let (call, mode) = (request.call, request.mode);
+    let many = matches!(request.route, CallRoute::All(_)) && attached.link.role() == Role::Client;
+    let (talk, flow) = Talk::new(call, mode, many);
+    let canceller = Canceller::new();
+    let answer = answer(&plane, &attached, request, flow, &canceller);
+    let answer = match talk::hold(&mut sender, &mut receiver, talk, &canceller, answer).await {
+        Ok(answer) => answer,
+        Err(code) => {
+            if code == ErrorCode::PROTOCOL_VIOLATION {
+                add(&plane.counters.misbehaved, 1);
+            }
+            return sender.reset(code);
+        }
     };
+    end(&mut sender, call, answer).await;
+}
+
+/// Says the last word.
+async fn end(sender: &mut FrameSender, call: CallId, answer: Result<CallResult, Failure>) {
     let body = match answer {
         Ok(mut result) => {
             result.call = call;
@@ -73,105 +84,138 @@ pub(crate) async fn serve(
 async fn first(receiver: &mut FrameReceiver) -> Option<RpcCall> {
     let frame = receiver.next().await.ok()??;
     match Message::decode(&frame).ok()?.body {
-        Body::RpcCall(request) => Some(request),
+        Body::RpcCall(request) => Some(*request),
         _ => None,
     }
 }
 
-/// Waits until the caller takes the call back: by RPC_CANCEL, by a reset of its side, or by wanting no answer. That it
-/// has nothing more to send is no cancellation.
-async fn cancelled(receiver: &mut FrameReceiver, sender: &mut FrameSender) {
-    loop {
-        match receiver.next().await {
-            Ok(Some(frame)) => {
-                let message = Message::decode(&frame);
-                if message.is_ok_and(|message| matches!(message.body, Body::RpcCancel(_))) {
-                    return;
-                }
-            }
-            Ok(None) => {
-                sender.stopped().await;
-                return;
-            }
-            Err(_) => return,
-        }
-    }
-}
-
+/// What the call comes to here.
 async fn answer(
     plane: &Arc<Plane>,
     attached: &Attached,
-    request: RpcCall,
+    mut request: RpcCall,
+    flow: Flow,
+    canceller: &Canceller,
 ) -> Result<CallResult, Failure> {
     let peer = attached.link.peer();
-    let procedure = request.procedure.clone();
-    let from_client = attached.link.role() == Role::Client;
     if request.payload.len() > plane.max_payload_len {
         return Err(Failure::new(
             ErrorCode::PAYLOAD_TOO_LARGE,
             "the arguments are over this node's limit",
         ));
     }
-    let is_for_members = procedure.as_str() == HISTORY;
-    if is_for_members || from_client && procedure.as_str().starts_with("$sys.") {
+    if request.depth >= limit::MAX_CALL_DEPTH {
+        return Err(too_deep());
+    }
+    let is_client = attached.link.role() == Role::Client;
+    if is_client {
+        request.caller = peer.node;
+        request.tenant.clone_from(&peer.tenant);
+    }
+    let is_for_members = request.procedure.as_str() == HISTORY;
+    if is_for_members || is_client && request.procedure.as_str().starts_with("$sys.") {
         return answer_reserved(plane, attached, request).await;
     }
-    let caller = if from_client {
-        peer.node
-    } else {
-        request.caller
+    let left = Duration::from_millis(u64::from(request.deadline_ms)).min(MAX_DEADLINE);
+    let deadline = plane.clock.now() + left;
+    let outgoing = Outgoing {
+        via: (request.caller != peer.node).then_some(peer.node),
+        request,
+        deadline,
+        hedge_after: None,
+        scope: Scope::Here,
+        is_dialled: false,
+        flow,
+        cancelled: canceller.listen(),
     };
-    if from_client && !plane.allows(peer, Action::Call, procedure.as_str()) {
+    if is_client {
+        return for_client(plane, attached, outgoing).await;
+    }
+    let candidates = plane
+        .providers
+        .load()
+        .find(&outgoing.request.procedure)
+        .cloned();
+    let here = candidates.filter(|found| !found.here().is_empty());
+    if here.is_none() {
+        let (now, asked) = (plane.clock.now(), &outgoing.request);
+        plane
+            .invocations
+            .refuse(now, asked.caller, asked.call, deadline);
+        return Err(nobody());
+    }
+    let found = here.as_ref().map(Candidates::here).unwrap_or_default();
+    let outgoing = passed_on(plane, outgoing, found)?;
+    outgoing::make(plane, Arc::new(outgoing), here).await
+}
+
+/// Makes a call for a client of this node, as the client wants it to be made.
+async fn for_client(
+    plane: &Arc<Plane>,
+    attached: &Attached,
+    mut outgoing: Outgoing,
+) -> Result<CallResult, Failure> {
+    let procedure = outgoing.request.procedure.clone();
+    if !plane.may_call(attached.link.peer(), procedure.as_str()) {
         add(&plane.counters.denied, 1);
         return Err(Failure::new(
             ErrorCode::DENIED,
             "the rights of this identity do not allow the call",
         ));
     }
-    let left = Duration::from_millis(u64::from(request.deadline_ms)).min(MAX_DEADLINE);
-    let deadline = plane.clock.now() + left;
-    if from_client {
+    let hedge_ms = std::mem::take(&mut outgoing.request.hedge_ms);
+    let hedge = Duration::from_millis(u64::from(hedge_ms));
+    outgoing.hedge_after = Some(hedge).filter(|after| !after.is_zero());
+    let route = std::mem::take(&mut outgoing.request.route);
+    let candidates = if let CallRoute::Node(node) = route {
+        plane.only(node, &procedure, &mut outgoing)
+    } else {
         plane
-            .watch_procedure(&procedure, deadline)
+            .watch_procedure(&procedure, outgoing.deadline)
             .await
             .map_err(|error| Failure::new(error.code(), error.detail()))?;
-    }
-    let candidates: Vec<Candidate> = {
-        let providers = plane.providers.load();
-        // A member's call is not passed on to a third.
-        let found = if from_client {
-            providers.candidates(&procedure)
-        } else {
-            providers.candidates_here(&procedure)
+        outgoing.scope = match &route {
+            CallRoute::Zone(zone) => Zone::new(zone).map_or(Scope::Any, Scope::Zone),
+            CallRoute::Any | CallRoute::Node(_) | CallRoute::All(_) => Scope::Any,
         };
-        found.to_vec()
+        plane.providers.load().find(&procedure).cloned()
     };
-    if let [
-        Candidate {
-            provider: Provider::Local(key),
-            ..
-        },
-    ] = candidates.as_slice()
-    {
-        let key = *key;
-        let via = (caller != peer.node).then_some(peer.node);
-        let mut request = request;
-        request.caller = caller;
-        return run_local(plane, key, via, request).await;
+    let found = candidates.as_ref().map(Candidates::all).unwrap_or_default();
+    let outgoing = passed_on(plane, outgoing, found)?;
+    match route {
+        CallRoute::All(most) => gather::all(plane, outgoing, candidates, most).await,
+        CallRoute::Any | CallRoute::Node(_) | CallRoute::Zone(_) => {
+            outgoing::make(plane, Arc::new(outgoing), candidates).await
+        }
     }
-    let Some(hops) = request.hops.checked_sub(1) else {
+}
+
+/// The call with one hop less, unless only functions of this very process may get it.
+fn passed_on(
+    plane: &Plane,
+    mut outgoing: Outgoing,
+    candidates: &[Candidate],
+) -> Result<Outgoing, Failure> {
+    let is_local = |one: &Candidate| matches!(one.provider, Provider::Local(_));
+    if !candidates.is_empty() && candidates.iter().all(is_local) {
+        return Ok(outgoing);
+    }
+    let Some(hops) = outgoing.request.hops.checked_sub(1) else {
         return Err(Failure::new(
             ErrorCode::HOP_LIMIT,
             "the call passed too many nodes",
         ));
     };
+    outgoing.request.hops = hops;
     add(&plane.counters.calls_relayed, 1);
-    let outgoing = Outgoing {
-        caller,
-        deadline,
-        request: RpcCall { hops, ..request },
-    };
-    outgoing::make(plane, outgoing, candidates).await
+    Ok(outgoing)
+}
+
+pub(super) fn too_deep() -> Failure {
+    Failure::new(
+        ErrorCode::HOP_LIMIT,
+        "too many calls led to this one, each made while the one before was served",
+    )
 }
 
 /// Answers a reserved name, after the rights that it asks for.
@@ -216,91 +260,11 @@ async fn answer_system(plane: &Plane, request: RpcCall) -> Result<CallResult, Fa
         ));
     };
     let left = Duration::from_millis(u64::from(request.deadline_ms));
-    let reply = system
-        .run(invocation(request, None, left))
-        .await
-        .map_err(Failure::from)?;
+    let asked = invoke::invocation(plane, request, None, left, Flow::default());
+    let reply = system.run(asked).await.map_err(Failure::from)?;
     Ok(CallResult {
         call,
         content: reply.content,
         payload: reply.payload,
     })
-}
-
-fn invocation(request: RpcCall, via: Option<NodeId>, left: Duration) -> Invocation {
-    Invocation {
-        call: request.call,
-        procedure: request.procedure,
-        caller: request.caller,
-        via,
-        deadline: left,
-        content: request.content,
-        headers: request.headers,
-        payload: request.payload,
-    }
-}
-
-/// Runs a call by a registration of this process.
-pub(crate) async fn run_local(
-    plane: &Arc<Plane>,
-    key: RegistrationKey,
-    via: Option<NodeId>,
-    request: RpcCall,
-) -> Result<CallResult, Failure> {
-    let gone = || {
-        Failure::new(
-            ErrorCode::NO_SUCH_PROCEDURE,
-            "nobody serves the procedure any more",
-        )
-    };
-    let registration = {
-        let registrations = plane
-            .registrations
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        registrations.get(&key).cloned()
-    };
-    let Some(registration) = registration else {
-        return Err(gone());
-    };
-    let now = plane.clock.now();
-    let left = Duration::from_millis(u64::from(request.deadline_ms)).min(MAX_DEADLINE);
-    let call = request.call;
-    let slots = plane
-        .providers
-        .load()
-        .slots(Provider::Local(key))
-        .cloned()
-        .ok_or_else(gone)?;
-    let _admission = plane
-        .invocations
-        .admit(now, request.caller, call, &slots, now + left)?;
-    let invocation = invocation(request, via, left);
-    // A panic of the application ends this call and nothing else. What the function shares with others is its own to
-    // keep sound.
-    let run = AssertUnwindSafe(async move { registration.0.run(invocation).await });
-    let answered = tokio::time::timeout(left, run.catch_unwind()).await;
-    match answered {
-        Ok(Ok(Ok(reply))) if reply.payload.len() > plane.max_payload_len => Err(Failure::new(
-            ErrorCode::PAYLOAD_TOO_LARGE,
-            "the result is over the limit of the provider",
-        )),
-        Ok(Ok(Ok(reply))) => Ok(CallResult {
-            call,
-            content: reply.content,
-            payload: reply.payload,
-        }),
-        Ok(Ok(Err(failure))) => Err(failure.into()),
-        Ok(Err(_)) => {
-            plane.tasks.caught_panic("call");
-            Err(Failure::new(
-                ErrorCode::INTERNAL,
-                "the function that serves the procedure panicked",
-            ))
-        }
-        Err(_) => Err(Failure::new(
-            ErrorCode::DEADLINE_EXCEEDED,
-            "the provider did not finish in time",
-        )),
-    }
 }

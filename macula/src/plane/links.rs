@@ -1,13 +1,13 @@
 //! The links that are up, for everybody who sends.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use macula_pubsub::SessionId;
-use macula_transport::{Link, LinkId, Side};
-use macula_wire::message::{Priority, Role};
+use macula_transport::{Link, LinkId, OutFrame, Side};
+use macula_wire::message::{Heartbeat, Message, Priority, Role};
 use macula_wire::{Instant, NodeId};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
@@ -18,6 +18,8 @@ use crate::testament::Testament;
 
 /// How long a publisher waits for the events of a link that another one replaced.
 const HELD: Duration = Duration::from_millis(250);
+/// The least time between two questions whether a peer is there, in milliseconds.
+const ASK_PAUSE_MS: u64 = 500;
 
 /// A link and the state of sending by it.
 #[derive(Debug)]
@@ -27,6 +29,9 @@ pub(crate) struct Attached {
     pub(crate) since: Instant,
     /// What is carried by the link for others.
     pub(crate) passage: Passage,
+    begun: tokio::time::Instant,
+    /// Before when the peer is not asked again, in milliseconds after `begun`.
+    ask_after: AtomicU64,
     /// The calls that run on the link, either way.
     calls: AtomicUsize,
     /// Whether events wait until those on the link that this one replaced have arrived.
@@ -43,6 +48,8 @@ impl Attached {
             link,
             since,
             passage: Passage::default(),
+            begun: tokio::time::Instant::now(),
+            ask_after: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             held: watch::Sender::new(false),
             lookup: Lookup::default(),
@@ -103,6 +110,23 @@ impl Attached {
             let mut held = self.held.subscribe();
             let released = held.wait_for(|held| !held);
             drop(tokio::time::timeout(HELD, released).await);
+        }
+    }
+
+    /// Asks the peer whether it is there, at most once in 500 ms: it acknowledges what it is sent.
+    pub(crate) fn ask(&self) {
+        let since = self.begun.elapsed().as_millis();
+        let now = u64::try_from(since).unwrap_or(u64::MAX);
+        let again = |asked: u64| (now >= asked).then(|| now.saturating_add(ASK_PAUSE_MS));
+        let may = self
+            .ask_after
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, again);
+        if may.is_ok()
+            && let Ok(frame) = OutFrame::message(&Message::from(Heartbeat {}))
+            && let Err(error) = self.link.control().try_push(frame)
+        {
+            // What waits there already is acknowledged just as well.
+            tracing::trace!(%error, "a link is not asked whether its peer is there");
         }
     }
 

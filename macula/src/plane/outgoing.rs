@@ -1,171 +1,190 @@
 //! Making one call: its state machine, driven by the task that waits for the result.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use macula_realm::{Action, Authority, DefaultRules, Verdict};
-use macula_rpc::{Call, CallInput, CallOutput, CallRequest, Candidate, Provider, SessionKey};
-use macula_transport::{FrameReceiver, LinkError};
-use macula_wire::message::{Body, CallResult, Failure, Message, RpcCall, StreamKind};
-use macula_wire::{
-    CallId, DecodeError, ErrorCode, Instant, Machine, NodeId, Procedure, Random, limit,
+use macula_rpc::{
+    Admission, Call, CallConfig, CallInput, CallOutput, CallRequest, Candidates, Provider, Scope,
 };
+use macula_wire::message::{CallMode, CallResult, CancelMode, Failure, RpcCall};
+use macula_wire::{ErrorCode, Instant, Machine, NodeId};
 
 use super::Plane;
+use super::attempt;
 use super::counters::add;
-use super::dispatch;
-use super::links::Attached;
-use super::rights::denied;
-use super::topic::too_large;
-use crate::Error;
-use crate::call::{CallOptions, Reply};
+use crate::call::{Cancelled, Flow};
 
-/// A call that is to be made, by this node or on behalf of a client of it.
-#[derive(Debug)]
+/// A call that is to be made, by this node or on behalf of a client of it, or that came from another member.
+#[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
-    pub(crate) caller: NodeId,
+    /// What is sent, but for the time that is left.
     pub(crate) request: RpcCall,
+    /// The member that vouches for the caller, where that is a client of another node.
+    pub(crate) via: Option<NodeId>,
     pub(crate) deadline: Instant,
+    /// When another provider gets it as well.
+    pub(crate) hedge_after: Option<Duration>,
+    /// Which of the candidates may get it.
+    pub(crate) scope: Scope,
+    /// Whether a link is dialled to a callee that has none.
+    pub(crate) is_dialled: bool,
+    pub(crate) flow: Flow,
+    pub(crate) cancelled: Cancelled,
 }
 
-/// Makes the call and waits for its end. Dropping the future cancels the call.
+/// A provider that has the call.
+struct Running {
+    number: u32,
+    attempt: Pin<Box<dyn Future<Output = CallInput> + Send>>,
+}
+
+/// Makes the call and waits for its end. Dropping the future takes the call back without waiting.
 pub(crate) async fn make(
     plane: &Arc<Plane>,
-    outgoing: Outgoing,
-    candidates: Vec<Candidate>,
+    outgoing: Arc<Outgoing>,
+    candidates: Option<Candidates>,
 ) -> Result<CallResult, Failure> {
-    let procedure = outgoing.request.procedure.clone();
-    let mut request = CallRequest::new(outgoing.request.call, procedure, outgoing.deadline);
-    request.idempotent = outgoing.request.idempotency.is_some();
-    let mut call = Call::new(
-        macula_rpc::CallConfig::default(),
-        request,
-        candidates,
-        plane.random(),
-        plane.clock.now(),
-    );
-    loop {
-        match call.poll_output() {
-            Some(CallOutput::Send { to, .. }) => {
-                let input = until_due(plane, &mut call, attempt(plane, &outgoing, to)).await;
-                if let Some(input) = input {
-                    call.handle_input(plane.clock.now(), input);
+    let mut making = Making::new(plane, outgoing, candidates);
+    let result = making.run().await;
+    if result.is_err() {
+        add(&plane.counters.calls_failed, 1);
+    }
+    add(&plane.counters.answers_ignored, making.call.ignored());
+    result
+}
+
+struct Making<'a> {
+    plane: &'a Arc<Plane>,
+    outgoing: Arc<Outgoing>,
+    call: Call,
+    running: Vec<Running>,
+    cancelled: Cancelled,
+    /// That to this node, once somebody on it was to get the call.
+    admission: Option<Arc<Admission>>,
+}
+
+impl<'a> Making<'a> {
+    fn new(plane: &'a Arc<Plane>, outgoing: Arc<Outgoing>, candidates: Option<Candidates>) -> Self {
+        let asked = &outgoing.request;
+        let procedure = asked.procedure.clone();
+        let mut request = CallRequest::new(asked.call, procedure, outgoing.deadline);
+        request.idempotent = asked.idempotency.is_some();
+        let hedges = outgoing.flow.is_empty() && asked.mode != CallMode::Cast;
+        request.hedge_after = outgoing.hedge_after.filter(|_| hedges);
+        request.scope = outgoing.scope.clone();
+        request.zone.clone_from(&plane.own.zone);
+        let request = request.keyed(asked.key.as_deref(), &asked.caller);
+        let (random, now) = (plane.random(), plane.clock.now());
+        let call = Call::new(CallConfig::default(), request, candidates, random, now);
+        let cancelled = outgoing.cancelled.clone();
+        Self {
+            plane,
+            outgoing,
+            call,
+            running: Vec::new(),
+            cancelled,
+            admission: None,
+        }
+    }
+
+    async fn run(&mut self) -> Result<CallResult, Failure> {
+        loop {
+            while let Some(output) = self.call.poll_output() {
+                match output {
+                    CallOutput::Send { to, attempt, .. } => self.send(to, attempt),
+                    CallOutput::Abandon { attempt, mode, .. } => self.abandon(attempt, mode),
+                    CallOutput::Done(result) => return result,
                 }
             }
-            Some(CallOutput::Done(result)) => {
-                if result.is_err() {
-                    add(&plane.counters.calls_failed, 1);
-                }
-                return result;
+            let due = self.call.poll_timeout();
+            let input = tokio::select! {
+                biased;
+                input = next_of(&mut self.running) => Some(input),
+                mode = self.cancelled.next() => Some(CallInput::Cancel(mode)),
+                () = self.plane.clock.sleep_until(due) => None,
+            };
+            let now = self.plane.clock.now();
+            if self.outgoing.flow.is_pinned() {
+                self.call.pin();
             }
-            // The stream of an attempt is reset when its future is dropped, and that is how a callee hears of it.
-            Some(CallOutput::Abandon { .. }) => {}
-            None => {
-                plane.clock.sleep_until(call.poll_timeout()).await;
-                call.handle_timeout(plane.clock.now());
-            }
-        }
-    }
-}
-
-/// Runs an attempt until it ends or the call's own time has come; `None` then.
-async fn until_due(
-    plane: &Plane,
-    call: &mut Call,
-    attempt: impl Future<Output = CallInput>,
-) -> Option<CallInput> {
-    tokio::pin!(attempt);
-    loop {
-        tokio::select! {
-            biased;
-            input = &mut attempt => return Some(input),
-            () = plane.clock.sleep_until(call.poll_timeout()) => {
-                let now = plane.clock.now();
-                call.handle_timeout(now);
-                if call.poll_timeout().is_none_or(|at| at <= now) {
-                    return None;
-                }
+            match input {
+                Some(input) => self.call.handle_input(now, input),
+                None => self.call.handle_timeout(now),
             }
         }
     }
-}
 
-async fn attempt(plane: &Arc<Plane>, outgoing: &Outgoing, to: Provider) -> CallInput {
-    let left = outgoing.deadline.saturating_since(plane.clock.now());
-    let mut request = outgoing.request.clone();
-    request.caller = outgoing.caller;
-    request.deadline_ms = milliseconds(left);
-    match to {
-        Provider::Local(key) => {
-            CallInput::Answer(dispatch::run_local(plane, key, None, request).await)
+    fn send(&mut self, to: Provider, number: u32) {
+        let admission = match self.admission(to) {
+            Ok(admission) => admission,
+            Err(failure) => {
+                let answer = Err(failure);
+                let input = CallInput::Answer {
+                    attempt: number,
+                    answer,
+                };
+                let attempt = Box::pin(std::future::ready(input));
+                return self.running.push(Running { number, attempt });
+            }
+        };
+        let (plane, outgoing) = (Arc::clone(self.plane), Arc::clone(&self.outgoing));
+        let attempt = Box::pin(attempt::run(plane, outgoing, to, number, admission));
+        self.running.push(Running { number, attempt });
+    }
+
+    /// A call enters this node once, and then one registration after the other.
+    fn admission(&mut self, to: Provider) -> Result<Option<Arc<Admission>>, Failure> {
+        if !to.is_here() {
+            return Ok(None);
         }
-        Provider::Session(session, _) => {
-            let attached = plane
-                .links
-                .session(macula_pubsub::SessionId::new(session.get()));
-            by_link(attached, request).await
+        if self.admission.is_none() {
+            let (now, asked) = (self.plane.clock.now(), &self.outgoing.request);
+            let invocations = &self.plane.invocations;
+            let deadline = self.outgoing.deadline;
+            let admission = invocations.admit(now, asked.caller, asked.call, deadline)?;
+            self.admission = Some(Arc::new(admission));
         }
-        Provider::Member(node) => {
-            let attached = plane.uplink.clone().or_else(|| plane.links.member(&node));
-            by_link(attached, request).await
+        Ok(self.admission.clone())
+    }
+
+    fn abandon(&mut self, number: u32, mode: CancelMode) {
+        // Whoever is to stop while the caller waits hears of it by himself, and still answers.
+        if mode == CancelMode::Kill {
+            return;
+        }
+        let Some(at) = self.running.iter().position(|one| one.number == number) else {
+            return;
+        };
+        let running = self.running.swap_remove(at);
+        // The stream of an attempt is reset when its future is dropped, and that is how a callee hears of it. One that is
+        // to go on is driven to its end, of which nobody hears.
+        if mode == CancelMode::Skip {
+            let left = self
+                .outgoing
+                .deadline
+                .saturating_since(self.plane.clock.now());
+            self.plane.serving.spawn("skipped call", async move {
+                drop(tokio::time::timeout(left, running.attempt).await);
+            });
         }
     }
 }
 
-/// Puts one question to the peer of a link; `None` if it could not be put or answered.
-pub(crate) async fn ask(
-    attached: &Arc<Attached>,
-    request: RpcCall,
-) -> Option<Result<CallResult, Failure>> {
-    match by_link(Some(Arc::clone(attached)), request).await {
-        CallInput::Answer(answer) => Some(answer),
-        _ => None,
-    }
-}
-
-async fn by_link(attached: Option<Arc<Attached>>, request: RpcCall) -> CallInput {
-    let Some(attached) = attached else {
-        return CallInput::NotSent;
-    };
-    let _busy = attached.busy();
-    let call = request.call;
-    let bytes = match Message::from(request).to_bytes() {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            return CallInput::Answer(Err(Failure::new(
-                ErrorCode::INVALID_ARGUMENT,
-                &error.to_string(),
-            )));
+/// What happens next to one of those that have the call. Cancel safe.
+async fn next_of(running: &mut Vec<Running>) -> CallInput {
+    poll_fn(|context| {
+        for (at, one) in running.iter_mut().enumerate() {
+            if let Poll::Ready(input) = one.attempt.as_mut().poll(context) {
+                running.swap_remove(at);
+                return Poll::Ready(input);
+            }
         }
-    };
-    let Ok((mut sender, mut receiver)) = attached.link.open(StreamKind::Call).await else {
-        return CallInput::NotSent;
-    };
-    if sender.send(Bytes::from(bytes)).await.is_err() {
-        return CallInput::NotSent;
-    }
-    // The sending side stays open: its end would say that the caller has gone.
-    let input = match answer(&mut receiver, call).await {
-        Ok(answer) => CallInput::Answer(answer),
-        Err(_) => CallInput::Lost,
-    };
-    sender.finish();
-    input
-}
-
-async fn answer(
-    receiver: &mut FrameReceiver,
-    call: CallId,
-) -> Result<Result<CallResult, Failure>, LinkError> {
-    while let Some(frame) = receiver.next().await? {
-        match Message::decode(&frame).map_err(LinkError::Protocol)?.body {
-            Body::RpcResult(result) if result.call == call => return Ok(Ok(result)),
-            Body::RpcError(error) if error.call == call => return Ok(Err(error.failure)),
-            _ => {}
-        }
-    }
-    Err(LinkError::Protocol(DecodeError::UnexpectedEnd))
+        Poll::Pending
+    })
+    .await
 }
 
 /// A duration as the wire counts deadlines, saturating.
@@ -173,82 +192,10 @@ pub(crate) fn milliseconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
-impl Plane {
-    /// Makes a call of this node or client.
-    pub(crate) async fn call(
-        self: &Arc<Self>,
-        procedure: Procedure,
-        payload: Bytes,
-        options: CallOptions,
-    ) -> Result<Reply, Error> {
-        if payload.len() > self.max_payload_len {
-            return Err(too_large(payload.len(), self.max_payload_len));
-        }
-        let allowed =
-            DefaultRules.check(&self.own, Action::Call, procedure.as_str()) == Verdict::Allow;
-        if !allowed && self.uplink.is_none() {
-            add(&self.counters.denied, 1);
-            return Err(denied("call", procedure.as_str()));
-        }
-        add(&self.counters.calls_made, 1);
-        let deadline = self.clock.now() + options.deadline;
-        self.watch_procedure(&procedure, deadline).await?;
-        let candidates = self.candidates(&procedure);
-        let outgoing = Outgoing {
-            caller: self.node(),
-            deadline,
-            request: RpcCall {
-                call: self.call_id(),
-                hops: HOPS,
-                caller: self.node(),
-                procedure,
-                deadline_ms: milliseconds(options.deadline),
-                idempotency: options.idempotency_key,
-                content: options.content,
-                headers: options.headers,
-                payload,
-            },
-        };
-        let result = make(self, outgoing, candidates).await?;
-        Ok(Reply::new(result.content, result.payload))
-    }
-
-    /// Who may be asked to run `procedure`.
-    pub(crate) fn candidates(&self, procedure: &Procedure) -> Vec<Candidate> {
-        if let Some(uplink) = &self.uplink {
-            return vec![Candidate {
-                provider: Provider::Member(uplink.link.peer().node),
-                weight: 1,
-            }];
-        }
-        self.providers.load().candidates(procedure).to_vec()
-    }
-
-    /// Whether a provider can be asked at present.
-    pub(crate) fn can_ask(&self, provider: &Provider) -> bool {
-        match provider {
-            Provider::Local(_) | Provider::Session(..) => true,
-            Provider::Member(node) => self.links.member(node).is_some(),
-        }
-    }
-
-    /// A fresh call id.
-    pub(crate) fn call_id(&self) -> CallId {
-        let mut bytes = [0; macula_wire::CALL_ID_LEN];
-        self.with_random(|random| random.fill(&mut bytes));
-        CallId::from_bytes(bytes)
-    }
-
-    /// A generator for one short-lived machine.
-    pub(crate) fn random(&self) -> Random {
-        self.with_random(Random::fork)
-    }
-}
-
-/// The hop limit of calls that start here.
-pub(crate) const HOPS: u8 = limit::DEFAULT_HOPS;
-
-/// The key of a client's session among providers.
-pub(crate) fn session_key(session: macula_pubsub::SessionId) -> SessionKey {
-    SessionKey::new(session.get())
+/// The failure of a call that nobody serves.
+pub(crate) fn nobody() -> Failure {
+    Failure::new(
+        ErrorCode::NO_SUCH_PROCEDURE,
+        "nobody serves the procedure any more",
+    )
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use macula_pubsub::{Source, WatchKey};
+use macula_rpc::OfferKey;
 use macula_wire::{ErrorCode, Instant, Procedure, Topic};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -36,7 +37,10 @@ impl Name {
                 Watched::Topics(WatchKey::of_topic(topic)),
                 Watched::Topics(WatchKey::Wildcard),
             ],
-            Self::Procedure(procedure) => vec![Watched::Procedure(procedure.clone())],
+            Self::Procedure(procedure) => {
+                let keys = OfferKey::of_procedure(procedure);
+                keys.map(Watched::Procedures).collect()
+            }
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Calls between nodes of one process, over real sockets.
 
+mod cancel;
 mod ends;
+mod many;
+mod parts;
+mod policies;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,7 +44,7 @@ async fn an_echo_answers_near_and_far() {
         let error = within(error).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::PAYLOAD_TOO_LARGE);
     }
-    assert_eq!(served.procedure().as_str(), "e.echo");
+    assert_eq!(served.pattern().as_str(), "e.echo");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -88,8 +88,11 @@ async fn a_client_gets_what_it_subscribes_to_until_it_unsubscribes() {
 async fn a_client_calls_and_serves_through_its_member() {
     let (member, other, client) = place().await;
     let options = RegisterOptions::default();
-    let _near = member.register("f.near", options, who).await.unwrap();
-    let _far = other.register("f.far", options, who).await.unwrap();
+    let _near = member
+        .register("f.near", options.clone(), who)
+        .await
+        .unwrap();
+    let _far = other.register("f.far", options.clone(), who).await.unwrap();
     offered(&other, &member).await;
     let id = client.node_id();
     for (name, via) in [("f.near", None), ("f.far", Some(member.node_id()))] {
@@ -97,7 +100,7 @@ async fn a_client_calls_and_serves_through_its_member() {
         let reply = within(reply).await.unwrap();
         assert_eq!(reply.payload[..], *format!("{id} {via:?}").as_bytes());
     }
-    let served = within(client.register("f.mine", options, who))
+    let served = within(client.register("f.mine", options.clone(), who))
         .await
         .unwrap();
     until(async || {

@@ -112,7 +112,7 @@ async fn reserved_names_are_denied_beside_others_that_are_not() {
     let codes = [
         node.publish("$sys.x", "").await.unwrap_err(),
         node.subscribe("$sys.**", subscribing).await.unwrap_err(),
-        node.register("$sys.x", registering, echo)
+        node.register("$sys.x", registering.clone(), echo)
             .await
             .unwrap_err(),
         node.call("$sys.x", "", CallOptions::default())
@@ -122,7 +122,10 @@ async fn reserved_names_are_denied_beside_others_that_are_not() {
     .map(|error| error.code());
     assert_eq!(codes, [ErrorCode::DENIED; 4]);
     let mut subscription = subscribe(&node, "sys.**").await;
-    let served = node.register("sys.x", registering, echo).await.unwrap();
+    let served = node
+        .register("sys.x", registering.clone(), echo)
+        .await
+        .unwrap();
     node.publish("sys.x", "").await.unwrap();
     assert!(event(&mut subscription).await.payload().is_empty());
     node.call("sys.x", "", CallOptions::default())

@@ -236,23 +236,24 @@ async fn the_first_call_finds_who_serves_and_further_ones_look_for_nobody() {
     until(async || records().await == 2).await;
     let serve = |_| async { Ok(Reply::default()) };
     let options = RegisterOptions::default();
-    let served = one.register("g.p", options, serve).await.unwrap();
+    let served = one.register("g.p", options.clone(), serve).await.unwrap();
     until(async || records().await == 3).await;
     for _ in 0..3 {
         let call = other.call("g.p", "", CallOptions::default());
         within(call).await.unwrap();
     }
+    // The procedure, its first segment, and what begins with a wildcard.
     let routing = other.stats().await.unwrap().routing;
-    assert_eq!((routing.watches, routing.offers), (1, 1));
+    assert_eq!((routing.watches, routing.offers), (3, 1));
     one.unregister(served).await.unwrap();
     until(async || other.stats().await.unwrap().routing.offers == 0).await;
     let call = other.call("g.p", "", CallOptions::default());
     let error = within(call).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::NO_SUCH_PROCEDURE);
-    // What this node serves itself needs no watch.
-    let _served = other.register("g.q", options, serve).await.unwrap();
+    // Of what this node serves itself it watches only who else does, and by which policy.
+    let _served = other.register("g.q", options.clone(), serve).await.unwrap();
     within(other.call("g.q", "", CallOptions::default()))
         .await
         .unwrap();
-    assert_eq!(other.stats().await.unwrap().routing.watches, 1);
+    assert_eq!(other.stats().await.unwrap().routing.watches, 4);
 }

@@ -242,15 +242,14 @@ fn publish() -> Publish {
 
 fn call() -> RpcCall {
     RpcCall {
-        call: CallId::from_bytes([9; 16]),
         hops: 2,
-        caller: node(2),
-        procedure: Procedure::new("temperature.latest").expect("a procedure"),
-        deadline_ms: 5_000,
-        idempotency: None,
-        content: ContentType::Bytes,
-        headers: Vec::new(),
         payload: Bytes::from_static(&PAYLOAD),
+        ..RpcCall::new(
+            CallId::from_bytes([9; 16]),
+            node(2),
+            Procedure::new("temperature.latest").expect("a procedure"),
+            5_000,
+        )
     }
 }
 

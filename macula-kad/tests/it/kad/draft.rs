@@ -7,12 +7,11 @@ use bytes::Bytes;
 use macula_kad::{key, key_of, record_id};
 use macula_testkit::{StubSigner, node_id};
 use macula_wire::message::{
-    Contact, InterestContent, NodeContent, ProviderContent, RecordContent, RecordKind,
+    Contact, InterestContent, Invoke, NodeContent, ProviderContent, RecordContent, RecordKind,
     RoutingRecord, SignedRoutingRecord, ValueContent,
 };
 use macula_wire::{
-    ContentType, Instant, Key, NodeId, Pattern, Procedure, RealmName, RecordId, Signer, Topic,
-    signed,
+    ContentType, Instant, Key, NodeId, Pattern, RealmName, RecordId, Signer, Topic, signed,
 };
 
 /// The wall clock when a bench begins.
@@ -40,8 +39,15 @@ pub(crate) fn at(number: usize, address: &str) -> Arc<Contact> {
 }
 
 pub(crate) fn provider(name: &str) -> RecordContent {
-    let (procedure, weight) = (Procedure::new(name).unwrap(), 1);
-    RecordContent::Provider(ProviderContent { procedure, weight })
+    RecordContent::Provider(ProviderContent {
+        pattern: Pattern::new(name).unwrap(),
+        weight: 1,
+        concurrency: 8,
+        invoke: Invoke::P2c,
+        zone: None,
+        since_ms: 1,
+        takeover: false,
+    })
 }
 
 pub(crate) fn interest(pattern: &str) -> RecordContent {

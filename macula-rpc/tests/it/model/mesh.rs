@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-use macula_rpc::{CallInput, CallOutput, Input, Output, Provider};
+use macula_rpc::{CallInput, CallOutput, Input, Offer, Output, Provider};
 use macula_testkit::{Class, Context, Host, LinkChange};
 use macula_wire::message::{
-    CallCancel, CallError, CallResult, CancelMode, Failure, KadStore, ProviderContent,
-    RecordContent, RoutingRecord, RpcCall, SignedRoutingRecord,
+    CallCancel, CallError, CallResult, CancelMode, Failure, Invoke, KadStore, RecordContent,
+    RoutingRecord, RpcCall, SignedRoutingRecord,
 };
 use macula_wire::{
-    Body, CallId, ContentType, Instant, Machine, NodeId, Procedure, Random, RequestId, Signature,
+    Body, CallId, Instant, Machine, NodeId, Pattern, Procedure, Random, RequestId, Signature,
 };
 
 use super::node::{Node, NodeOutput, Reply};
@@ -26,7 +25,7 @@ type Ends = BTreeMap<CallId, Vec<(Instant, Result<CallResult, Failure>)>>;
 pub(super) struct Mesh {
     random: Random,
     members: BTreeMap<NodeId, BTreeSet<NodeId>>,
-    offered: BTreeMap<NodeId, BTreeMap<Procedure, u32>>,
+    offered: BTreeMap<NodeId, BTreeMap<Pattern, Offer>>,
     pub(super) ends: Ends,
     /// Where each call ran.
     pub(super) ran: BTreeMap<CallId, Vec<NodeId>>,
@@ -58,27 +57,27 @@ impl Mesh {
     }
 
     /// Tells all members of an offer, or of its end.
-    fn tell_all(&self, context: &mut Context<'_>, procedure: &Procedure, weight: Option<u32>) {
+    fn tell_all(&self, context: &mut Context<'_>, pattern: &Pattern, offer: Option<&Offer>) {
         let members = self.members.get(&context.id());
         for member in members.into_iter().flatten() {
-            tell(context, *member, procedure, weight);
+            tell(context, *member, pattern, offer);
         }
     }
 
     fn on_rpc(&mut self, context: &mut Context<'_>, output: Output) {
         match output {
-            Output::Announce { procedure, weight } => {
-                self.tell_all(context, &procedure, Some(weight));
+            Output::Announce { pattern, offer } => {
+                self.tell_all(context, &pattern, Some(&offer));
                 let offered = self.offered.entry(context.id()).or_default();
-                let before = offered.insert(procedure, weight);
-                assert_ne!(before, Some(weight), "announced twice");
+                let before = offered.insert(pattern, offer.clone());
+                assert_ne!(before, Some(offer), "announced twice");
             }
-            Output::Withdraw { procedure } => {
-                self.tell_all(context, &procedure, None);
+            Output::Withdraw { pattern } => {
+                self.tell_all(context, &pattern, None);
                 let offered = self.offered.entry(context.id()).or_default();
-                assert!(offered.remove(&procedure).is_some(), "was not announced");
+                assert!(offered.remove(&pattern).is_some(), "was not announced");
             }
-            Output::Table(_) | Output::Watch { .. } => {}
+            Output::Table(_) | Output::Watch { .. } | Output::Unwatch { .. } => {}
             other => context.fail(format!("unexpected {other:?}")),
         }
     }
@@ -92,27 +91,21 @@ impl Mesh {
         output: CallOutput,
     ) {
         let (now, own) = (context.now(), context.id());
+        if let CallOutput::Send { to, attempt, .. } = output {
+            node.sent(call, attempt, to);
+        }
         match output {
             CallOutput::Send {
                 to: Provider::Member(to),
+                attempt,
                 deadline_ms,
-                ..
             } => {
                 if !self.is_linked(own, to) {
-                    node.tell(now, call, CallInput::NotSent);
+                    node.tell(now, call, CallInput::NotSent { attempt });
                     return;
                 }
-                let message = RpcCall {
-                    call,
-                    hops: 1,
-                    caller: own,
-                    procedure,
-                    deadline_ms,
-                    idempotency: None,
-                    content: ContentType::Bytes,
-                    headers: Vec::new(),
-                    payload: Bytes::new(),
-                };
+                let mut message = RpcCall::new(call, own, procedure, deadline_ms);
+                message.hops = 1;
                 context.send(to, Class::Reliable, message.clone());
                 if self.random.below(4) == 0 {
                     self.repeated += 1;
@@ -129,6 +122,7 @@ impl Mesh {
             CallOutput::Abandon {
                 to: Provider::Member(to),
                 mode,
+                ..
             } => context.send(to, Class::Reliable, CallCancel { call, mode }),
             CallOutput::Abandon { .. } => node.stop(own, call),
             CallOutput::Done(end) => self.ends.entry(call).or_default().push((now, end)),
@@ -150,16 +144,14 @@ impl Mesh {
     }
 }
 
-fn tell(context: &mut Context<'_>, to: NodeId, procedure: &Procedure, weight: Option<u32>) {
+fn tell(context: &mut Context<'_>, to: NodeId, pattern: &Pattern, offer: Option<&Offer>) {
+    let content = offer.cloned().unwrap_or_else(|| Offer::new(0, Invoke::P2c));
     let record = RoutingRecord {
         owner: context.id(),
         sequence: 0,
         expires_ms: u64::MAX,
-        withdrawn: weight.is_none(),
-        content: RecordContent::Provider(ProviderContent {
-            procedure: procedure.clone(),
-            weight: weight.unwrap_or(0),
-        }),
+        withdrawn: offer.is_none(),
+        content: RecordContent::Provider(content.content(pattern.clone())),
     };
     let signature = Signature::from_bytes([0; 64]);
     let store = KadStore {
@@ -174,14 +166,15 @@ fn told(from: NodeId, record: &RoutingRecord) -> Option<Input> {
     let RecordContent::Provider(provider) = &record.content else {
         return None;
     };
-    let (node, procedure, weight) = (from, provider.procedure.clone(), provider.weight);
+    let (node, pattern) = (from, provider.pattern.clone());
     Some(if record.withdrawn {
-        Input::Unoffered { node, procedure }
+        Input::Unoffered { node, pattern }
     } else {
+        let offer = Offer::from(provider);
         Input::Offered {
             node,
-            procedure,
-            weight,
+            pattern,
+            offer,
         }
     })
 }
@@ -251,8 +244,8 @@ impl Host for Mesh {
                 // What was said over an earlier link may be lost.
                 node.handle_input(now, Input::MemberDown { node: peer });
                 let offered = self.offered.entry(context.id()).or_default();
-                for (procedure, weight) in offered.iter() {
-                    tell(context, peer, procedure, Some(*weight));
+                for (pattern, offer) in offered.iter() {
+                    tell(context, peer, pattern, Some(offer));
                 }
             }
             LinkChange::Down => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use macula_rpc::{
-    Admission, Call, CallConfig, CallInput, CallOutput, CallRequest, Config, Input,
+    Admission, Call, CallConfig, CallInput, CallOutput, CallRequest, Config, Entry, Input,
     InvocationConfig, Invocations, Output, Provider, Rpc,
 };
 use macula_wire::message::{CallResult, CancelMode, Failure};
@@ -23,6 +23,8 @@ pub(super) struct Node {
     pub(super) rpc: Rpc,
     invocations: Invocations,
     calls: BTreeMap<CallId, Call>,
+    /// To whom each call was sent, by the number of the attempt.
+    attempts: BTreeMap<CallId, Vec<(u32, Provider)>>,
     /// What the providers of this node are doing, by when they will be done.
     jobs: BTreeMap<(Instant, u64), Job>,
     next_job: u64,
@@ -32,6 +34,7 @@ pub(super) struct Node {
 #[derive(Debug)]
 struct Job {
     admission: Admission,
+    _entry: Entry,
     answer: Result<CallResult, Failure>,
 }
 
@@ -61,6 +64,7 @@ impl Node {
             rpc,
             invocations: Invocations::new(&InvocationConfig::default()),
             calls: BTreeMap::new(),
+            attempts: BTreeMap::new(),
             jobs: BTreeMap::new(),
             next_job: 0,
             replies: VecDeque::new(),
@@ -75,11 +79,13 @@ impl Node {
         name: Procedure,
         deadline: Instant,
         idempotent: bool,
+        hedge_after: Option<Duration>,
     ) {
         self.now = now;
-        let candidates = self.rpc.table().candidates(&name).to_vec();
+        let candidates = self.rpc.table().find(&name).cloned();
         let mut request = CallRequest::new(id, name, deadline);
         request.idempotent = idempotent;
+        request.hedge_after = hedge_after;
         let random = self.random.fork();
         let call = Call::new(CallConfig::default(), request, candidates, random, now);
         self.calls.insert(id, call);
@@ -97,6 +103,10 @@ impl Node {
         }
     }
 
+    pub(super) fn sent(&mut self, id: CallId, attempt: u32, to: Provider) {
+        self.attempts.entry(id).or_default().push((attempt, to));
+    }
+
     /// An answer from `from`; one from a provider that no longer has the call comes on a stream that nobody reads.
     pub(super) fn answered(
         &mut self,
@@ -105,23 +115,26 @@ impl Node {
         id: CallId,
         answer: Result<CallResult, Failure>,
     ) {
-        let callee = self.calls.get(&id).and_then(Call::callee);
-        let is_here = |callee: Provider| callee.is_here() && from == Provider::Member(self.id);
-        if callee.is_some_and(|callee| callee == from || is_here(callee)) {
-            self.tell(now, id, CallInput::Answer(answer));
+        let is_from =
+            |to: Provider| to == from || (to.is_here() && from == Provider::Member(self.id));
+        // This node may have tried several registrations of its own; the last of them answers.
+        let sent = self.attempts.get(&id).into_iter().flatten();
+        if let Some((attempt, _)) = sent.rev().find(|(_, to)| is_from(*to)) {
+            let attempt = *attempt;
+            self.tell(now, id, CallInput::Answer { attempt, answer });
         }
     }
 
     /// The link to `node` is gone, and with it the streams of the calls that it had.
     pub(super) fn lost(&mut self, now: Instant, node: NodeId) {
-        let had: Vec<CallId> = self
-            .calls
-            .iter()
-            .filter(|(_, call)| call.callee() == Some(Provider::Member(node)))
-            .map(|(id, _)| *id)
+        let sent = self.attempts.iter();
+        let sent = sent.flat_map(|(id, all)| all.iter().map(|(attempt, to)| (*id, *attempt, *to)));
+        let had: Vec<(CallId, u32)> = sent
+            .filter(|(_, _, to)| *to == Provider::Member(node))
+            .map(|(id, attempt, _)| (id, attempt))
             .collect();
-        for id in had {
-            self.tell(now, id, CallInput::Lost);
+        for (id, attempt) in had {
+            self.tell(now, id, CallInput::Lost { attempt });
         }
         self.rpc.handle_input(now, Input::MemberDown { node });
     }
@@ -146,10 +159,17 @@ impl Node {
             return false;
         };
         let slots = table.slots(candidate.provider).unwrap().clone();
-        let admission = match self.invocations.admit(now, caller, id, &slots, deadline) {
+        let admission = match self.invocations.admit(now, caller, id, deadline) {
             Ok(admission) => admission,
             // The repeated call is on a stream of its own, which nobody reads.
             Err(failure) if failure.code == ErrorCode::CALL_GONE => return false,
+            Err(failure) => {
+                self.reply(caller, id, Err(failure));
+                return false;
+            }
+        };
+        let entry = match admission.enter(now, &slots) {
+            Ok(entry) => entry,
             Err(failure) => {
                 self.reply(caller, id, Err(failure));
                 return false;
@@ -173,8 +193,14 @@ impl Node {
         };
         let due = now + Duration::from_millis(1 + millis);
         self.next_job += 1;
-        self.jobs
-            .insert((due, self.next_job), Job { admission, answer });
+        self.jobs.insert(
+            (due, self.next_job),
+            Job {
+                admission,
+                _entry: entry,
+                answer,
+            },
+        );
         true
     }
 
@@ -208,7 +234,9 @@ impl Machine for Node {
             if entry.key().0 > now {
                 break;
             }
-            let Job { admission, answer } = entry.remove();
+            let Job {
+                admission, answer, ..
+            } = entry.remove();
             self.reply(admission.caller(), admission.call(), answer);
         }
     }

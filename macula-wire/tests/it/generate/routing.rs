@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use macula_wire::message::{
-    InterestContent, KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant,
-    KadWatch, NodeContent, ProviderContent, RecordContent, RecordKind, RecordVersion,
+    InterestContent, Invoke, KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore,
+    KadWant, KadWatch, NodeContent, ProviderContent, RecordContent, RecordKind, RecordVersion,
     RoutingRecord, SignedRoutingRecord, Tag, ValueContent,
 };
 use macula_wire::{Body, ErrorCode, Key, RecordId, RequestId};
@@ -14,8 +14,7 @@ use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
 
 use super::{
-    address, content, node, number, overlay, pattern, payload, procedure, signature, text, topic,
-    wide, word,
+    address, content, node, number, overlay, pattern, payload, signature, text, topic, wide, word,
 };
 
 pub(super) fn bodies() -> BoxedStrategy<Body> {
@@ -143,8 +142,20 @@ fn record() -> impl Strategy<Value = RoutingRecord> {
 }
 
 fn record_content() -> BoxedStrategy<RecordContent> {
-    let provider = (procedure(), any::<u32>())
-        .prop_map(|(procedure, weight)| ProviderContent { procedure, weight });
+    let invoke = select(Invoke::ALL.to_vec());
+    let zone = prop::option::of("[a-z0-9-]{1,63}");
+    let how = (any::<u32>(), any::<u32>(), invoke, zone);
+    let provider = (pattern(), how, wide(), any::<bool>()).prop_map(
+        |(pattern, (weight, concurrency, invoke, zone), since_ms, takeover)| ProviderContent {
+            pattern,
+            weight,
+            concurrency,
+            invoke,
+            zone,
+            since_ms,
+            takeover,
+        },
+    );
     let value = (topic(), content(), payload()).prop_map(|(name, content, value)| ValueContent {
         name,
         content,

@@ -137,7 +137,13 @@ fn said(said: &RecordContent) -> Part {
             list(&it.tags, tag),
             list(&it.neighbours, |node| *node.as_bytes()),
         )),
-        RecordContent::Provider(it) => theirs((1_u32, it.procedure.as_str(), it.weight)),
+        RecordContent::Provider(it) => theirs((
+            1_u32,
+            it.pattern.as_str(),
+            (it.weight, it.concurrency, u32::from(it.invoke.tag())),
+            it.zone.as_deref(),
+            (it.since_ms, it.takeover),
+        )),
         RecordContent::Interest(it) => theirs((2_u32, it.pattern.as_str())),
         RecordContent::Value(it) => theirs((
             3_u32,

@@ -8,12 +8,12 @@ use macula_wire::limit::{
     MAX_TRAIL, MAX_VALUE_LEN, MAX_VIA,
 };
 use macula_wire::message::{
-    Contact, Forward, ForwardError, KadAnswer, KadChanges, KadDigest, KadFound, KadStore, KadWant,
-    NodeContent, ProviderContent, RecordContent, RecordKind, RecordVersion, RoutingRecord,
+    Contact, Forward, ForwardError, Invoke, KadAnswer, KadChanges, KadDigest, KadFound, KadStore,
+    KadWant, NodeContent, ProviderContent, RecordContent, RecordKind, RecordVersion, RoutingRecord,
     SignedRoutingRecord, Tag, Trace, Traced, TracedHop, ValueContent, Way,
 };
 use macula_wire::{
-    ContentType, EncodeError, ErrorCode, Key, NodeId, NodeMark, Procedure, RecordId, RequestId,
+    ContentType, EncodeError, ErrorCode, Key, NodeId, NodeMark, Pattern, RecordId, RequestId,
     Signature, Topic,
 };
 
@@ -43,8 +43,13 @@ fn store(records: Vec<Arc<SignedRoutingRecord>>) -> KadStore {
 
 fn provider() -> RecordContent {
     RecordContent::Provider(ProviderContent {
-        procedure: Procedure::new("a").unwrap(),
+        pattern: Pattern::new("a").unwrap(),
         weight: 1,
+        concurrency: 8,
+        invoke: Invoke::P2c,
+        zone: None,
+        since_ms: 1,
+        takeover: false,
     })
 }
 

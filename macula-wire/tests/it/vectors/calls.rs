@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use macula_wire::message::{
-    CallCancel, CallError, CallProgress, CallResult, CancelMode, Failure, Register, RpcCall,
-    Unregister,
+    CallCancel, CallError, CallMode, CallPart, CallProgress, CallReply, CallResult, CallRoute,
+    CancelMode, Failure, Invoke, Register, RpcCall, Unregister,
 };
 use macula_wire::{
-    CallId, ContentType, ErrorCode, Header, Procedure, RegistrationId, RequestId, RetryHint,
+    CallId, ContentType, ErrorCode, Header, Pattern, Procedure, RegistrationId, RequestId,
+    RetryHint,
 };
 
 use super::session::node;
@@ -27,10 +28,16 @@ fn call() -> RpcCall {
     RpcCall {
         call: id(),
         hops: 8,
+        depth: 0,
         caller: node(0),
+        tenant: None,
         procedure: procedure("temperature.latest"),
         deadline_ms: 5_000,
+        mode: CallMode::Plain,
+        route: CallRoute::Any,
+        hedge_ms: 0,
         idempotency: None,
+        key: None,
         content: ContentType::Json,
         headers: Vec::new(),
         payload: Bytes::from_static(b"{\"home\":42}"),
@@ -47,9 +54,15 @@ pub(super) fn samples() -> Vec<Sample> {
 fn conversations() -> Vec<Sample> {
     let full = RpcCall {
         hops: 0,
+        depth: 31,
+        tenant: Some("acme".into()),
         procedure: procedure("$sys.members"),
         deadline_ms: u32::MAX,
+        mode: CallMode::Stream,
+        route: CallRoute::All(300),
+        hedge_ms: 251,
         idempotency: Some(Bytes::from_static(b"order-7")),
+        key: Some(Bytes::from_static(b"42")),
         content: ContentType::Bytes,
         headers: vec![Header {
             key: "traceparent".into(),
@@ -77,6 +90,20 @@ fn conversations() -> Vec<Sample> {
         ),
         sample("rpc_progress", progress),
     ];
+    samples.extend(streams());
+    for (name, route) in [
+        ("to a node", CallRoute::Node(node(0x20))),
+        ("to a zone", CallRoute::Zone("eu-1".into())),
+        ("to all", CallRoute::All(0)),
+    ] {
+        let name = format!("rpc_call, {name}");
+        samples.push(sample(&name, RpcCall { route, ..call() }));
+    }
+    for mode in CallMode::ALL {
+        let name = format!("rpc_call, mode {}", mode.tag());
+        let mode = *mode;
+        samples.push(sample(&name, RpcCall { mode, ..call() }));
+    }
     for mode in CancelMode::ALL {
         let name = format!("rpc_cancel, mode {}", mode.tag());
         samples.push(sample(
@@ -88,6 +115,30 @@ fn conversations() -> Vec<Sample> {
         ));
     }
     samples
+}
+
+fn streams() -> Vec<Sample> {
+    let part = |sequence, end, payload| CallPart {
+        call: id(),
+        sequence,
+        end,
+        content: ContentType::Bytes,
+        payload: Bytes::from_static(payload),
+    };
+    let reply = |failure, payload| CallReply {
+        call: id(),
+        node: node(0x40),
+        failure,
+        content: ContentType::Json,
+        payload: Bytes::from_static(payload),
+    };
+    let failed = Failure::new(ErrorCode::BUSY, "no free slot");
+    vec![
+        sample("rpc_part", part(0, false, b"part")),
+        sample("rpc_part, the end", part(251, true, b"")),
+        sample("rpc_reply", reply(None, b"21.5")),
+        sample("rpc_reply, failed", reply(Some(Box::new(failed)), b"")),
+    ]
 }
 
 fn failures() -> Vec<Sample> {
@@ -130,8 +181,25 @@ fn registrations() -> Vec<Sample> {
             Register {
                 request: RequestId::new(3),
                 registration: RegistrationId::new(1),
-                procedure: procedure("temperature.latest"),
+                pattern: Pattern::new("temperature.latest").unwrap(),
                 concurrency: 16,
+                weight: 1,
+                invoke: Invoke::P2c,
+                zone: None,
+                takeover: false,
+            },
+        ),
+        sample(
+            "register with every option",
+            Register {
+                request: RequestId::new(4),
+                registration: RegistrationId::new(2),
+                pattern: Pattern::new("temperature.*.**").unwrap(),
+                concurrency: 0,
+                weight: 300,
+                invoke: Invoke::Single,
+                zone: Some("eu-1".into()),
+                takeover: true,
             },
         ),
         sample(

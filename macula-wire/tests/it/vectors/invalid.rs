@@ -265,11 +265,17 @@ const TREES: &str = r#"
 "#;
 
 const CALLS: &str = r#"
-20 | rpc_call of a pattern                      | name              | CALL 08 NODE "a.*" 01 00 00 00 00 00
-20 | rpc_call, deadline over 32 bits            | invalid           | CALL 08 NODE "a" WIDE 00 00 00 00 00
-20 | rpc_call with an empty idempotency key     | invalid           | CALL 08 NODE "a" 01 01 00 00 00 00 00
-20 | rpc_call, headers that descend             | not_canonical     | CALL 08 NODE "a" 01 00 00 02 0162 00 0161 00 00 00
-20 | rpc_call, payload cut off                  | unexpected_end    | CALL 08 NODE "a" 01 00 00 00 05 61
+20 | rpc_call of a pattern                      | name              | CALL 08 00 NODE 00 "a.*" 01 00 00 00 00 00 00 00 00 00
+20 | rpc_call, deadline over 32 bits            | invalid           | CALL 08 00 NODE 00 "a" WIDE 00 00 00 00 00 00 00 00 00
+20 | rpc_call, mode out of range                | invalid           | CALL 08 00 NODE 00 "a" 01 04 00 00 00 00 00 00 00 00
+20 | rpc_call, route out of range               | invalid           | CALL 08 00 NODE 00 "a" 01 00 04 00 00 00 00 00 00 00
+20 | rpc_call to a zone in capitals             | invalid           | CALL 08 00 NODE 00 "a" 01 00 02 0141 00 00 00 00 00 00 00
+20 | rpc_call that hedges without a key         | invalid           | CALL 08 00 NODE 00 "a" 01 00 00 05 00 00 00 00 00 00
+20 | rpc_call with an empty key                 | invalid           | CALL 08 00 NODE 00 "a" 01 00 00 00 00 0100 00 00 00 00
+20 | rpc_call of a tenant without a name        | invalid           | CALL 08 00 NODE 0100 "a" 01 00 00 00 00 00 00 00 00 00
+20 | rpc_call with an empty idempotency key     | invalid           | CALL 08 00 NODE 00 "a" 01 00 00 00 0100 00 00 00 00 00
+20 | rpc_call, headers that descend             | not_canonical     | CALL 08 00 NODE 00 "a" 01 00 00 00 00 00 00 02 0162 00 0161 00 00 00
+20 | rpc_call, payload cut off                  | unexpected_end    | CALL 08 00 NODE 00 "a" 01 00 00 00 00 00 00 00 05 61
 22 | rpc_error with code ok                     | invalid           | CALL 00 01 00 00 00 00 00 00
 22 | rpc_error with a name and another code     | invalid           | CALL 30 07 00 01 0161 00 00 00 00
 22 | rpc_error with an empty name               | invalid           | CALL 60 09 00 01 00 00 00 00 00
@@ -277,7 +283,10 @@ const CALLS: &str = r#"
 22 | rpc_error, name with a line feed           | invalid           | CALL 60 09 00 01 010a 00 00 00 00
 26 | rpc_cancel of mode 3                       | invalid           | CALL 03 00
 26 | rpc_cancel, id cut off                     | unexpected_end    | c0c1c2
-23 | register of a name with a colon            | name              | 01 01 "a:b" 00 00
+23 | register of a name with a colon            | name              | 01 01 "a:b" 00 01 06 00 00 00
+23 | register, policy out of range              | invalid           | 01 01 "a" 00 01 09 00 00 00
+28 | rpc_part, an end that says something       | invalid           | CALL 00 01 00 0161 00
+29 | rpc_reply, a failure with a result         | invalid           | CALL NODE 01 39 02 00 00 00 00 00 00 0161 00
 "#;
 
 const MEMBERSHIP: &str = r#"
@@ -352,16 +361,18 @@ const ROUTING: &str = r#"
 62 | kad_store without records                  | invalid           | 07 00 00
 62 | kad_store, 65 records                      | too_large         | 07 41
 62 | record of kind 4                           | invalid           | 07 01 RECORD 04 "a" 00 SIGNATURE 00
-62 | record, neither withdrawn nor not          | invalid           | 07 01 NODE 01 02 02 01 "a" 00 SIGNATURE 00
-62 | record, signature cut off                  | unexpected_end    | 07 01 RECORD 01 "a" 00 5a5a5a
+62 | record, neither withdrawn nor not          | invalid           | 07 01 NODE 01 02 02 01 "a" 00 00 06 00 01 00 SIGNATURE 00
+62 | record, signature cut off                  | unexpected_end    | 07 01 RECORD 01 "a" 00 00 06 00 01 00 5a5a5a
 62 | record of a node at port 0                 | invalid           | 07 01 RECORD 00 01 00 c0000207 00 00 00 SIGNATURE 00
 62 | record of a node at one address twice      | not_canonical     | 07 01 RECORD 00 02 ADDRESS ADDRESS 00 00 SIGNATURE 00
 62 | record of a node, tags that descend        | not_canonical     | 07 01 RECORD 00 00 02 0162 00 0161 00 00 SIGNATURE 00
 62 | record of a node with 17 tags              | too_large         | 07 01 RECORD 00 00 11
 62 | record of a node, one neighbour twice      | not_canonical     | 07 01 RECORD 00 00 00 02 NODE NODE SIGNATURE 00
 62 | record of a node with 33 neighbours        | too_large         | 07 01 RECORD 00 00 00 21
-62 | record of a provider of a pattern          | name              | 07 01 RECORD 01 "a.*" 00 SIGNATURE 00
-62 | record of a provider, weight over 32 bits  | invalid           | 07 01 RECORD 01 "a" WIDE SIGNATURE 00
+62 | record of a provider of a piece of a name  | name              | 07 01 RECORD 01 "a.b*" 00 00 06 00 01 00 SIGNATURE 00
+62 | record of a provider, policy out of range  | invalid           | 07 01 RECORD 01 "a" 00 00 09 00 01 00 SIGNATURE 00
+62 | record of a provider, a zone in capitals   | invalid           | 07 01 RECORD 01 "a" 00 00 06 01 0141 01 00 SIGNATURE 00
+62 | record of a provider, weight over 32 bits  | invalid           | 07 01 RECORD 01 "a" WIDE 00 06 00 01 00 SIGNATURE 00
 62 | record of interest, tail before its end    | name              | 07 01 RECORD 02 "a.**.b" SIGNATURE 00
 62 | record of a value under a pattern          | name              | 07 01 RECORD 03 "a.*" 02 00 SIGNATURE 00
 62 | record of a value of 65,537 bytes          | too_large         | 07 01 RECORD 03 "a" 02 fc 01000100

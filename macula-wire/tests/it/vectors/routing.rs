@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use macula_wire::message::{
-    Contact, Forward, ForwardError, InterestContent, KadAnswer, KadChanges, KadDigest, KadFind,
-    KadFound, KadStore, KadWant, KadWatch, NodeContent, ProviderContent, RecordContent, RecordKind,
-    RecordVersion, RoutingRecord, SignedRoutingRecord, Tag, Trace, Traced, TracedHop, ValueContent,
-    Way,
+    Contact, Forward, ForwardError, InterestContent, Invoke, KadAnswer, KadChanges, KadDigest,
+    KadFind, KadFound, KadStore, KadWant, KadWatch, NodeContent, ProviderContent, RecordContent,
+    RecordKind, RecordVersion, RoutingRecord, SignedRoutingRecord, Tag, Trace, Traced, TracedHop,
+    ValueContent, Way,
 };
-use macula_wire::{
-    ContentType, ErrorCode, Key, NodeMark, Pattern, Procedure, RecordId, RequestId, Topic,
-};
+use macula_wire::{ContentType, ErrorCode, Key, NodeMark, Pattern, RecordId, RequestId, Topic};
 
 use super::session::{node, signature};
 use super::{Sample, sample};
@@ -75,8 +73,13 @@ fn place(neighbours: &[u8]) -> RecordContent {
 
 fn provider(weight: u32) -> RecordContent {
     RecordContent::Provider(ProviderContent {
-        procedure: Procedure::new("temperature.latest").unwrap(),
+        pattern: Pattern::new("temperature.latest").unwrap(),
         weight,
+        concurrency: 8,
+        invoke: Invoke::P2c,
+        zone: None,
+        since_ms: 1,
+        takeover: false,
     })
 }
 

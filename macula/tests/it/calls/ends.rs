@@ -14,15 +14,15 @@ use super::seconds;
 use crate::mesh::{Guard, Mortal, Realm, hasty, link, offered, within};
 
 /// A procedure that never ends by itself.
-struct Endless {
-    _served: Served,
-    runs: Arc<AtomicU64>,
-    started: Arc<Notify>,
-    ended: Arc<Notify>,
+pub(super) struct Endless {
+    served: Served,
+    pub(super) runs: Arc<AtomicU64>,
+    pub(super) started: Arc<Notify>,
+    pub(super) ended: Arc<Notify>,
 }
 
 impl Endless {
-    async fn serve(node: &Node, name: &str) -> Self {
+    pub(super) async fn serve(node: &Node, name: &str) -> Self {
         let (runs, started, ended) = (
             Arc::new(AtomicU64::new(0)),
             Arc::new(Notify::new()),
@@ -41,11 +41,15 @@ impl Endless {
         let options = RegisterOptions::default();
         let served = node.register(name, options, function).await.unwrap();
         Self {
-            _served: served,
+            served,
             runs,
             started,
             ended,
         }
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.served.running()
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use macula::realm::{IssueRequest, Tenant};
 use macula::transport::{Config, Endpoint, Hello, Link, LinkEvent, LinkReceiver, OutFrame};
-use macula::wire::message::{Alias, Body, Message, Priority, Register, Role, Roles, Subscribe};
+use macula::wire::message::{
+    Alias, Body, Invoke, Message, Priority, Register, Role, Roles, Subscribe,
+};
 use macula::wire::{
     Batch, ContentType, Entries, Envelope, Epoch, ErrorCode, Header, NodeId, RegistrationId,
     RequestId, Sequence, SubscriptionId, TopicAlias,
@@ -141,8 +143,12 @@ async fn a_tenant_is_confined_to_its_own_names_by_the_member() {
         let registering = Register {
             request,
             registration: RegistrationId::new(number),
-            procedure: name.parse().unwrap(),
+            pattern: name.parse().unwrap(),
             concurrency: 0,
+            weight: 1,
+            invoke: Invoke::P2c,
+            zone: None,
+            takeover: false,
         };
         assert_eq!(bare.ask(registering).await, expected, "{name}");
     }
@@ -179,8 +185,14 @@ async fn a_client_of_a_tenant_is_refused_by_a_typed_error() {
     let node = realm.node().await;
     let client = realm.client_with(&node, &of_tenant()).await;
     let registering = RegisterOptions::default();
-    let _theirs = node.register("other.x", registering, who).await.unwrap();
-    let _ours = node.register("acme.x", registering, who).await.unwrap();
+    let _theirs = node
+        .register("other.x", registering.clone(), who)
+        .await
+        .unwrap();
+    let _ours = node
+        .register("acme.x", registering.clone(), who)
+        .await
+        .unwrap();
     let mut subscription = subscribe(&node, "acme.*").await;
     let denied = [
         client.publish("other.x", "").await.unwrap_err(),
@@ -189,7 +201,7 @@ async fn a_client_of_a_tenant_is_refused_by_a_typed_error() {
             .await
             .unwrap_err(),
         client
-            .register("other.y", registering, who)
+            .register("other.y", registering.clone(), who)
             .await
             .unwrap_err(),
         within(client.call("other.x", "", CallOptions::default()))
@@ -204,7 +216,10 @@ async fn a_client_of_a_tenant_is_refused_by_a_typed_error() {
         .subscribe("acme.**", SubscribeOptions::default())
         .await
         .unwrap();
-    let _served = client.register("acme.y", registering, who).await.unwrap();
+    let _served = client
+        .register("acme.y", registering.clone(), who)
+        .await
+        .unwrap();
     within(client.call("acme.x", "", CallOptions::default()))
         .await
         .unwrap();

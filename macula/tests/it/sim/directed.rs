@@ -1,7 +1,7 @@
 //! One node by itself, told by hand what happens in an order that a network seldom has.
 
 use macula::wire::message::{
-    InterestContent, KadStore, MemberRecord, MemberStatus, ProviderContent, RecordContent,
+    InterestContent, Invoke, KadStore, MemberRecord, MemberStatus, ProviderContent, RecordContent,
     RecordKind, Roles, RoutingRecord, SignedRecord, SignedRoutingRecord, SwimGossip, Update,
 };
 use macula::wire::{
@@ -45,8 +45,13 @@ pub(super) fn interest(text: &str) -> RecordContent {
 
 pub(super) fn offer(text: &str) -> RecordContent {
     RecordContent::Provider(ProviderContent {
-        procedure: Procedure::new(text).unwrap(),
+        pattern: Pattern::new(text).unwrap(),
         weight: 1,
+        concurrency: 8,
+        invoke: Invoke::P2c,
+        zone: None,
+        since_ms: 1,
+        takeover: false,
     })
 }
 

@@ -125,7 +125,7 @@ fn command(node: &mut NodeMachine, now: Instant, step: &Step) {
             let _ = node.pubsub_mut().unsubscribe(now, subscriber(*key));
         }
         Step::Register(key, at) => {
-            let (name, by) = (Procedure::new(NAMES[*at]).unwrap(), registrant(*key));
+            let (name, by) = (Pattern::new(NAMES[*at]).unwrap(), registrant(*key));
             let options = RegisterOptions::default();
             let rpc = node.rpc_mut();
             let _ = rpc.register(now, &DefaultRules, &who, by, name, options);

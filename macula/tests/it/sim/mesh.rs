@@ -121,7 +121,7 @@ pub(super) fn unsubscribe(node: &mut NodeMachine, now: Instant, key: u64) {
 pub(super) fn register(node: &mut NodeMachine, now: Instant, id: NodeId, key: u64, text: &str) {
     let (registrant, procedure) = (
         Registrant::Local(RegistrationKey::new(key)),
-        Procedure::new(text).unwrap(),
+        Pattern::new(text).unwrap(),
     );
     let options = RegisterOptions::default();
     let rules = &DefaultRules;

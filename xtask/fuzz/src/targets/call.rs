@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use macula_rpc::{
-    Call, CallConfig, CallInput, CallOutput, CallRequest, Candidate, Provider, RegistrationKey,
+    Call, CallConfig, CallInput, CallOutput, CallRequest, Candidate, Candidates, Provider,
+    RegistrationKey,
 };
-use macula_wire::message::{CallResult, CancelMode, Failure};
-use macula_wire::{CallId, ContentType, ErrorCode, Instant, Machine, Procedure, Random};
+use macula_wire::message::{CallResult, CancelMode, Failure, Invoke};
+use macula_wire::{
+    CallId, ContentType, ErrorCode, Instant, Machine, NodeId, Pattern, Procedure, Random,
+};
 
 /// Whatever happens, in whatever order, a call ends exactly once and by its deadline, asks no
 /// provider twice, and asks no other one after a loss unless it is idempotent.
 ///
-/// Input: the number of candidates, the deadline in milliseconds, whether it is idempotent (1 byte
-/// each), then steps of a kind and an argument.
+/// Input: the number of candidates with the policy, the deadline in milliseconds, whether it is
+/// idempotent with the weight of the candidates and whether it hedges (1 byte each), then steps of a
+/// kind and an argument.
 pub fn call(data: &[u8]) {
     let Some(([candidates, deadline, idempotent], steps)) = data.split_first_chunk::<3>() else {
         return;
@@ -26,35 +30,48 @@ pub fn call(data: &[u8]) {
     if idempotent & 1 == 1 {
         request = request.idempotent();
     }
-    let candidates = (0..u64::from(candidates % 12)).map(|number| Candidate {
-        provider: Provider::Local(RegistrationKey::new(number)),
-        weight: u32::from(*idempotent >> 1),
+    let hedge = Duration::from_millis(20);
+    request.hedge_after = Some(hedge).filter(|_| idempotent & 2 == 2);
+    let list = (0..candidates % 12).map(|number| {
+        let provider = match number % 3 {
+            0 => Provider::Local(RegistrationKey::new(number.into())),
+            _ => Provider::Member(NodeId::from_bytes([number; 32])),
+        };
+        Candidate::new(provider, u32::from(*idempotent >> 2))
     });
+    let invoke = Invoke::ALL[usize::from(candidates / 12) % Invoke::ALL.len()];
+    let pattern = Pattern::new("temperature.*").expect("a pattern");
+    let candidates = Candidates::new(pattern, invoke, NodeId::default(), list.collect());
     let mut now = Instant::ZERO;
     let config = CallConfig::default();
-    let mut call = Call::new(config, request, candidates.collect(), Random::new(3), now);
+    let mut call = Call::new(config, request, Some(candidates), Random::new(3), now);
     let mut seen = Seen {
         attempts_left: config.max_attempts,
         ..Seen::default()
     };
     seen.drain(&mut call, now);
     for [kind, argument] in steps.as_chunks::<2>().0 {
+        let attempt = u32::from(argument % 4);
         let input = match kind % 6 {
             0 => {
                 let payload = Bytes::from_static(b"21.5");
-                CallInput::Answer(Ok(CallResult {
-                    call: id,
-                    content: ContentType::Text,
-                    payload,
-                }))
+                CallInput::Answer {
+                    attempt,
+                    answer: Ok(CallResult {
+                        call: id,
+                        content: ContentType::Text,
+                        payload,
+                    }),
+                }
             }
             1 => {
                 // Zero says that nothing went wrong, which no failure says.
                 let code = ErrorCode::from_number((*argument).max(1));
-                CallInput::Answer(Err(Failure::new(code, "refused")))
+                let answer = Err(Failure::new(code, "refused"));
+                CallInput::Answer { attempt, answer }
             }
-            2 => CallInput::Lost,
-            3 => CallInput::NotSent,
+            2 => CallInput::Lost { attempt },
+            3 => CallInput::NotSent { attempt },
             4 => CallInput::Cancel(match argument % 3 {
                 0 => CancelMode::Skip,
                 1 => CancelMode::Kill,
@@ -67,7 +84,7 @@ pub fn call(data: &[u8]) {
                 continue;
             }
         };
-        let lost = matches!(input, CallInput::Lost) && !seen.done;
+        let lost = matches!(input, CallInput::Lost { .. }) && !seen.done;
         call.handle_input(now, input);
         let sent = seen.asked.len();
         seen.drain(&mut call, now);
@@ -99,8 +116,11 @@ impl Seen {
             assert!(!self.done, "{output:?} after the end");
             match output {
                 CallOutput::Send {
-                    to, deadline_ms, ..
+                    to,
+                    deadline_ms,
+                    attempt,
                 } => {
+                    assert_eq!(usize::try_from(attempt).ok(), Some(self.asked.len() + 1));
                     assert!(self.asked.insert(to), "{to:?} got the call twice");
                     assert!(deadline_ms >= 1);
                     self.attempts_left = self.attempts_left.checked_sub(1).expect("an attempt");

@@ -1,8 +1,9 @@
 //! Which incoming calls may run.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use macula_rpc::{Admission, InvocationConfig, Invocations, Slots};
+use macula_rpc::{Admission, Entry, InvocationConfig, Invocations, Slots};
 use macula_wire::{CallId, ErrorCode, Instant, NodeId};
 
 /// When the first call comes.
@@ -30,6 +31,7 @@ pub fn admission(data: &[u8]) {
         running: Vec::new(),
         spent: Vec::new(),
         admitted: 0,
+        refused: BTreeSet::new(),
     };
     for [kind, id, time] in data.as_chunks::<3>().0 {
         callee.step(*kind, *id, u64::from(*time));
@@ -39,15 +41,23 @@ pub fn admission(data: &[u8]) {
     assert_eq!([0, 1].map(|which| callee.slots[which].used()), [0, 0]);
 }
 
+/// A call that runs by a registration.
+struct Running {
+    admission: Admission,
+    _entry: Entry,
+}
+
 /// The subject, and what a correct one does.
 struct Callee {
     invocations: Invocations,
     slots: [Slots; 2],
     now: Instant,
-    running: Vec<(usize, Admission)>,
+    running: Vec<(usize, Running)>,
     /// Every id that was used and may have been noted, in that order, with the time until which it counts.
     spent: Vec<((NodeId, CallId), Instant)>,
     admitted: u64,
+    /// Of which slots somebody found none free.
+    refused: BTreeSet<usize>,
 }
 
 impl Callee {
@@ -64,9 +74,9 @@ impl Callee {
             0 => self.now = self.now + Duration::from_millis(time),
             1 | 2 if !self.running.is_empty() => {
                 let at = usize::from(id) % self.running.len();
-                let (_, admission) = self.running.swap_remove(at);
-                assert!(admission.deadline() > START);
-                admission.finish();
+                let (_, running) = self.running.swap_remove(at);
+                assert!(running.admission.deadline() > START);
+                running.admission.finish();
             }
             3 => {
                 self.invocations.refuse(self.now, caller, call, deadline);
@@ -85,11 +95,8 @@ impl Callee {
 
     fn admit(&mut self, caller: NodeId, call: CallId, deadline: Instant, which: usize) {
         let key = (caller, call);
-        let (used, slots) = (self.running.len(), &self.slots[which]);
-        let full = used >= MAX_RUNNING as usize || slots.used() >= slots.limit();
-        let answer = self
-            .invocations
-            .admit(self.now, caller, call, slots, deadline);
+        let slots = self.slots[which].clone();
+        let answer = self.invocations.admit(self.now, caller, call, deadline);
         let code = answer.as_ref().err().map(|failure| failure.code);
         if deadline <= self.now {
             assert_eq!(code, Some(ErrorCode::DEADLINE_EXCEEDED));
@@ -104,11 +111,26 @@ impl Callee {
             return;
         }
         self.note(key, deadline);
+        let full = self.running.len() >= MAX_RUNNING as usize;
         assert_eq!(code, full.then_some(ErrorCode::BUSY));
-        if let Ok(admission) = answer {
-            assert_eq!((admission.caller(), admission.call()), key);
-            self.running.push((which, admission));
-            self.admitted += 1;
+        let Ok(admission) = answer else {
+            return;
+        };
+        assert_eq!((admission.caller(), admission.call()), key);
+        self.admitted += 1;
+        let used = slots.used();
+        match admission.enter(self.now, &slots) {
+            Ok(entry) => {
+                assert!(used < slots.limit());
+                let _entry = entry;
+                self.running.push((which, Running { admission, _entry }));
+            }
+            // Some of the free ones may be kept for others that were refused before.
+            Err(failure) => {
+                assert_eq!(failure.code, ErrorCode::BUSY);
+                assert!(used >= slots.limit() || self.refused.contains(&which));
+                self.refused.insert(which);
+            }
         }
     }
 
@@ -120,8 +142,9 @@ impl Callee {
     ///
     /// A refusal of an id that is remembered already does not prolong it, so that the first time counts.
     fn must_be_known(&self, key: (NodeId, CallId)) -> bool {
-        let runs =
-            |(_, admission): &(usize, Admission)| (admission.caller(), admission.call()) == key;
+        let runs = |(_, running): &(usize, Running)| {
+            (running.admission.caller(), running.admission.call()) == key
+        };
         let first = self.spent.iter().position(|(spent, _)| *spent == key);
         let fresh = first.is_some_and(|first| {
             self.spent.len() - first <= MAX_IDS && self.spent[first].1 > self.now

@@ -6,15 +6,24 @@ use std::time::Duration;
 
 use macula_realm::{DefaultRules, Principal};
 use macula_rpc::{
-    Candidate, Config, Input, Output, Provider, RegisterOptions, Registrant, RegistrationKey, Rpc,
-    SessionKey,
+    Config, Input, Offer, OfferKey, Output, Provider, RegisterOptions, Registrant, RegistrationKey,
+    Rpc, SessionKey,
 };
-use macula_wire::message::Roles;
-use macula_wire::{Instant, Machine, NodeId, Procedure, RegistrationId};
+use macula_wire::message::{Invoke, Roles};
+use macula_wire::{Instant, Machine, NodeId, Pattern, Procedure, RegistrationId};
 
 use super::laws::{self, Digest, MAX_STEPS, START, Subject, Timed};
 
 const PROCEDURES: [&str; 5] = ["a", "a.b", "c", "c.d.e", "$sys.a"];
+/// What is served; each is of one policy, so that whoever serves it counts.
+const PATTERNS: [(&str, Invoke); 6] = [
+    ("a", Invoke::P2c),
+    ("a.b", Invoke::Hash),
+    ("a.*", Invoke::Random),
+    ("c.**", Invoke::RoundRobin),
+    ("**", Invoke::LeastLoaded),
+    ("$sys.a", Invoke::P2c),
+];
 
 /// Whatever members offer and applications register, the machine keeps the six laws, and the table that is in force
 /// once all has settled is what a naive reading of both gives.
@@ -53,13 +62,15 @@ fn step(kind: u8, argument: u8) -> Step {
     let low = argument & 7;
     let high = usize::from(argument >> 3);
     match kind {
-        0 => Step::Unoffered(member(argument >> 6), usize::from(low) % PROCEDURES.len()),
+        0 => Step::Unoffered(member(argument >> 6), usize::from(low) % PATTERNS.len()),
         1 => Step::MemberDown(member(argument)),
         2 | 3 => {
             let mut options = RegisterOptions::default();
             options.weight = u32::from(argument >> 6);
             options.concurrency = u32::from(low);
-            Step::Register(registrant(low), high % PROCEDURES.len(), options)
+            let at = high % PATTERNS.len();
+            options.invoke = PATTERNS[at].1;
+            Step::Register(registrant(low), at, options)
         }
         4 => Step::Unregister(registrant(low)),
         5 => Step::DropSession(SessionKey::new(u64::from(low & 1))),
@@ -69,7 +80,7 @@ fn step(kind: u8, argument: u8) -> Step {
             let weight = u32::from(argument >> 3 & 7);
             Step::Offered(
                 member(argument >> 6),
-                usize::from(low) % PROCEDURES.len(),
+                usize::from(low) % PATTERNS.len(),
                 weight,
             )
         }
@@ -110,29 +121,29 @@ impl Subject for Node {
 
     fn apply(&self, machine: &mut Rpc, now: Instant, step: &Step) {
         let procedure = |number: &usize| Procedure::new(PROCEDURES[*number]).expect("a procedure");
+        let pattern = |number: &usize| Pattern::new(PATTERNS[*number].0).expect("a pattern");
         let who = Principal::new(OWN, Roles::CLIENT);
         match step {
             Step::MemberDown(node) => machine.handle_input(now, Input::MemberDown { node: *node }),
             Step::Offered(node, name, weight) => {
-                let (node, procedure, weight) = (*node, procedure(name), *weight);
-                machine.handle_input(
-                    now,
-                    Input::Offered {
-                        node,
-                        procedure,
-                        weight,
-                    },
-                );
+                let (node, pattern) = (*node, pattern(name));
+                let offer = Offer::new(*weight, PATTERNS[*name].1);
+                let input = Input::Offered {
+                    node,
+                    pattern,
+                    offer,
+                };
+                machine.handle_input(now, input);
             }
             Step::Unoffered(node, name) => {
-                let (node, procedure) = (*node, procedure(name));
-                machine.handle_input(now, Input::Unoffered { node, procedure });
+                let (node, pattern) = (*node, pattern(name));
+                machine.handle_input(now, Input::Unoffered { node, pattern });
             }
             Step::Register(registrant, name, options) => {
-                let (registrant, procedure) = (*registrant, procedure(name));
+                let (registrant, options) = (*registrant, options.clone());
                 let before = machine.registrations();
-                let done =
-                    machine.register(now, &DefaultRules, &who, registrant, procedure, *options);
+                let pattern = pattern(name);
+                let done = machine.register(now, &DefaultRules, &who, registrant, pattern, options);
                 assert_eq!(machine.registrations(), before + usize::from(done.is_ok()));
             }
             Step::Unregister(registrant) => {
@@ -161,15 +172,15 @@ impl Subject for Node {
 
     fn observe(&self, machine: &Rpc, out: &mut Digest) -> fmt::Result {
         let table = machine.table();
-        for procedure in table.procedures() {
-            write!(out, "{procedure}{:?}", table.candidates(procedure))?;
+        for (pattern, candidates) in table.iter() {
+            write!(out, "{pattern}{candidates:?}")?;
         }
         write!(out, "{}", machine.registrations())
     }
 
     fn inspect(&self, machine: &Rpc) {
         assert!(machine.registrations() <= 6);
-        assert!(machine.table().len() <= PROCEDURES.len() && machine.offers() <= 5);
+        assert!(machine.table().len() <= PATTERNS.len() && machine.offers() <= 5);
     }
 }
 
@@ -189,21 +200,21 @@ fn settles(steps: &[Timed<Step>]) {
         match &timed.step {
             Step::Register(registrant, name, options) if machine.registrations() > before => {
                 assert!(!known(registrant, &model), "{registrant:?} twice");
-                model.insert(*registrant, (PROCEDURES[*name], options.weight));
+                model.insert(*registrant, (PATTERNS[*name].0, options.weight));
             }
             Step::Register(registrant, name, _) => {
                 let full = model.len() >= 6
                     || known(registrant, &model)
-                    || PROCEDURES[*name].starts_with('$')
+                    || PATTERNS[*name].0.starts_with('$')
                     || matches!(registrant, Registrant::Session(session, _)
                         if of_session(&model, *session) >= 2)
                     || {
                         let mut names: Vec<&str> = model.values().map(|(name, _)| *name).collect();
                         names.sort_unstable();
                         names.dedup();
-                        names.len() >= 4 && !names.contains(&PROCEDURES[*name])
+                        names.len() >= 4 && !names.contains(&PATTERNS[*name].0)
                     };
-                assert!(full, "{registrant:?} was refused {}", PROCEDURES[*name]);
+                assert!(full, "{registrant:?} was refused {}", PATTERNS[*name].0);
             }
             Step::Unregister(registrant) => {
                 let had = model.remove(registrant).is_some();
@@ -219,8 +230,11 @@ fn settles(steps: &[Timed<Step>]) {
         now = now + Duration::from_millis(5);
         machine.handle_timeout(now);
         drain(&mut machine, &mut watched);
-        for name in PROCEDURES {
+        for (name, _) in PATTERNS {
             agree(&machine, &model, name);
+        }
+        for name in PROCEDURES {
+            finds(&machine, name);
         }
     }
 }
@@ -230,15 +244,15 @@ fn of_session(model: &BTreeMap<Registrant, (&str, u32)>, session: SessionKey) ->
     model.keys().filter(of).count()
 }
 
-/// Takes all output; each procedure is watched and no longer watched by turns.
-fn drain(machine: &mut Rpc, watched: &mut BTreeMap<Procedure, bool>) {
+/// Takes all output; each key is watched and no longer watched by turns.
+fn drain(machine: &mut Rpc, watched: &mut BTreeMap<OfferKey, bool>) {
     while let Some(output) = machine.poll_output() {
         match output {
-            Output::Watch { procedure } => {
-                assert_ne!(watched.insert(procedure, true), Some(true));
+            Output::Watch { key } => {
+                assert_ne!(watched.insert(key, true), Some(true));
             }
-            Output::Unwatch { procedure } => {
-                assert_eq!(watched.insert(procedure, false), Some(true));
+            Output::Unwatch { key } => {
+                assert_eq!(watched.insert(key, false), Some(true));
             }
             Output::Table(table) => assert!(table.version() <= machine.version()),
             Output::Announce { .. } | Output::Withdraw { .. } => {}
@@ -246,38 +260,45 @@ fn drain(machine: &mut Rpc, watched: &mut BTreeMap<Procedure, bool>) {
         }
     }
     let now = watched.values().filter(|watched| **watched).count();
-    assert!(now <= 3, "{now} procedures are watched");
+    // Two for each procedure that is called, one for each pattern that is served, and that of wildcards.
+    assert!(now <= 3 * 2 + 4 + 1, "{now} keys are watched");
 }
 
 fn agree(machine: &Rpc, model: &BTreeMap<Registrant, (&str, u32)>, name: &str) {
-    let procedure = Procedure::new(name).expect("a procedure");
+    let pattern = Pattern::new(name).expect("a pattern");
     let own = model.iter().filter(|(_, (of, _))| *of == name);
-    let mut expected: Vec<Candidate> = own
-        .map(|(registrant, (_, weight))| Candidate {
-            provider: Provider::from(*registrant),
-            weight: *weight,
-        })
+    let mut expected: Vec<(Provider, u32)> = own
+        .map(|(registrant, (_, weight))| (Provider::from(*registrant), *weight))
         .collect();
     let here = expected.len();
     for number in 0..4 {
         let node = member(number);
-        let offers = machine.offers_of(&node);
-        expected.extend(
-            offers
-                .filter(|(of, _)| **of == procedure)
-                .map(|(_, weight)| Candidate {
-                    provider: Provider::Member(node),
-                    weight: *weight,
-                }),
-        );
+        let offers = machine.offers_of(&node).filter(|(of, _)| **of == pattern);
+        expected.extend(offers.map(|(_, offer)| (Provider::Member(node), offer.weight)));
     }
-    expected.sort_by_key(|candidate| candidate.provider);
+    expected.sort_unstable();
     let table = machine.table();
-    assert_eq!(table.candidates(&procedure), expected, "{name}");
-    assert_eq!(table.candidates_here(&procedure), &expected[..here]);
-    for candidate in expected {
-        let slots = table.slots(candidate.provider);
-        assert_eq!(slots.is_some(), candidate.provider.is_here());
+    let found = table.of_pattern(&pattern);
+    let all = found.map(|found| found.all()).unwrap_or_default();
+    let said: Vec<(Provider, u32)> = all.iter().map(|one| (one.provider, one.weight)).collect();
+    assert_eq!(said, expected, "{name}");
+    assert_eq!(found.map_or(0, |found| found.here().len()), here);
+    for (provider, _) in expected {
+        let slots = table.slots(provider);
+        assert_eq!(slots.is_some(), provider.is_here());
         assert!(slots.is_none_or(|slots| slots.limit() > 0));
     }
+}
+
+/// The pattern that is found for a procedure covers it, and none is found only where none covers it.
+fn finds(machine: &Rpc, name: &str) {
+    let procedure = Procedure::new(name).expect("a procedure");
+    let table = machine.table();
+    let covering = table.iter().any(|(pattern, _)| pattern.covers(&procedure));
+    let found = table.find(&procedure).map(|found| found.pattern());
+    assert_eq!(found.is_some(), covering, "{name}");
+    assert!(
+        found.is_none_or(|pattern| pattern.covers(&procedure)),
+        "{name}"
+    );
 }

@@ -61,7 +61,10 @@ fn in_order(steps: &[Timed<TreeInput<u8>>]) {
     for timed in steps {
         now = now + timed.after;
         // What comes straight from a publisher that no tree knows is handed on as it comes.
-        if matches!(timed.step, TreeInput::Forget { .. } | TreeInput::Direct { .. }) {
+        if matches!(
+            timed.step,
+            TreeInput::Forget { .. } | TreeInput::Direct { .. }
+        ) {
             delivered.borrow_mut().clear();
         }
         tree.handle_input(now, timed.step.clone());

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use macula_kad::key_of;
+use macula_rpc::Offer;
 use macula_wire::message::{
-    Contact, InterestContent, NodeContent, ProviderContent, RecordContent, RecordKind,
-    RoutingRecord, SignedRoutingRecord, ValueContent,
+    Contact, InterestContent, Invoke, NodeContent, RecordContent, RecordKind, RoutingRecord,
+    SignedRoutingRecord, ValueContent,
 };
 use macula_wire::{
-    ContentType, Key, NodeId, Pattern, Procedure, RealmName, SIGNATURE_LEN, Signature, Signer,
-    Topic, Verifier, signed,
+    ContentType, Key, NodeId, Pattern, RealmName, SIGNATURE_LEN, Signature, Signer, Topic,
+    Verifier, signed,
 };
 
 use super::{HOUR_MS, WALL_MS};
@@ -23,10 +24,10 @@ pub(super) fn content(which: u8) -> RecordContent {
             tags: Vec::new(),
             neighbours: Vec::new(),
         }),
-        1 => RecordContent::Provider(ProviderContent {
-            procedure: Procedure::new(name).expect("a procedure"),
-            weight: u32::from(which >> 4),
-        }),
+        1 => {
+            let offer = Offer::new(u32::from(which >> 4), Invoke::P2c);
+            RecordContent::Provider(offer.content(Pattern::new(name).expect("a pattern")))
+        }
         2 => RecordContent::Interest(InterestContent {
             pattern: Pattern::new(name).expect("a pattern"),
         }),

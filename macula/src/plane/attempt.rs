@@ -1,0 +1,242 @@
+//! One attempt of a call: at a function of this process, or by the link to whoever knows one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use macula_rpc::{Admission, CallInput, Entry, Provider};
+use macula_transport::{FrameReceiver, FrameSender, LinkError};
+use macula_wire::message::{
+    Body, CallCancel, CallMode, CallPart, CallResult, CancelMode, Failure, Message, RpcCall,
+    StreamKind,
+};
+use macula_wire::{CallId, ContentType, DecodeError, ErrorCode};
+
+use super::Plane;
+use super::counters::add;
+use super::invoke;
+use super::links::Attached;
+use super::outgoing::{Outgoing, milliseconds, nobody};
+use crate::Error;
+use crate::call::{NodeReply, Reply};
+
+/// How often a link is looked at that a call waits for.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
+/// How long nothing has to come back by a link, though the peer was asked whether it is there, for its callee to count as
+/// lost.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// Runs one attempt to its end. Dropping the future takes the call back at this provider.
+pub(super) async fn run(
+    plane: Arc<Plane>,
+    outgoing: Arc<Outgoing>,
+    to: Provider,
+    attempt: u32,
+    admission: Option<Arc<Admission>>,
+) -> CallInput {
+    let left = outgoing.deadline.saturating_since(plane.clock.now());
+    let mut request = outgoing.request.clone();
+    request.deadline_ms = milliseconds(left);
+    let entry = match enter(&plane, to, admission.as_deref()) {
+        Ok(entry) => entry,
+        Err(failure) => {
+            let answer = Err(failure);
+            return CallInput::Answer { attempt, answer };
+        }
+    };
+    match (to, admission) {
+        (Provider::Local(key), Some(admission)) => {
+            let work = invoke::Work {
+                key,
+                via: outgoing.via,
+                request,
+                flow: outgoing.flow.clone(),
+                cancelled: outgoing.cancelled.clone(),
+                held: (admission, entry),
+            };
+            let answer = invoke::run(&plane, work).await;
+            CallInput::Answer { attempt, answer }
+        }
+        (Provider::Session(session, _), _) => {
+            let session = macula_pubsub::SessionId::new(session.get());
+            let attached = plane.links.session(session);
+            by_link(&plane, attached, &outgoing, request, attempt).await
+        }
+        (Provider::Member(node), _) => {
+            let mut attached = plane.uplink.clone().or_else(|| plane.links.member(&node));
+            if attached.is_none() && outgoing.is_dialled {
+                attached = plane.reach(node).await;
+            }
+            by_link(&plane, attached, &outgoing, request, attempt).await
+        }
+        (Provider::Local(_), None) => CallInput::NotSent { attempt },
+    }
+}
+
+/// Takes a slot of a registration on this node.
+fn enter(
+    plane: &Plane,
+    to: Provider,
+    admission: Option<&Admission>,
+) -> Result<Option<Entry>, Failure> {
+    let Some(admission) = admission else {
+        return Ok(None);
+    };
+    let providers = plane.providers.load();
+    let slots = providers.slots(to).ok_or_else(nobody)?;
+    admission.enter(plane.clock.now(), slots).map(Some)
+}
+
+async fn by_link(
+    plane: &Plane,
+    attached: Option<Arc<Attached>>,
+    outgoing: &Outgoing,
+    request: RpcCall,
+    attempt: u32,
+) -> CallInput {
+    let Some(attached) = attached else {
+        return CallInput::NotSent { attempt };
+    };
+    let _busy = attached.busy();
+    let (call, mode) = (request.call, request.mode);
+    let bytes = match Message::from(request).to_bytes() {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let failure = Failure::new(ErrorCode::INVALID_ARGUMENT, &error.to_string());
+            let answer = Err(failure);
+            return CallInput::Answer { attempt, answer };
+        }
+    };
+    let Ok((mut sender, mut receiver)) = attached.link.open(StreamKind::Call).await else {
+        return CallInput::NotSent { attempt };
+    };
+    if sender.send(Bytes::from(bytes)).await.is_err() {
+        return CallInput::NotSent { attempt };
+    }
+    let answered = tokio::select! {
+        biased;
+        answered = answer(plane, &mut receiver, outgoing, call) => answered.ok(),
+        never = give(&mut sender, outgoing, call, mode) => match never {},
+        () = silent(&attached) => None,
+    };
+    // The sending side stays open until here: its end would say that the caller has gone.
+    match answered {
+        Some(answer) => {
+            sender.finish();
+            CallInput::Answer { attempt, answer }
+        }
+        None => CallInput::Lost { attempt },
+    }
+}
+
+/// Reads what the callee says, up to the answer.
+async fn answer(
+    plane: &Plane,
+    receiver: &mut FrameReceiver,
+    outgoing: &Outgoing,
+    call: CallId,
+) -> Result<Result<CallResult, Failure>, LinkError> {
+    let mut expected = 0;
+    while let Some(frame) = receiver.next().await? {
+        match Message::decode(&frame).map_err(LinkError::Protocol)?.body {
+            Body::RpcResult(result) if result.call == call => return Ok(Ok(result)),
+            Body::RpcError(error) if error.call == call => return Ok(Err(error.failure)),
+            Body::RpcProgress(part) if part.call == call => {
+                if part.sequence != expected {
+                    let detail = "a part of the result is out of order";
+                    return Ok(Err(Failure::new(ErrorCode::PROTOCOL_VIOLATION, detail)));
+                }
+                expected = expected.saturating_add(1);
+                // Whoever asked may have heard enough, and takes the call back by himself.
+                outgoing
+                    .flow
+                    .progress(Reply::new(part.content, part.payload))
+                    .await;
+            }
+            Body::RpcReply(reply) if reply.call == call => {
+                let result = match reply.failure {
+                    Some(failure) => Err(Error::from(*failure)),
+                    None => Ok(Reply::new(reply.content, reply.payload)),
+                };
+                let node = reply.node;
+                outgoing.flow.reply(NodeReply { node, result }).await;
+            }
+            // Who was not asked cannot answer.
+            _ => add(&plane.counters.answers_ignored, 1),
+        }
+    }
+    Err(LinkError::Protocol(DecodeError::UnexpectedEnd))
+}
+
+/// What cannot be.
+enum Never {}
+
+/// Tells the callee what the caller has to say: parts of the arguments, and that it is to stop.
+async fn give(
+    sender: &mut FrameSender,
+    outgoing: &Outgoing,
+    call: CallId,
+    mode: CallMode,
+) -> Never {
+    let mut cancelled = outgoing.cancelled.clone();
+    let mut sequence = 0;
+    let mut is_open = mode == CallMode::Stream && outgoing.flow.has_parts();
+    loop {
+        let part = tokio::select! {
+            biased;
+            () = cancelled.killed() => {
+                let mode = CancelMode::Kill;
+                send(sender, CallCancel { call, mode }).await;
+                return std::future::pending().await;
+            }
+            part = outgoing.flow.next_part(), if is_open => part,
+        };
+        is_open = part.is_some();
+        let end = !is_open;
+        let Reply { content, payload } = part.unwrap_or_else(|| Reply {
+            content: ContentType::Bytes,
+            payload: Bytes::new(),
+        });
+        let part = CallPart {
+            call,
+            sequence,
+            end,
+            content,
+            payload,
+        };
+        sequence = sequence.saturating_add(1);
+        // A callee that wants no more of them has answered, or is lost: both show where its answer is awaited.
+        is_open &= send(sender, part).await;
+    }
+}
+
+async fn send(sender: &mut FrameSender, body: impl Into<Body>) -> bool {
+    match Message::from(body.into()).to_bytes() {
+        Ok(bytes) => sender.send(Bytes::from(bytes)).await.is_ok(),
+        Err(error) => {
+            debug_assert!(false, "a message over its limits: {error}");
+            false
+        }
+    }
+}
+
+/// Returns once nothing has come back by a link for so long that its peer counts as lost.
+async fn silent(attached: &Attached) {
+    // The socket of a node on this machine says at once when its process is gone.
+    if attached.link.is_local() {
+        return std::future::pending().await;
+    }
+    let mut silence = Duration::ZERO;
+    let mut received = attached.link.stats().packets_received;
+    while silence < SILENCE {
+        tokio::time::sleep(LOOK_PERIOD).await;
+        let now = attached.link.stats().packets_received;
+        if now != received {
+            received = now;
+            silence = Duration::ZERO;
+            continue;
+        }
+        silence = silence.saturating_add(LOOK_PERIOD);
+        attached.ask();
+    }
+}

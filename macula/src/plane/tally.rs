@@ -1,0 +1,235 @@
+//! What became of the calls of one registration.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use macula_rpc::RegisterError;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// The parts of an octave in a [`Histogram`]: a power of two.
+const PARTS: u64 = 8;
+/// How many buckets there are; the last one has what took longer than 12 days.
+const BUCKETS: usize = 320;
+
+/// Counts the calls of one registration, and how long they took.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    running: AtomicUsize,
+    /// Told when the last running call has ended.
+    idle: Notify,
+    calls: AtomicU64,
+    errors: AtomicU64,
+    times: Histogram,
+    /// Why the registration has ended by itself.
+    ended: watch::Sender<Option<RegisterError>>,
+}
+
+/// A tally at one moment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Tallied {
+    pub(crate) running: usize,
+    pub(crate) calls: u64,
+    pub(crate) errors: u64,
+    pub(crate) p50_us: u64,
+    pub(crate) p99_us: u64,
+}
+
+impl Tally {
+    /// A call begins; it ends when what is returned is dropped.
+    pub(crate) fn begin(&self) -> Counted<'_> {
+        self.running.fetch_add(1, Ordering::AcqRel);
+        Counted {
+            tally: self,
+            begun: Instant::now(),
+            is_error: true,
+        }
+    }
+
+    pub(crate) fn read(&self) -> Tallied {
+        Tallied {
+            running: self.running.load(Ordering::Acquire),
+            calls: self.calls.load(Ordering::Relaxed),
+            errors: self.errors.load(Ordering::Relaxed),
+            p50_us: self.times.quantile(50),
+            p99_us: self.times.quantile(99),
+        }
+    }
+
+    /// Returns when no call runs. Cancel safe.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.running.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// The registration has ended by itself.
+    pub(crate) fn end(&self, why: RegisterError) {
+        self.ended.send_replace(Some(why));
+    }
+
+    /// Why the registration has ended by itself, once it has. Cancel safe.
+    pub(crate) async fn ended(&self) -> RegisterError {
+        let mut ended = self.ended.subscribe();
+        match ended.wait_for(Option::is_some).await.map(|why| *why) {
+            Ok(Some(why)) => why,
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// A call that runs.
+pub(crate) struct Counted<'a> {
+    tally: &'a Tally,
+    begun: Instant,
+    is_error: bool,
+}
+
+impl Counted<'_> {
+    /// How it ended. A call that is dropped without a word has failed.
+    pub(crate) const fn ended(&mut self, is_error: bool) {
+        self.is_error = is_error;
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let tally = self.tally;
+        tally.calls.fetch_add(1, Ordering::Relaxed);
+        tally
+            .errors
+            .fetch_add(u64::from(self.is_error), Ordering::Relaxed);
+        tally.times.add(self.begun.elapsed());
+        if tally.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            tally.idle.notify_waiters();
+        }
+    }
+}
+
+/// How long calls took: eight buckets for each power of two of microseconds. Takes no room before the first call.
+#[derive(Debug, Default)]
+struct Histogram(OnceLock<Box<[AtomicU64]>>);
+
+impl Histogram {
+    fn add(&self, took: Duration) {
+        let buckets = self
+            .0
+            .get_or_init(|| (0..BUCKETS).map(|_| AtomicU64::new(0)).collect());
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        if let Some(bucket) = buckets.get(bucket(micros)) {
+            bucket.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The time within which so many of a hundred ended, at most an eighth too long, in microseconds; 0 without any.
+    fn quantile(&self, percent: u64) -> u64 {
+        let Some(buckets) = self.0.get() else {
+            return 0;
+        };
+        let counts: Vec<u64> = buckets
+            .iter()
+            .map(|one| one.load(Ordering::Relaxed))
+            .collect();
+        let total = counts
+            .iter()
+            .fold(0, |sum: u64, one| sum.saturating_add(*one));
+        let wanted = total.saturating_mul(percent).div_ceil(100);
+        let mut seen: u64 = 0;
+        for (at, count) in counts.iter().enumerate() {
+            seen = seen.saturating_add(*count);
+            if seen >= wanted && seen > 0 {
+                return upper(at);
+            }
+        }
+        0
+    }
+}
+
+/// Where a time belongs.
+fn bucket(micros: u64) -> usize {
+    let octave = micros.checked_ilog2().unwrap_or(0).saturating_sub(3);
+    let part = micros >> octave;
+    let at = u64::from(octave).saturating_mul(PARTS).saturating_add(part);
+    usize::try_from(at)
+        .unwrap_or(BUCKETS)
+        .min(BUCKETS.saturating_sub(1))
+}
+
+/// The longest time that belongs there.
+fn upper(bucket: usize) -> u64 {
+    let at = u64::try_from(bucket).unwrap_or(u64::MAX);
+    if at < PARTS.saturating_mul(2) {
+        return at;
+    }
+    let octave = (at >> 3).saturating_sub(1);
+    let part = (at & 7).saturating_add(PARTS);
+    let next = part.saturating_add(1);
+    let octave = u32::try_from(octave).unwrap_or(u32::MAX);
+    next.checked_shl(octave)
+        .unwrap_or(u64::MAX)
+        .saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_time_is_in_the_bucket_that_ends_at_most_an_eighth_later() {
+        let mut last = 0;
+        for micros in (0..5_000).chain((0..40).map(|octave| 7_u64 << octave)) {
+            let at = bucket(micros);
+            if at < BUCKETS - 1 {
+                let end = upper(at);
+                assert!(
+                    micros <= end && end - micros <= micros / 8,
+                    "{micros} {at} {end}"
+                );
+            }
+            if micros < 5_000 {
+                assert!(at == last || at == last + 1, "{micros}");
+                last = at;
+            }
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn half_are_faster_than_the_median_and_one_in_a_hundred_slower_than_p99() {
+        let times = Histogram::default();
+        assert_eq!(times.quantile(50), 0);
+        for millis in 1..=100 {
+            times.add(Duration::from_millis(millis));
+        }
+        let near = |micros: u64, expected: u64| {
+            assert!(
+                micros >= expected && micros <= expected + expected / 8,
+                "{micros}"
+            );
+        };
+        near(times.quantile(50), 50_000);
+        near(times.quantile(99), 99_000);
+    }
+
+    #[tokio::test]
+    async fn it_is_idle_when_the_last_call_has_ended() {
+        let tally = Tally::default();
+        tally.idle().await;
+        let mut first = tally.begin();
+        let second = tally.begin();
+        first.ended(false);
+        drop(first);
+        let idle = tally.idle();
+        tokio::pin!(idle);
+        assert!(futures::poll!(&mut idle).is_pending());
+        drop(second);
+        idle.await;
+        let read = tally.read();
+        assert_eq!((read.running, read.calls, read.errors), (0, 2, 1));
+    }
+}
