@@ -1,5 +1,7 @@
 //! The replay buffer and its receivers over links that break, against what was published.
 
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -69,6 +71,7 @@ struct World {
     now: Instant,
     random: Random,
     replay: Replay<u64>,
+    told: told::Told,
     receivers: Vec<Receiver>,
     ready: BTreeSet<Destination>,
     /// The next number that is published.
@@ -101,6 +104,7 @@ impl World {
             now: Instant::ZERO,
             random: Random::new(seed),
             replay: replay(0, seed),
+            told: told::Told::new(RECEIVERS),
             receivers: (0..RECEIVERS).map(receiver).collect(),
             ready: BTreeSet::new(),
             next: 0,
@@ -160,6 +164,9 @@ impl World {
             Ok(_) => {
                 let numbers = self.next..self.next + u64::try_from(count).unwrap();
                 self.next = numbers.end;
+                let owed = (members.as_slice(), is_group);
+                self.told
+                    .published(self.now, numbers.clone(), owed, receipt);
                 if is_group {
                     self.grouped.extend(numbers);
                 } else {
@@ -190,6 +197,7 @@ impl World {
                     assert_eq!((expired, dropped), (0, 0));
                     assert_eq!(self.receipts.remove(&id), Some(matched));
                     assert_eq!(acked, matched);
+                    self.told.receipt(self.now, id, matched, acked);
                 }
                 other => panic!("{other:?}"),
             }
@@ -307,6 +315,12 @@ impl World {
         }
     }
 
+    fn take(&mut self, at: usize, draw: usize) {
+        if let Some((number, attempt)) = self.receivers[at].take(self.now, draw) {
+            self.told.handed(self.now, at, number, attempt);
+        }
+    }
+
     fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         self.replay.handle_timeout(self.now);
@@ -324,7 +338,7 @@ impl World {
             7..11 => self.arrive(at),
             11..14 => {
                 let draw = self.random.index(10);
-                self.receivers[at].take(self.now, draw);
+                self.take(at, draw);
             }
             14..17 => self.hear(at),
             17 if self.random.index(8) == 0 => self.cut(at),
@@ -347,7 +361,7 @@ impl World {
                 self.pump(at);
                 self.arrive(at);
                 self.hear(at);
-                self.receivers[at].take(self.now, 9);
+                self.take(at, 9);
                 self.settle();
             }
             self.pass(Duration::from_millis(5));
@@ -423,10 +437,8 @@ impl Receiver {
     }
 
     /// The application takes the next event, and gives some back.
-    fn take(&mut self, now: Instant, draw: usize) {
-        let Some((id, number, attempt)) = self.queue.pop_front() else {
-            return;
-        };
+    fn take(&mut self, now: Instant, draw: usize) -> Option<(u64, u32)> {
+        let (id, number, attempt) = self.queue.pop_front()?;
         let input = if draw < self.nacks && attempt < 4 {
             ReplayInput::Retry {
                 to: LOCAL,
@@ -446,6 +458,7 @@ impl Receiver {
             }
         };
         self.replay.handle_input(now, input);
+        Some((number, attempt))
     }
 }
 
@@ -472,6 +485,8 @@ fn whatever_happens_to_links_each_receiver_gets_each_event_once_and_in_order() {
         let distinct: BTreeSet<u64> = shared.iter().copied().collect();
         assert_eq!(shared.len(), distinct.len(), "two of a group got one event");
         assert_eq!(distinct, world.grouped);
+        let totals = world.told.check(world.now);
+        assert!(totals.reliable > 0 && totals.receipts > 0, "{totals}");
         cuts += world.cuts;
         full += world.full;
         holes += world.holes;

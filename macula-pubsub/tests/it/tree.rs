@@ -4,6 +4,7 @@ mod laws;
 mod network;
 mod rings;
 mod rules;
+mod told;
 
 use macula_pubsub::{Tree, TreeBatch, TreeOutput};
 use macula_wire::{Epoch, Machine, NodeId, Sequence, Topic};

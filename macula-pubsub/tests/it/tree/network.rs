@@ -1,6 +1,6 @@
 //! Networks of nodes: everybody who is interested gets everything once and in order, whatever happens on the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,6 +198,20 @@ impl World {
                 }
             }
         }
+        let host = self.net.host();
+        let running: BTreeSet<NodeIndex> = self.net.running().collect();
+        let handed = running.iter().flat_map(|node| {
+            self.published.keys().filter_map(move |publisher| {
+                let handed = host.handed.get(&(*node, self.net.id(*publisher)?))?;
+                Some((*node, *publisher, handed.as_slice()))
+            })
+        });
+        let totals = super::told::check(&super::told::Run {
+            published: &self.published,
+            handed: handed.collect(),
+            running: running.clone(),
+        });
+        assert!(totals.delivered > 0, "{totals}");
     }
 }
 

@@ -107,6 +107,10 @@ impl Reader<'_> {
             } => {
                 self.got.events = self.got.events.saturating_add(1);
                 let is_told = self.event(place, (by, number), topic, again);
+                if again && is_told {
+                    // Its turn was when it was handed over first.
+                    return;
+                }
                 let told = |stream: &mut Stream| stream.event(epoch, sequence);
                 if let Some(before) = self.stream(place, (publisher, topic), told)
                     && !is_told
