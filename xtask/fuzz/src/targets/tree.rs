@@ -1,6 +1,6 @@
 //! Trees: the machine keeps the laws, its bounds, and the order of what it delivers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -42,14 +42,13 @@ fn in_order(steps: &[Timed<TreeInput<u8>>]) {
     let mut tree = Node.create();
     let mut now = START;
     let delivered = RefCell::new(BTreeMap::new());
+    let is_untold = Cell::new(false);
     let drain = |tree: &mut Tree<u8>| {
         while let Some(output) = tree.poll_output() {
             let TreeOutput::Deliver { batch } = output else {
                 continue;
             };
-            // Nothing is remembered of a topic beyond the bound, nor of a publisher that made room for another.
-            if tree.sources() >= MAX_SOURCES || tree.topics() >= MAX_TOPICS {
-                delivered.borrow_mut().clear();
+            if is_full(tree) || is_untold.get() {
                 continue;
             }
             let key = (batch.publisher, batch.topic.clone());
@@ -60,21 +59,23 @@ fn in_order(steps: &[Timed<TreeInput<u8>>]) {
     };
     for timed in steps {
         now = now + timed.after;
-        // What comes straight from a publisher that no tree knows is handed on as it comes.
-        if matches!(
-            timed.step,
-            TreeInput::Forget { .. } | TreeInput::Direct { .. }
-        ) {
-            delivered.borrow_mut().clear();
-        }
+        is_untold.set(matches!(timed.step, TreeInput::Direct { .. }));
         tree.handle_input(now, timed.step.clone());
         drain(&mut tree);
-        if matches!(timed.step, TreeInput::Direct { .. }) {
+        // What comes straight from a publisher that no tree knows is handed on as it comes.
+        let is_forgotten = matches!(timed.step, TreeInput::Forget { .. });
+        if is_forgotten || is_untold.get() || is_full(&tree) {
             delivered.borrow_mut().clear();
         }
     }
+    is_untold.set(false);
     tree.handle_timeout(now + Duration::from_secs(60));
     drain(&mut tree);
+}
+
+/// Nothing is remembered of a topic beyond the bound, nor of a publisher that made room for another.
+fn is_full(tree: &Tree<u8>) -> bool {
+    tree.sources() >= MAX_SOURCES || tree.topics() >= MAX_TOPICS
 }
 
 fn step(kind: u8, from: u8, source: u8, [one, other]: [u8; 2]) -> TreeInput<u8> {
