@@ -25,6 +25,7 @@ use super::news::MemberNews;
 use super::watch;
 use crate::Error;
 use crate::credentials::RealmCredentials;
+use crate::keep::MAX_RETAINED;
 use crate::machine::{NodeInput, NodeMachine};
 use crate::plane::forward::ForwardingConfig;
 use crate::plane::prove::Prover;
@@ -157,6 +158,8 @@ fn keep_up(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
     tasks.spawn("round trips", tell_round_trips(shared, told));
     let (shared, told) = both();
     tasks.spawn("wall clock", tell_time(shared, told));
+    let (shared, told) = both();
+    tasks.spawn("announcements", crate::keep::announce(shared, told));
     let (watches, watch_queue) = mpsc::channel(watch::MAX_REQUESTS);
     plane.watches.serve_by(watches);
     let (shared, asked) = both();
@@ -300,7 +303,12 @@ fn machine(
 /// want and serve, and no host can make up neighbours of a key.
 fn routing(events: &macula_pubsub::Config, calls: &macula_rpc::Config) -> macula_kad::Config {
     let mut config = macula_kad::Config::default();
-    let announced = events.max_patterns.saturating_add(calls.max_procedures);
+    // A value and an index for each topic with a value.
+    let kept = MAX_RETAINED.saturating_mul(2);
+    let announced = events
+        .max_patterns
+        .saturating_add(calls.max_procedures)
+        .saturating_add(kept);
     // Two keys for each procedure that is called, and one for each that is served.
     let procedures = calls
         .max_watched

@@ -16,6 +16,7 @@ use super::forward::Passage;
 use super::lookup::Lookup;
 use super::vigil::Vigil;
 use crate::Error;
+use crate::testament::Testament;
 
 /// How long a publisher waits for the events of a link that another one replaced.
 const HELD: Duration = Duration::from_millis(250);
@@ -45,6 +46,8 @@ pub(crate) struct Attached {
     held: watch::Sender<bool>,
     pub(crate) lookup: Lookup,
     egress: [Egress; 4],
+    /// What a client leaves behind.
+    testaments: std::sync::Mutex<Vec<Testament>>,
 }
 
 impl Attached {
@@ -61,6 +64,7 @@ impl Attached {
             was_crossed: AtomicBool::new(false),
             held: watch::Sender::new(false),
             lookup: Lookup::default(),
+            testaments: std::sync::Mutex::default(),
             egress: [
                 Egress::new(Priority::Realtime),
                 Egress::new(Priority::High),
@@ -68,6 +72,16 @@ impl Attached {
                 Egress::new(Priority::Bulk),
             ],
         }
+    }
+
+    /// Looks after what a client leaves behind.
+    pub(crate) fn testaments<T>(&self, with: impl FnOnce(&mut Vec<Testament>) -> T) -> T {
+        with(
+            &mut self
+                .testaments
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     pub(crate) fn egress(&self, priority: Priority) -> &Egress {
