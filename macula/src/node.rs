@@ -20,6 +20,7 @@ mod stop;
 mod trace;
 mod view;
 mod watch;
+mod way;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};

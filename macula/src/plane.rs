@@ -25,6 +25,7 @@ mod talk;
 pub(crate) mod tally;
 pub(crate) mod topic;
 pub(crate) mod verified;
+pub(crate) mod vigil;
 pub(crate) mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};

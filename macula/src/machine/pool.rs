@@ -151,10 +151,7 @@ impl NodeMachine {
         if self.pool.tell <= now {
             self.pool.tell = now + TELL;
             for to in needed {
-                if self.links.contains_key(&to) {
-                    let (lane, body) = (Lane::Control, Heartbeat {}.into());
-                    self.outputs.push_back(NodeOutput::Send { to, lane, body });
-                }
+                self.say_needed(to);
             }
         }
         let peers: Vec<NodeId> = self.links.keys().copied().collect();
@@ -171,6 +168,27 @@ impl NodeMachine {
             if let Some(epoch) = self.links.get(&node) {
                 self.disconnect((node, *epoch), ErrorCode::OK, "nobody needs the link");
             }
+        }
+    }
+
+    /// Links to these members carry something for this node: they are kept on both sides for another 30 s where links that
+    /// nobody needs are closed. [`settle`](Self::settle) has to follow.
+    pub fn need_links(&mut self, now: Instant, members: &[NodeId]) {
+        self.advance(now);
+        if self.pool.due.is_none() {
+            return;
+        }
+        for member in members {
+            self.pool.used(member);
+            self.say_needed(*member);
+        }
+    }
+
+    /// Tells a member that this node needs the link, if there is one.
+    fn say_needed(&mut self, to: NodeId) {
+        if self.links.contains_key(&to) {
+            let (lane, body) = (Lane::Control, Heartbeat {}.into());
+            self.outputs.push_back(NodeOutput::Send { to, lane, body });
         }
     }
 

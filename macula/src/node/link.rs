@@ -53,13 +53,17 @@ impl LinkRunner {
         self.dismiss(&attached).await;
     }
 
-    /// Makes the link that of its member, unless the member has a better one. Whether it did.
+    /// Makes the link that of its member, unless the member has a better one. Whether it is to be read.
     async fn admit(&self, attached: &Arc<Attached>) -> bool {
         let peer = attached.link.peer().node;
         let turn = self.plane.links.turn().await;
         let own = self.plane.node();
         match self.plane.links.admit_member(&turn, own, attached) {
-            Admission::Surplus => {
+            Admission::Surplus { present } if present.was_crossed_by(attached) => {
+                super::replace::see_out(&self.plane, Arc::clone(attached));
+                return true;
+            }
+            Admission::Surplus { .. } => {
                 let detail = "another link to this node is up";
                 attached.link.close(ErrorCode::OK, detail);
                 return false;

@@ -1,7 +1,7 @@
 //! The links that are up, for everybody who sends.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 use super::egress::Egress;
 use super::forward::Passage;
 use super::lookup::Lookup;
+use super::vigil::Vigil;
 
 /// How long a publisher waits for the events of a link that another one replaced.
 const HELD: Duration = Duration::from_millis(250);
@@ -33,6 +34,10 @@ pub(crate) struct Attached {
     ask_after: AtomicU64,
     /// The calls that run on the link, either way.
     calls: AtomicUsize,
+    /// The calls of this side that wait for answers by it.
+    pub(crate) vigil: Vigil,
+    /// Whether another link crossed it.
+    was_crossed: AtomicBool,
     /// Whether events wait until those on the link that this one replaced have arrived.
     held: watch::Sender<bool>,
     pub(crate) lookup: Lookup,
@@ -48,6 +53,8 @@ impl Attached {
             begun: tokio::time::Instant::now(),
             ask_after: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
+            vigil: Vigil::default(),
+            was_crossed: AtomicBool::new(false),
             held: watch::Sender::new(false),
             lookup: Lookup::default(),
             egress: [
@@ -73,11 +80,19 @@ impl Attached {
         self.egress.iter()
     }
 
-    /// Whether it takes the place of a link of the other kind to the same run of the peer. That has not been given up by
-    /// its dialler, and may be of use yet.
+    /// Whether it takes the place of a link to the same run of the peer that has not been given up by its dialler, and may be
+    /// of use yet: one of the other kind, or one that crossed it.
     pub(crate) fn relieves(&self, old: &Self) -> bool {
         let same_run = old.link.epoch() == self.link.epoch();
-        same_run && old.link.is_forwarded() != self.link.is_forwarded()
+        let other_kind = old.link.is_forwarded() != self.link.is_forwarded();
+        same_run && (other_kind || old.link.side() != self.link.side())
+    }
+
+    /// Whether `surplus`, which is not to take the place of this link, crossed it: both sides dialled at the same time, and
+    /// the peer may have used the other one meanwhile. Only once, so that a peer cannot have any number of links.
+    pub(crate) fn was_crossed_by(&self, surplus: &Self) -> bool {
+        let same_kind = self.link.is_forwarded() == surplus.link.is_forwarded();
+        same_kind && self.relieves(surplus) && !self.was_crossed.swap(true, Ordering::AcqRel)
     }
 
     /// Whether nothing comes back from the peer, though it was asked whether it is there.
@@ -152,7 +167,7 @@ pub(crate) enum Admission {
     /// It is the member's link now; the one it replaced, if any, is to be closed.
     Admitted { replaced: Option<Arc<Attached>> },
     /// The member's present link is the better one; the new one is to be closed.
-    Surplus,
+    Surplus { present: Arc<Attached> },
 }
 
 /// One link for each member, one session for each client link.
@@ -245,7 +260,8 @@ impl Links {
                 _ => !same_side && attached.link.side() != preferred,
             };
             if epoch < before || (epoch == before && is_worse) {
-                return Admission::Surplus;
+                let present = Arc::clone(old);
+                return Admission::Surplus { present };
             }
         }
         if present

@@ -36,6 +36,7 @@ mod command_node;
 mod command_top;
 #[cfg(feature = "command")]
 mod command_trace;
+mod crossing;
 mod events;
 mod forger;
 mod lookups;

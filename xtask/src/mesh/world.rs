@@ -177,9 +177,24 @@ impl World {
         arguments: &[&str],
         input: Input<'_>,
     ) -> Result<Child, Failure> {
+        self.play_by(&[], name, arguments, input)
+    }
+
+    /// Starts a player by another command that stands before it, and that it takes the place of.
+    ///
+    /// # Errors
+    ///
+    /// As [`play`](Self::play).
+    pub(super) fn play_by(
+        &self,
+        prefix: &[String],
+        name: &str,
+        arguments: &[&str],
+        input: Input<'_>,
+    ) -> Result<Child, Failure> {
         let players = self.players.as_ref();
         let players = players.ok_or_else(|| Failure::failed("this scenario has no players"))?;
-        let mut command = Command::new(players);
+        let mut command = by(prefix, players);
         command
             .args(arguments)
             .current_dir(&self.program.path)
@@ -282,14 +297,7 @@ impl Program {
     }
 
     fn command(&self, prefix: &[String], arguments: &[&str]) -> Command {
-        let mut command = match prefix.split_first() {
-            None => Command::new(&self.binary),
-            Some((first, rest)) => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(&self.binary);
-                command
-            }
-        };
+        let mut command = by(prefix, &self.binary);
         command
             .args(self.flags)
             .args(arguments)
@@ -298,6 +306,18 @@ impl Program {
             .env_remove("MACULA_LOG")
             .env("RUST_BACKTRACE", "1");
         command
+    }
+}
+
+/// A program, started by what stands before it.
+fn by(prefix: &[String], program: &Path) -> Command {
+    match prefix.split_first() {
+        None => Command::new(program),
+        Some((first, rest)) => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
     }
 }
 

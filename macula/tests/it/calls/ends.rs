@@ -149,6 +149,31 @@ async fn a_provider_that_is_killed_ends_the_call_that_it_ran() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_a_provider_was_killed_is_known_within_five_seconds_whatever_the_deadline() {
+    let realm = Realm::new();
+    let caller = realm.node().await;
+    let provider = Mortal::start(realm.builder()).await;
+    link(&[caller.clone(), provider.node.clone()]).await;
+    let endless = Endless::serve(&provider.node, "k.x").await;
+    offered(&provider.node, &caller).await;
+    let client = realm.client(&caller).await;
+    let relayed = tokio::spawn(async move { client.call("k.x", "", seconds(600)).await });
+    within(endless.started.notified()).await;
+    let calling = call(&caller, "k.x", seconds(600));
+    within(endless.started.notified()).await;
+    let begun = Instant::now();
+    provider.kill();
+    for calling in [calling, relayed] {
+        assert_lost(&within(calling).await.unwrap().unwrap_err());
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_that_shuts_down_ends_the_call_that_it_ran() {
     let realm = Realm::new();
     let [caller, provider] = realm.mesh().await;
