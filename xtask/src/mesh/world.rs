@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::binary::by;
 use super::child::{Child, Input, Output};
 use super::guard::Guard;
 use super::net;
@@ -306,18 +307,6 @@ impl Program {
             .env_remove("MACULA_LOG")
             .env("RUST_BACKTRACE", "1");
         command
-    }
-}
-
-/// A program, started by what stands before it.
-fn by(prefix: &[String], program: &Path) -> Command {
-    match prefix.split_first() {
-        None => Command::new(program),
-        Some((first, rest)) => {
-            let mut command = Command::new(first);
-            command.args(rest).arg(program);
-            command
-        }
     }
 }
 

@@ -146,7 +146,7 @@ async fn publish_kept(task: &Task, publisher: &Publisher, until: u64) -> Result<
             {
                 acknowledged(oldest).await?;
             }
-            let event = payload(task.size, sent % kinds(task), 0);
+            let event = payload(task.size, sent.checked_rem(kinds(task)).unwrap_or(sent), 0);
             pending.push_back(publisher.publish_with_receipt(event, &options).await?);
             sent = sent.saturating_add(1);
         }
@@ -350,7 +350,7 @@ async fn receive(subscription: &mut macula::Subscription, task: &Task) -> PeerRe
         if sequence == LAST {
             break;
         }
-        if sequence != next % kinds {
+        if Some(sequence) != next.checked_rem(kinds) {
             report.out_of_order = report.out_of_order.saturating_add(1);
         }
         next = if kinds == LAST { sequence } else { next }.saturating_add(1);
