@@ -4,13 +4,17 @@
 //! begins with the last value of each and the last readings that the publisher keeps, and ends with an error if one is
 //! missing or comes twice.
 
-#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+#![expect(
+    clippy::print_stdout,
+    clippy::arithmetic_side_effects,
+    reason = "an example shows what it does, with numbers that are small"
+)]
 
 #[path = "shared/realm.rs"]
 mod realm;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use macula::{
     Codec, Delivery, EventOptions, FindOptions, History, Node, PublishOptions, Query,
@@ -79,7 +83,7 @@ async fn publish(node: &Node, topic: &str, reading: &Reading) -> Result<(), Fail
 
 /// Waits until the realm knows the last values; it takes a second or two.
 async fn told(node: &Node) -> Result<(), Failed> {
-    let patience = Instant::now() + Duration::from_secs(20);
+    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
     let last = format!("\"minute\":{}", READINGS - 1);
     for topic in HOMES {
         loop {
@@ -95,7 +99,7 @@ async fn told(node: &Node) -> Result<(), Failed> {
             if records.any(|record| has(&record.text) || has(&record.hex)) {
                 break;
             }
-            if Instant::now() > patience {
+            if tokio::time::Instant::now() > patience {
                 return Err(format!("the last value of {topic} is not known").into());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
