@@ -234,7 +234,7 @@ impl Node {
     pub async fn unsubscribe(&self, subscription: Subscription) -> Result<(), Error> {
         drop(subscription);
         // The command stands behind that of the drop.
-        self.0.control.run(|_, _| ()).await
+        self.0.control.settled().await
     }
 
     /// Looks for what a subscription begins with, in a task of its own.

@@ -99,6 +99,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         calls,
         inputs,
         plane: Arc::clone(&plane),
+        late: Arc::default(),
     };
     let forwarding = plan.forwarding.clone();
     let dialler = Dialler::new(control.clone(), endpoint.clone(), forwarding, dialled);
