@@ -18,8 +18,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use macula::{
-    CallOptions, Codec, Delivery, Event, History, Node, NodeDirectory, PublishOptions, Publisher,
-    RegisterOptions, Served, SubscribeOptions, Subscription,
+    CallOptions, Codec, Delivery, Event, GapCause, History, Node, NodeDirectory, PublishOptions,
+    Publisher, RegisterOptions, Served, SubscribeOptions, Subscription,
 };
 use realm::{Failed, Realm};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// How many messages who enters a room is shown.
 const SHOWN: u32 = 10;
+/// How long who enters a room looks for others.
+const ARRIVAL: Duration = Duration::from_secs(1);
 /// How long each part of the talk may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -70,9 +72,10 @@ impl Chat {
         let said = node
             .publisher(&format!("chat.{room}.said"), json.clone().history(SHOWN))
             .await?;
-        let presence = node
-            .publisher(&format!("chat.{room}.presence"), json)
-            .await?;
+        let topic = format!("chat.{room}.presence");
+        let presence = node.publisher(&topic, json).await?;
+        // Who is there already is to hear of it; the first one in a room waits in vain.
+        drop(tokio::time::timeout(ARRIVAL, node.wait_for_subscribers(&topic)).await);
         let options = SubscribeOptions::default().history(History::Last(SHOWN));
         let heard = node.subscribe(&format!("chat.{room}.*"), options).await?;
         let own = name.to_owned();
@@ -168,6 +171,9 @@ impl std::fmt::Display for Heard {
                 write!(f, "* {} is here", presence.name)
             }
             Self::Presence(presence) => write!(f, "* {} has left", presence.name),
+            Self::Missed(Delivery::Gap(gap)) if gap.cause() == GapCause::PublisherLost => {
+                write!(f, "* the node {} is gone", gap.publisher().short())
+            }
             Self::Missed(delivery) => write!(f, "* something was missed: {delivery:?}"),
         }
     }

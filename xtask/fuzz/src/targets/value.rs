@@ -4,8 +4,8 @@ use bytes::Bytes;
 use macula_wire::batch::MAX_BATCH_EVENTS;
 use macula_wire::limit::DEFAULT_MAX_FRAME_LEN;
 use macula_wire::{
-    BatchBuilder, BatchHead, Body, ContentType, EarlierEvent, EarlierEvents, Entries, Envelope, Epoch, FrameDecoder, Message, NodeId,
-    Sequence, TopicAlias, TopicIndex,
+    BatchBuilder, BatchHead, Body, ContentType, EarlierEvent, EarlierEvents, Entries, Envelope,
+    Epoch, FrameDecoder, Message, NodeId, Sequence, TopicAlias, TopicIndex,
 };
 
 /// An integer is refused, or encodes to the same bytes again.
