@@ -365,8 +365,10 @@ mod tests {
 
     #[test]
     fn what_others_say_is_bounded() {
-        let mut config = Config::default();
-        config.max_interests = 2;
+        let config = Config {
+            max_interests: 2,
+            ..Config::default()
+        };
         let mut groups = Groups::new(&config);
         for at in 0..5 {
             let node = NodeId::from_bytes([at; 32]);

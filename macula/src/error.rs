@@ -24,18 +24,6 @@ struct Inner {
 }
 
 impl Error {
-    /// What a peer is told of it, in answer to a request.
-    pub(crate) fn report(&self, request: Option<RequestId>) -> ErrorReport {
-        let printable = self.detail().chars().filter(|c| !c.is_control());
-        ErrorReport {
-            request,
-            code: self.code(),
-            retry: self.retry(),
-            retry_after_ms: self.retry_after_ms(),
-            detail: printable.take(120).collect(),
-        }
-    }
-
     /// An error of `code`, with what to tell people.
     #[must_use]
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
@@ -93,6 +81,22 @@ impl Error {
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         self.0.failure.as_ref()
+    }
+
+    /// The same as a peer is told it, in answer to a request.
+    pub(crate) fn report(&self, request: Option<RequestId>) -> ErrorReport {
+        ErrorReport {
+            request,
+            code: self.code(),
+            retry: self.retry(),
+            retry_after_ms: self.retry_after_ms(),
+            detail: self
+                .detail()
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(120)
+                .collect(),
+        }
     }
 
     /// Whether a deadline passed.

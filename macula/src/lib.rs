@@ -39,12 +39,14 @@
 mod builder;
 mod call;
 mod client;
+mod codec;
 mod credentials;
 mod directory;
 mod error;
 mod event;
 mod graph;
 mod group;
+mod keep;
 mod log;
 mod machine;
 mod matching;
@@ -57,22 +59,27 @@ mod served;
 mod stats;
 mod subscription;
 pub mod system;
+mod testament;
 mod time;
+mod typed;
 
 pub use builder::{DEFAULT_PORT, NodeBuilder};
 pub use call::{
-    CallFailure, CallOptions, Calling, Canceller, Invocation, NodeReply, Replies, Reply, Route,
+    CallFailure, CallOptions, Calling, Canceller, Invocation, NodeReply, PartSender, Replies,
+    Reply, Route,
 };
 pub use client::{Client, ClientBuilder};
+pub use codec::Codec;
 pub use credentials::RealmCredentials;
 pub use directory::{
     ConfigError, DirectoryError, LimitsConfig, MemberList, MemberListError, NodeConfig,
-    NodeDirectory,
+    NodeDirectory, StoreConfig,
 };
 pub use error::Error;
 pub use event::{ClosedReason, Delivery, Event, EventOptions, Gap, GapCause, Subscribers};
 pub use graph::{Graph, GraphEdge, GraphNode};
 pub use group::{Balance, Group};
+pub use keep::Keeping;
 pub use machine::{
     Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, Watched, Wish,
     is_of_forwarding, is_of_overlay, is_of_routing,
@@ -85,7 +92,7 @@ pub use node::{
 pub use plane::counters::Counts;
 pub use plane::forward::{ForwardingConfig, ForwardingCounts};
 pub use publisher::{PublishOptions, Publisher};
-pub use queue::{Order, Overflow, SubscribeOptions, SubscriptionCounts};
+pub use queue::{History, Order, Overflow, SubscribeOptions, SubscriptionCounts};
 pub use receipt::{EventId, PendingReceipt, Qos, Receipt};
 pub use served::Served;
 pub use stats::{
@@ -93,6 +100,7 @@ pub use stats::{
     RoutingCounts, process,
 };
 pub use subscription::Subscription;
+pub use testament::TestamentOn;
 pub use time::unix_time;
 
 pub use macula_realm as realm;

@@ -170,7 +170,7 @@ fn ack(upto: u64, more: u64) -> EventAck {
         run: run(),
         class: CLASS,
         upto: DeliveryId::new(upto),
-        acked: if more % 2 == 0 {
+        acked: if more.is_multiple_of(2) {
             vec![range]
         } else {
             Vec::new()

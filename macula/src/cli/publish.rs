@@ -1,5 +1,7 @@
 //! `macula pub`: publishing events.
 
+mod with;
+
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -8,6 +10,7 @@ use macula::wire::message::Priority;
 use macula::{Client, EventOptions, PublishOptions, Publisher, Qos};
 use serde::Serialize;
 
+use self::with::With;
 use super::attach::Attach;
 use super::exit::{Exit, Failed};
 use super::input::Input;
@@ -22,6 +25,7 @@ use super::{content, duration};
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  macula pub home.42.temperature 21.5 --node mesh/node\n  \
+    macula pub home.42.temperature 21.5 --retain --ttl 1h -H unit:celsius --node mesh/node\n  \
     tail -f readings.txt | macula pub home.42.temperature --send-on newline --node mesh/node"
 )]
 pub(crate) struct Args {
@@ -56,6 +60,8 @@ pub(crate) struct Args {
     #[arg(long, requires = "qos")]
     receipt: bool,
     #[command(flatten)]
+    with: With,
+    #[command(flatten)]
     attach: Attach,
 }
 
@@ -88,6 +94,7 @@ struct Received {
 struct Run<'a> {
     args: &'a Args,
     publisher: &'a Publisher,
+    with: EventOptions,
     output: Output,
     count: u64,
     refused: Option<Failed>,
@@ -114,6 +121,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
     let mut run = Run {
         args: &args,
         publisher: &publisher,
+        with: args.with.options(),
         output,
         count: 0,
         refused: None,
@@ -220,10 +228,12 @@ impl Run<'_> {
 
     async fn publish(&mut self, body: Vec<u8>) -> Result<(), macula::Error> {
         if !self.args.receipt {
-            return self.publisher.publish(body).await;
+            return self.publisher.publish_with(body, &self.with).await;
         }
-        let options = EventOptions::default();
-        let pending = self.publisher.publish_with_receipt(body, &options).await?;
+        let pending = self
+            .publisher
+            .publish_with_receipt(body, &self.with)
+            .await?;
         let receipt = pending.receipt().await?;
         self.is_short |= !receipt.is_complete();
         let received = Received {

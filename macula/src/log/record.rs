@@ -189,29 +189,5 @@ fn take_bytes<'a>(body: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
 
 /// CRC-32C (Castagnoli) of two pieces.
 pub(crate) fn sum(head: &[u8], body: &[u8]) -> u32 {
-    let step = |sum: u32, byte: &u8| {
-        let at = usize::from(sum.to_le_bytes()[0] ^ byte);
-        (sum >> 8) ^ TABLE.get(at).copied().unwrap_or_default()
-    };
-    !head.iter().chain(body).fold(!0, step)
+    crc32c::crc32c_append(crc32c::crc32c(head), body)
 }
-
-const TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut at = 0;
-    while at < 256 {
-        let mut sum = at as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            sum = if sum & 1 == 1 {
-                (sum >> 1) ^ 0x82f6_3b78
-            } else {
-                sum >> 1
-            };
-            bit += 1;
-        }
-        table[at] = sum;
-        at += 1;
-    }
-    table
-};

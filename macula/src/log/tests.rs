@@ -32,10 +32,10 @@ impl Drop for Folder {
 fn kept(id: u64) -> KeptRecord {
     KeptRecord {
         id,
-        expires_ms: id * 7,
+        expires_ms: id.wrapping_mul(7),
         class: 2,
         to: vec![NodeId::from_bytes([1; 32]), NodeId::from_bytes([2; 32])],
-        group: (id % 2 == 0).then(|| GroupRecord {
+        group: id.is_multiple_of(2).then(|| GroupRecord {
             name: "workers".into(),
             balance: Balance::Hash,
             members: vec![NodeId::from_bytes([3; 32])],
@@ -142,7 +142,8 @@ impl Disk for Small {
         let room = self.room.load(Ordering::Relaxed);
         let fits = bytes.len().min(room);
         self.file.append(&bytes[..fits])?;
-        self.room.store(room - fits, Ordering::Relaxed);
+        self.room
+            .store(room.saturating_sub(fits), Ordering::Relaxed);
         if fits < bytes.len() {
             return Err(io::ErrorKind::StorageFull.into());
         }

@@ -157,19 +157,18 @@ impl Writer {
         self.disk.sync()
     }
 
-    /// Removes segments of which nothing is owed, and empties the oldest if there are too many.
+    /// Removes the oldest segments as long as nothing of them is owed, and empties the oldest if there are too many. A
+    /// younger one stays: it may say of events of an older one that they are settled.
     fn make_room(&mut self) -> io::Result<()> {
-        let present = self.index;
-        let empty =
-            |(index, count): (&u64, &u64)| (*count == 0 && *index != present).then_some(*index);
-        let empty: Vec<u64> = self.segments.iter().filter_map(empty).collect();
-        for index in empty {
-            self.remove(index)?;
+        while let Some((oldest, count)) = self.oldest()
+            && count == 0
+        {
+            self.remove(oldest)?;
         }
         if self.segments.len() <= MAX_SEGMENTS {
             return Ok(());
         }
-        let Some(oldest) = self.segments.keys().next().copied() else {
+        let Some((oldest, _)) = self.oldest() else {
             return Ok(());
         };
         let read = recover::read(&path_of(&self.folder, oldest))?;
@@ -183,6 +182,12 @@ impl Writer {
         }
         self.disk.sync()?;
         self.remove(oldest)
+    }
+
+    /// The oldest segment but for the present one, and how much of it is owed.
+    fn oldest(&self) -> Option<(u64, u64)> {
+        let (index, count) = self.segments.first_key_value()?;
+        (*index != self.index).then_some((*index, *count))
     }
 
     fn remove(&mut self, index: u64) -> io::Result<()> {

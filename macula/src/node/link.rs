@@ -227,7 +227,7 @@ impl LinkRunner {
             Arc::clone(&attached),
             session,
         );
-        loop {
+        let reason = loop {
             match receiver.next().await {
                 LinkEvent::Control(message) => {
                     let from = Destination::Session(session);
@@ -242,11 +242,12 @@ impl LinkRunner {
                 LinkEvent::Misbehaved(error) => {
                     self.misbehaved(attached.link.peer().node, &error.to_string());
                 }
-                LinkEvent::Closed(_) => break,
+                LinkEvent::Closed(reason) => break reason,
                 _ => {}
             }
-        }
+        };
         self.plane.links.remove_session(session);
+        crate::testament::open(&self.plane, &attached, &reason);
         self.plane.kept_receiver_gone(Destination::Session(session));
         self.plane.changed();
         requests.end().await;

@@ -112,6 +112,9 @@ impl Session {
     }
 
     async fn register(&self, request: Register) -> Result<(), Error> {
+        let registration = request.registration;
+        // Should it end at once, the client hears of that in place of the answer.
+        self.attached.registered(registration, request.request);
         let registrant = Registrant::Session(session_key(self.session), request.registration);
         let principal = self.principal.clone();
         let mut options = RegisterOptions::default();
@@ -132,11 +135,15 @@ impl Session {
                     options,
                 )
             })
-            .await?
-            .map_err(super::register_error)
+            .await
+            .and_then(|done| done.map_err(super::register_error))
+            .inspect_err(|_| {
+                self.attached.unregistered(registration);
+            })
     }
 
     async fn unregister(&self, request: Unregister) -> Result<(), Error> {
+        self.attached.unregistered(request.registration);
         let registrant = Registrant::Session(session_key(self.session), request.registration);
         self.control
             .run(move |machine, now| machine.rpc_mut().unregister(now, registrant))

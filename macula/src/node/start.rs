@@ -25,6 +25,7 @@ use super::news::MemberNews;
 use super::watch;
 use crate::Error;
 use crate::credentials::RealmCredentials;
+use crate::keep::MAX_RETAINED;
 use crate::log::{EventLog, KeptRecord, Writing};
 use crate::machine::{NodeInput, NodeMachine};
 use crate::plane::forward::ForwardingConfig;
@@ -89,13 +90,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     )
     .map_err(|error| bind_error(&error, plan.listen))?;
     let local = listen_locally(&plan, &credentials, transport, hello).await?;
-    let found = open_event_log(&plan, epoch).await?;
-    let plane = Arc::new(plane(&plan, epoch, clock, found.as_ref())?);
-    if let Some(found) = found {
-        let writing = Arc::clone(&found.log).run(found.writing);
-        plane.tasks.spawn("event log", writing);
-        plane.take_up(found.kept, found.next);
-    }
+    let plane = plane_with_log(&plan, epoch, clock).await?;
     let cache = cache(&plan, &plane, wall_ms);
     let machine = machine(&plan, &plane, &endpoint, wall_ms)?;
     let (calls, call_queue) = mpsc::channel(MAX_CALLS);
@@ -106,6 +101,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         calls,
         inputs,
         plane: Arc::clone(&plane),
+        late: Arc::default(),
     };
     let forwarding = plan.forwarding.clone();
     let dialler = Dialler::new(control.clone(), endpoint.clone(), forwarding, dialled);
@@ -155,6 +151,18 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     Ok(node)
 }
 
+/// The plane, which goes on with what an earlier run of the node still owes.
+async fn plane_with_log(plan: &Plan, epoch: Epoch, clock: Clock) -> Result<Arc<Plane>, Error> {
+    let found = open_event_log(plan, epoch).await?;
+    let plane = Arc::new(plane(plan, epoch, clock, found.as_ref())?);
+    if let Some(found) = found {
+        let writing = Arc::clone(&found.log).run(found.writing);
+        plane.tasks.spawn("event log", writing);
+        plane.take_up(found.kept, found.next);
+    }
+    Ok(plane)
+}
+
 /// Starts what a node does all the time: telling drops and round trips and the time, and watching for the data plane.
 fn keep_up(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
     let tasks = &plane.tasks;
@@ -165,6 +173,8 @@ fn keep_up(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
     tasks.spawn("round trips", tell_round_trips(shared, told));
     let (shared, told) = both();
     tasks.spawn("wall clock", tell_time(shared, told));
+    let (shared, told) = both();
+    tasks.spawn("announcements", crate::keep::announce(shared, told));
     let (watches, watch_queue) = mpsc::channel(watch::MAX_REQUESTS);
     plane.watches.serve_by(watches);
     let (shared, asked) = both();
@@ -357,7 +367,12 @@ fn machine(
 /// want and serve, and no host can make up neighbours of a key.
 fn routing(events: &macula_pubsub::Config, calls: &macula_rpc::Config) -> macula_kad::Config {
     let mut config = macula_kad::Config::default();
-    let announced = events.max_patterns.saturating_add(calls.max_procedures);
+    // A value and an index for each topic with a value.
+    let kept = MAX_RETAINED.saturating_mul(2);
+    let announced = events
+        .max_patterns
+        .saturating_add(calls.max_procedures)
+        .saturating_add(kept);
     // Two keys for each procedure that is called, and one for each that is served.
     let procedures = calls
         .max_watched

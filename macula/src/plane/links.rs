@@ -8,13 +8,15 @@ use std::time::Duration;
 use macula_pubsub::SessionId;
 use macula_transport::{Link, LinkId, OutFrame, Side};
 use macula_wire::message::{Heartbeat, Message, Priority, Role};
-use macula_wire::{Instant, NodeId};
+use macula_wire::{ErrorCode, Instant, NodeId, RegistrationId, RequestId};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::egress::Egress;
 use super::forward::Passage;
 use super::lookup::Lookup;
 use super::vigil::Vigil;
+use crate::Error;
+use crate::testament::Testament;
 
 /// How long a publisher waits for the events of a link that another one replaced.
 const HELD: Duration = Duration::from_millis(250);
@@ -30,6 +32,8 @@ pub(crate) struct Attached {
     /// What is carried by the link for others.
     pub(crate) passage: Passage,
     begun: tokio::time::Instant,
+    /// By which requests the client has registered what it serves.
+    registrations: std::sync::Mutex<BTreeMap<RegistrationId, RequestId>>,
     /// Before when the peer is not asked again, in milliseconds after `begun`.
     ask_after: AtomicU64,
     /// The calls that run on the link, either way.
@@ -42,6 +46,8 @@ pub(crate) struct Attached {
     held: watch::Sender<bool>,
     pub(crate) lookup: Lookup,
     egress: [Egress; 4],
+    /// What a client leaves behind.
+    testaments: std::sync::Mutex<Vec<Testament>>,
 }
 
 impl Attached {
@@ -51,12 +57,14 @@ impl Attached {
             since,
             passage: Passage::default(),
             begun: tokio::time::Instant::now(),
+            registrations: std::sync::Mutex::default(),
             ask_after: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             vigil: Vigil::default(),
             was_crossed: AtomicBool::new(false),
             held: watch::Sender::new(false),
             lookup: Lookup::default(),
+            testaments: std::sync::Mutex::default(),
             egress: [
                 Egress::new(Priority::Realtime),
                 Egress::new(Priority::High),
@@ -64,6 +72,16 @@ impl Attached {
                 Egress::new(Priority::Bulk),
             ],
         }
+    }
+
+    /// Looks after what a client leaves behind.
+    pub(crate) fn testaments<T>(&self, with: impl FnOnce(&mut Vec<Testament>) -> T) -> T {
+        with(
+            &mut self
+                .testaments
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     pub(crate) fn egress(&self, priority: Priority) -> &Egress {
@@ -112,6 +130,37 @@ impl Attached {
             let released = held.wait_for(|held| !held);
             drop(tokio::time::timeout(HELD, released).await);
         }
+    }
+
+    /// Notes by which request a client has registered.
+    pub(crate) fn registered(&self, registration: RegistrationId, request: RequestId) {
+        self.registrations(|known| known.insert(registration, request));
+    }
+
+    /// A registration of the client is no more.
+    pub(crate) fn unregistered(&self, registration: RegistrationId) -> Option<RequestId> {
+        self.registrations(|known| known.remove(&registration))
+    }
+
+    /// Tells the client that a registration has ended by itself: by a second answer to its request.
+    pub(crate) fn registration_ended(&self, registration: RegistrationId, why: &Error) {
+        let Some(request) = self.unregistered(registration) else {
+            return;
+        };
+        let report = Message::from(why.report(Some(request)));
+        let pushed = OutFrame::message(&report).map(|frame| self.link.control().try_push(frame));
+        if !matches!(pushed, Ok(Ok(()))) {
+            let detail = "the client does not read its answers";
+            self.link.close(ErrorCode::OVERLOADED, detail);
+        }
+    }
+
+    fn registrations<T>(
+        &self,
+        with: impl FnOnce(&mut BTreeMap<RegistrationId, RequestId>) -> T,
+    ) -> T {
+        let known = self.registrations.lock();
+        with(&mut known.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Asks the peer whether it is there, at most once in 500 ms: it acknowledges what it is sent.

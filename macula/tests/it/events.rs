@@ -1,11 +1,14 @@
 //! Events between nodes of one process, over real sockets.
 
+mod baseline;
 mod durable;
+mod earlier;
 mod groups;
 mod kept;
 mod loss;
 mod options;
 mod sizes;
+mod typed;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -39,6 +39,8 @@ mod command_trace;
 mod crossing;
 mod events;
 mod forger;
+#[cfg(feature = "command")]
+mod links;
 mod lookups;
 mod members;
 mod mesh;

@@ -97,8 +97,11 @@ impl Ingress {
         };
         let payload = publish.payload;
         if enveloped {
-            let envelope = &encoded;
-            let event = Enveloped { envelope, payload };
+            let event = Enveloped {
+                encoded: &encoded,
+                envelope: &envelope,
+                payload,
+            };
             own.put(&self.plane, &key, event, Some(promise)).await?;
         } else {
             own.put(&self.plane, &key, payload, Some(promise)).await?;

@@ -9,6 +9,7 @@ use macula::{
     Qos, SubscribeOptions, Subscription,
 };
 
+use super::kept::patient;
 use crate::mesh::{Mortal, Realm, event, hasty, link, numbered, subscribe, until, within};
 
 fn workers() -> Group {

@@ -10,7 +10,7 @@ use macula::{
 
 use crate::mesh::{Mortal, Realm, event, hasty, link, numbered, subscribe, told, until, within};
 
-fn patient() -> EventOptions {
+pub(super) fn patient() -> EventOptions {
     EventOptions::default().deadline(Duration::from_secs(20))
 }
 
