@@ -9,6 +9,7 @@ pub use crate::envelope::{MAX_SELECTED, RESERVED_HEADER};
 pub use crate::extension::{MAX_EXTENSION_LEN, MAX_EXTENSIONS};
 pub use crate::frame::{DEFAULT_MAX_FRAME_LEN, FORMAT_MAX_FRAME_LEN, HEADER_LEN};
 pub use crate::name::{MAX_NAME_LEN, MAX_SEGMENTS};
+pub use crate::testament::{MAX_TESTAMENTS, TESTAMENT_SEGMENT, TESTAMENT_TYPE};
 
 /// The largest payload of an event or a call in bytes by default: 1 MiB.
 ///

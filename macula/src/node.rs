@@ -18,6 +18,7 @@ mod socket;
 pub(crate) mod start;
 mod stop;
 mod trace;
+mod values;
 mod view;
 mod watch;
 mod way;
@@ -30,7 +31,7 @@ use bytes::Bytes;
 use macula_pubsub::{LocalId, SubscribeError, Subscriber};
 use macula_rpc::RegisterError;
 use macula_transport::Endpoint;
-use macula_wire::{NodeId, Pattern, RealmName, Topic};
+use macula_wire::{NodeId, Pattern, RealmName, Testament, Topic};
 use tokio::sync::broadcast;
 
 use self::cache::MemberCache;
@@ -42,12 +43,13 @@ pub use self::routing::{
     ContactInfo, FindOptions, Findings, Query, RecordInfo, RoutingInfo, StepInfo, TableEntry,
 };
 pub use self::trace::{TraceHop, TraceInfo};
+pub(crate) use self::values::value_of;
 pub(crate) use self::view::peer_info;
 pub use self::view::{MemberInfo, PeerInfo};
 use crate::Error;
 use crate::Group;
 use crate::keep;
-use crate::machine::MemberEvent;
+use crate::machine::{MemberEvent, NodeMachine};
 use crate::plane::Plane;
 use crate::plane::rights::NodeRules;
 use crate::publisher::{PublishOptions, Publisher};
@@ -69,6 +71,8 @@ struct Running {
     members: broadcast::Sender<MemberEvent>,
     cache: Option<Arc<MemberCache>>,
     next_key: AtomicU64,
+    /// What this node leaves behind.
+    testaments: tokio::sync::Mutex<Vec<Testament>>,
 }
 
 /// A node that may have been dropped.
@@ -104,6 +108,7 @@ impl Node {
             members,
             cache,
             next_key: AtomicU64::new(1),
+            testaments: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -333,6 +338,19 @@ impl Node {
 
     pub(crate) fn plane(&self) -> &Arc<Plane> {
         &self.0.plane
+    }
+
+    /// What this node leaves behind, for one at a time to change.
+    pub(crate) async fn testaments(&self) -> tokio::sync::MutexGuard<'_, Vec<Testament>> {
+        self.0.testaments.lock().await
+    }
+
+    /// Runs `command` on the machine, as [`Control::run`] does.
+    pub(crate) async fn command<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut NodeMachine, macula_wire::Instant) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        self.0.control.run(command).await
     }
 
     pub(crate) fn downgrade(&self) -> WeakNode {

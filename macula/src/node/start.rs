@@ -92,7 +92,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     let local = listen_locally(&plan, &credentials, transport, hello).await?;
     let plane = plane_with_log(&plan, epoch, clock).await?;
     let cache = cache(&plan, &plane, wall_ms);
-    let machine = machine(&plan, &plane, &endpoint, wall_ms)?;
+    let machine = machine(&plan, &plane, &endpoint)?;
     let (calls, call_queue) = mpsc::channel(MAX_CALLS);
     let (inputs, input_queue) = mpsc::channel(MAX_INPUTS);
     let (dialled, dialled_queue) = mpsc::channel(MAX_DIALLED);
@@ -140,6 +140,8 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     let node = Node::running(plane, control, endpoint, dialler, members, cache);
     let system = crate::system::handler(node.downgrade());
     let fresh = node.plane().system.set(system).is_ok();
+    let executing = crate::testament::execute(node.downgrade(), node.member_events());
+    node.plane().tasks.spawn("testaments of members", executing);
     let reacher = super::Reacher(node.downgrade());
     let fresh = node.plane().reacher.set(reacher).is_ok() && fresh;
     debug_assert!(fresh, "a plane has one node");
@@ -309,12 +311,7 @@ async fn listen_locally(
     }
 }
 
-fn machine(
-    plan: &Plan,
-    plane: &Plane,
-    endpoint: &Endpoint,
-    wall_ms: u64,
-) -> Result<NodeMachine, Error> {
+fn machine(plan: &Plan, plane: &Plane, endpoint: &Endpoint) -> Result<NodeMachine, Error> {
     let certificate = plan.identity.certificate();
     let advertise = if plan.advertise.is_empty() {
         vec![super::socket::advertised(endpoint.local_addr())]
@@ -329,7 +326,8 @@ fn machine(
     own.agent = AGENT.into();
     own.tags.clone_from(&plan.tags);
     let mut random: Random = plane.random();
-    let now = plane.clock.now();
+    // Both clocks at one moment: by them nodes agree who registered first.
+    let (now, wall_ms) = (plane.clock.now(), plane.clock.unix_ms());
     let signer = Arc::new(plan.identity.signer());
     let swim = Swim::new(
         plan.swim.clone(),

@@ -7,6 +7,7 @@ mod watching;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{BufMut, BytesMut};
 use macula_pubsub::{Acceptance, Source};
@@ -39,6 +40,9 @@ struct Announced {
     proof: Proof,
     /// That those who want it are watched, where a client publishes it.
     used: Option<Arc<Use>>,
+    /// Whether this node publishes what comes as its own: once a group wants a client's events, which the client cannot
+    /// keep for it, and from then on, so that nobody sees a hole in the client's own numbers.
+    is_taken_over: AtomicBool,
 }
 
 /// Why the batches of a topic are believed to be their publisher's.
@@ -221,6 +225,7 @@ impl Ingress {
             route: RouteCache::default(),
             proof,
             used: None,
+            is_taken_over: AtomicBool::new(false),
         }
     }
 
@@ -258,7 +263,7 @@ impl Ingress {
         };
         let topic = &announced.origin.topic;
         if self.is_local() {
-            return self.republish(topic, &batch).await;
+            return self.republish(topic, &batch, 0).await;
         }
         let proven = announced.proof == Proof::Link
             || self.plane.prover.proves(batch.publisher, topic, &batch);
@@ -279,6 +284,9 @@ impl Ingress {
         let Some(skip) = self.accept(&announced, &batch, count) else {
             return Ok(());
         };
+        if self.takes_over(&announced, &receivers) {
+            return self.republish(topic, &batch, skip).await;
+        }
         let expires = self.plane.expires(batch.ttl_ms);
         let expires = expires.as_ref();
         wait_for_room(&self.plane, &receivers, self.priority).await;
@@ -347,6 +355,13 @@ impl Ingress {
                 None
             }
         }
+    }
+
+    fn takes_over(&self, announced: &Announced, receivers: &Receivers) -> bool {
+        if matches!(self.source, Source::Session(_)) && !receivers.groups.is_empty() {
+            announced.is_taken_over.store(true, Ordering::Release);
+        }
+        announced.is_taken_over.load(Ordering::Acquire)
     }
 
     fn missing(

@@ -191,6 +191,52 @@ async fn an_application_gives_events_back_and_some_die() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_publishes_at_most_once_reaches_groups_and_others_once() {
+    const COUNT: u64 = 60;
+    let realm = Realm::new();
+    let [one, two] = realm.mesh().await;
+    let client = realm.client(&one).await;
+    let mut shared = [
+        share(&one, &workers(), "far.x").await,
+        share(&two, &workers(), "far.x").await,
+    ];
+    let mut all = subscribe(&two, "far.x").await;
+    let known_by = within(one.publisher("far.x", PublishOptions::default()))
+        .await
+        .unwrap();
+    known(&known_by, &mut shared).await;
+    let publisher = client
+        .publisher("far.x", PublishOptions::default())
+        .unwrap();
+    for number in 0..COUNT {
+        let payload = number.to_le_bytes().to_vec();
+        within(publisher.publish(payload)).await.unwrap();
+    }
+    let mut got = BTreeSet::new();
+    let [here, there] = &mut shared;
+    while u64::try_from(got.len()).unwrap() < COUNT {
+        let next = async {
+            tokio::select! {
+                event = event(here) => event,
+                event = event(there) => event,
+            }
+        };
+        let event = within(next).await;
+        if event.payload().len() == 8 {
+            assert!(got.insert(number(&event)), "an event came twice");
+        }
+    }
+    let mut next = 0;
+    while next < COUNT {
+        let event = event(&mut all).await;
+        if event.payload().len() == 8 {
+            assert_eq!(number(&event), next);
+            next += 1;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_without_a_word_comes_again() {
     let realm = Realm::new();
     let [one, two] = realm.mesh().await;
