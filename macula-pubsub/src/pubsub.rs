@@ -1,6 +1,8 @@
 //! The machine: subscriptions of this node, interest of the others, and the tables made of both.
 
 mod boundary;
+mod heard;
+mod view;
 
 pub use boundary::{Input, Output};
 
@@ -281,66 +283,6 @@ impl PubSub {
         Ok(())
     }
 
-    /// The latest table. Its [`Output::Table`] may still wait.
-    #[must_use]
-    pub const fn table(&self) -> &Arc<Table> {
-        &self.table
-    }
-
-    /// The version of the table in which every change made so far has its effect. It has been put out, or it will be
-    /// within [`Config::settle`].
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        let pending = u64::from(self.pace.due().is_some());
-        self.table.version().saturating_add(pending)
-    }
-
-    /// How many subscriptions there are on this node.
-    #[must_use]
-    pub fn subscriptions(&self) -> usize {
-        self.subscriptions.len()
-    }
-
-    /// How many distinct patterns this node wants.
-    #[must_use]
-    pub fn patterns(&self) -> usize {
-        self.interests.own_patterns()
-    }
-
-    /// The topics that are declared for publishing, ascending.
-    pub fn publications(&self) -> impl Iterator<Item = &Topic> {
-        self.publications.keys()
-    }
-
-    /// Counts the changes of the set of declared topics.
-    #[must_use]
-    pub const fn declarations(&self) -> u64 {
-        self.declarations
-    }
-
-    /// What `member` wants under the keys that are watched, ascending.
-    pub fn interest_of(&self, member: &NodeId) -> impl Iterator<Item = &Pattern> {
-        self.interests.of(member)
-    }
-
-    /// The other members that want something under the keys that are watched, ascending.
-    pub fn interested(&self) -> impl Iterator<Item = &NodeId> {
-        self.interests.members()
-    }
-
-    /// How many patterns other members want, each counted for each of them.
-    #[must_use]
-    pub const fn interests(&self) -> usize {
-        self.interests.count()
-    }
-
-    /// How often a pattern of another member was refused because of [`Config::max_interests`] or
-    /// [`Config::max_patterns`]; its events do not reach that member from here.
-    #[must_use]
-    pub const fn interests_refused(&self) -> u64 {
-        self.interests.refused()
-    }
-
     fn check_room(&self, subscriber: Subscriber, pattern: &Pattern) -> Result<(), SubscribeError> {
         if self.subscriptions.contains_key(&subscriber) {
             return Err(SubscribeError::Exists);
@@ -407,47 +349,6 @@ impl PubSub {
             let each = self.interests.is_own(&pattern);
             self.announce(pattern, each);
         }
-    }
-
-    fn announce(&mut self, pattern: Pattern, each: bool) {
-        self.groups.told(&pattern);
-        let groups = self.groups.of(&pattern);
-        self.outputs.push_back(match (each, groups.is_empty()) {
-            (true, true) => Output::Announce { pattern },
-            (false, true) => Output::Withdraw { pattern },
-            (each, false) => Output::AnnounceShared {
-                pattern,
-                each,
-                groups,
-            },
-        });
-    }
-
-    fn on_shared(&mut self, node: NodeId, pattern: &Pattern, groups: &[GroupInterest]) {
-        if node == self.own || !self.watched.contains_key(&WatchKey::of_pattern(pattern)) {
-            return;
-        }
-        self.groups.hear(node, pattern, groups);
-        self.settle_if(self.groups.has_changed());
-    }
-
-    fn on_wanted(&mut self, node: NodeId, pattern: Pattern) {
-        if node == self.own || !self.watched.contains_key(&WatchKey::of_pattern(&pattern)) {
-            return;
-        }
-        let changed = self.interests.want(node, pattern);
-        self.settle_if(changed);
-    }
-
-    fn on_unwanted(&mut self, node: NodeId, pattern: &Pattern) {
-        let changed = self.interests.unwant(node, pattern);
-        self.settle_if(changed);
-    }
-
-    fn on_member_down(&mut self, node: NodeId) {
-        self.groups.forget(node);
-        let changed = self.interests.forget(node) | self.groups.has_changed();
-        self.settle_if(changed);
     }
 }
 

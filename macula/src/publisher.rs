@@ -1,11 +1,14 @@
 //! A declared topic as its owner holds it.
 
+mod options;
+mod put;
+
+pub use options::PublishOptions;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use macula_wire::message::{self, Priority, Publish};
-use macula_wire::{ContentType, Envelope, ErrorCode, Sequence, Topic};
+use macula_wire::{ContentType, Envelope, ErrorCode, Topic};
 use tokio::sync::oneshot;
 
 use crate::Error;
@@ -13,10 +16,8 @@ use crate::event::{EventOptions, encoded};
 use crate::keep::{MAX_RETAINED, MAX_RETAINED_LEN};
 use crate::matching::Matching;
 use crate::plane::Plane;
-use crate::plane::topic::{
-    BatchKey, Enveloped, NotTaken, OwnTopic, Payload, Promise, stored, too_large,
-};
-use crate::receipt::{EventId, Outcomes, PendingReceipt, Qos};
+use crate::plane::topic::{BatchKey, Enveloped, NotTaken, OwnTopic, Payload, Promise, too_large};
+use crate::receipt::{EventId, PendingReceipt, Qos};
 
 /// What stands around a value that is retained and its envelope, at most, in bytes.
 const RETAINED_AROUND: usize = 512;
@@ -25,63 +26,6 @@ const RETAINED_AROUND: usize = 512;
 struct Written {
     envelope: Envelope,
     encoded: Vec<u8>,
-}
-
-/// How events are published.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct PublishOptions {
-    /// What the payloads are; by default opaque bytes.
-    pub content: ContentType,
-    /// How many of the last events this node keeps in memory for subscriptions that begin with [history](crate::History), at
-    /// most 4,096; by default none. Clients keep none: a node of the role `store` does.
-    pub history: u32,
-    /// The class that the events travel in; by default [`Priority::Normal`]. One topic has one class on a node.
-    pub priority: Priority,
-    /// What is promised of the events; by default [`Qos::AtMostOnce`]. Once a topic has had an event of
-    /// [`Qos::AtLeastOnce`] on a node, all of its events wait for the same buffer, so that their order holds.
-    pub qos: Qos,
-}
-
-impl Default for PublishOptions {
-    fn default() -> Self {
-        Self {
-            content: ContentType::Bytes,
-            history: 0,
-            priority: Priority::Normal,
-            qos: Qos::AtMostOnce,
-        }
-    }
-}
-
-impl PublishOptions {
-    /// With payloads of this type.
-    #[must_use]
-    pub fn content(mut self, content: ContentType) -> Self {
-        self.content = content;
-        self
-    }
-
-    /// Keeping this many of the last events.
-    #[must_use]
-    pub const fn history(mut self, count: u32) -> Self {
-        self.history = count;
-        self
-    }
-
-    /// In this class.
-    #[must_use]
-    pub const fn priority(mut self, priority: Priority) -> Self {
-        self.priority = priority;
-        self
-    }
-
-    /// With this promise.
-    #[must_use]
-    pub const fn qos(mut self, qos: Qos) -> Self {
-        self.qos = qos;
-        self
-    }
 }
 
 /// Publishes on one topic. It keeps its route, so an event is a copy into the next batch. Cloning shares the topic.
@@ -148,7 +92,7 @@ impl Publisher {
         let payload = payload.into();
         match self.put_at_once(&payload) {
             Some(done) => done,
-            None => Box::pin(self.put(&self.key, payload, None)).await.map(drop),
+            None => Box::pin(self.put_plain(payload)).await,
         }
     }
 
@@ -198,95 +142,6 @@ impl Publisher {
         };
         let id = self.plane.uplink.is_none().then_some(id);
         Ok(PendingReceipt { id, outcomes })
-    }
-
-    async fn put_with(
-        &self,
-        payload: Bytes,
-        options: &EventOptions,
-        receipt: Option<oneshot::Sender<Outcomes>>,
-    ) -> Result<Sequence, Error> {
-        let (key, envelope) = self.prepared(options, &payload)?;
-        let is_kept = receipt.is_some() || self.qos.keeps();
-        let put = async {
-            match envelope {
-                Some(Written { envelope, encoded }) => {
-                    let event = Enveloped {
-                        encoded: &encoded,
-                        envelope: &envelope,
-                        payload,
-                    };
-                    self.put(&key, event, receipt).await
-                }
-                None => self.put(&key, payload, receipt).await,
-            }
-        };
-        let Some(deadline) = options.deadline else {
-            return put.await;
-        };
-        let done = tokio::time::timeout(deadline, put).await;
-        done.map_err(|_| no_room(deadline, is_kept))?
-    }
-
-    /// Waits for room and takes an event. It is kept where somebody waits for its receipt.
-    async fn put(
-        &self,
-        key: &BatchKey,
-        payload: impl Payload,
-        receipt: Option<oneshot::Sender<Outcomes>>,
-    ) -> Result<Sequence, Error> {
-        let is_kept = receipt.is_some() || self.qos.keeps();
-        if is_kept && self.plane.uplink.is_some() {
-            return self.put_by_member(key, &payload, receipt).await;
-        }
-        let mut is_stored = None;
-        let promise = if is_kept {
-            let room = self.plane.reserved(payload.encoded_len()).await;
-            let (promise, stored) = Promise::new(&self.plane, room, receipt, self.qos)?;
-            is_stored = stored;
-            Some(promise)
-        } else {
-            None
-        };
-        let sequence = self.topic.put(&self.plane, key, payload, promise).await?;
-        if let Some(is_stored) = is_stored {
-            stored(is_stored).await?;
-        }
-        Ok(sequence)
-    }
-
-    /// A client has its events kept by its member, which publishes them in its own name.
-    async fn put_by_member(
-        &self,
-        key: &BatchKey,
-        payload: &impl Payload,
-        receipt: Option<oneshot::Sender<Outcomes>>,
-    ) -> Result<Sequence, Error> {
-        let max = self.plane.max_payload_len;
-        if payload.len() > max {
-            return Err(too_large(payload.len(), max));
-        }
-        let (envelope, payload) = payload.apart();
-        let origin = &self.topic.origin;
-        let publish = Publish {
-            request: None,
-            topic: origin.topic.clone(),
-            qos: match self.qos {
-                Qos::AtMostOnce | Qos::AtLeastOnce => message::Qos::AtLeastOnce,
-                Qos::Durable => message::Qos::Durable,
-            },
-            retain: envelope.retain,
-            ttl_ms: key.ttl_ms,
-            key: envelope.key,
-            dedup: envelope.dedup,
-            content: key.content.clone(),
-            headers: envelope.headers,
-            audience: envelope.audience,
-            payload,
-        };
-        let asked = self.plane.ask_to_publish(publish, origin.priority, receipt);
-        // Under which sequence the member publishes it, it does not say.
-        asked.await.map(|()| Sequence::new(0))
     }
 
     /// What the event shares with others of a batch, and its envelope, also encoded.
@@ -353,7 +208,7 @@ impl Publisher {
     pub async fn publish_copy(&self, payload: &[u8]) -> Result<(), Error> {
         match self.put_at_once(&payload) {
             Some(done) => done,
-            None => Box::pin(self.put(&self.key, payload, None)).await.map(drop),
+            None => Box::pin(self.put_plain(payload)).await,
         }
     }
 
@@ -446,19 +301,6 @@ impl Publisher {
     pub async fn flush(&self) {
         self.topic.flushed().await;
     }
-}
-
-fn no_room(deadline: Duration, is_kept: bool) -> Error {
-    if is_kept {
-        let detail = format!(
-            "there was no room in the replay buffer within {deadline:?}: subscribers do not keep up, or are away"
-        );
-        return Error::new(ErrorCode::BUFFER_FULL, detail);
-    }
-    Error::new(
-        ErrorCode::DEADLINE_EXCEEDED,
-        format!("there was no room for the event within {deadline:?}"),
-    )
 }
 
 fn not_taken(reason: NotTaken) -> Error {

@@ -1,5 +1,7 @@
 //! Starting a node: binding, composing the machine, and the tasks that run it.
 
+mod plane;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,11 +13,12 @@ use macula_realm::{NodeIdentity, TrustBundle};
 use macula_rpc::Rpc;
 use macula_swim::{Overlay, OwnRecord, Swim};
 use macula_transport::unix::{self, UnixIncoming};
-use macula_transport::{BindError, Clock, Driver, Endpoint, Hello, Incoming, TlsIdentity, entropy};
+use macula_transport::{BindError, Clock, Driver, Endpoint, Hello, Incoming, TlsIdentity};
 use macula_wire::message::{Role, Tag};
-use macula_wire::{ChannelRun, Epoch, ErrorCode, Random};
+use macula_wire::{Epoch, ErrorCode, Random};
 use tokio::sync::{broadcast, mpsc};
 
+use self::plane::plane_with_log;
 use super::Node;
 use super::cache::MemberCache;
 use super::control::{Control, MAX_CALLS, MAX_INPUTS, MAX_MEMBER_EVENTS, Outputs};
@@ -26,11 +29,9 @@ use super::watch;
 use crate::Error;
 use crate::credentials::RealmCredentials;
 use crate::keep::MAX_RETAINED;
-use crate::log::{EventLog, KeptRecord, Writing};
 use crate::machine::{NodeInput, NodeMachine};
+use crate::plane::Plane;
 use crate::plane::forward::ForwardingConfig;
-use crate::plane::prove::Prover;
-use crate::plane::{Owner, Plane};
 
 /// How often drops that nobody was told of yet are looked for.
 const TELL_DROPS_PERIOD: Duration = Duration::from_millis(200);
@@ -153,18 +154,6 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     Ok(node)
 }
 
-/// The plane, which goes on with what an earlier run of the node still owes.
-async fn plane_with_log(plan: &Plan, epoch: Epoch, clock: Clock) -> Result<Arc<Plane>, Error> {
-    let found = open_event_log(plan, epoch).await?;
-    let plane = Arc::new(plane(plan, epoch, clock, found.as_ref())?);
-    if let Some(found) = found {
-        let writing = Arc::clone(&found.log).run(found.writing);
-        plane.tasks.spawn("event log", writing);
-        plane.take_up(found.kept, found.next);
-    }
-    Ok(plane)
-}
-
 /// Starts what a node does all the time: telling drops and round trips and the time, and watching for the data plane.
 fn keep_up(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
     let tasks = &plane.tasks;
@@ -207,72 +196,6 @@ fn bind_error(error: &BindError, listen: SocketAddr) -> Error {
             format!("cannot listen at {listen}/udp: {other}"),
         ),
     }
-}
-
-/// The event log of a node as it was found.
-struct FoundLog {
-    log: Arc<EventLog>,
-    writing: Writing,
-    kept: Vec<KeptRecord>,
-    run: ChannelRun,
-    next: u64,
-}
-
-/// Opens the log of events, if the node has one.
-async fn open_event_log(plan: &Plan, epoch: Epoch) -> Result<Option<FoundLog>, Error> {
-    let Some(folder) = plan.event_log.clone() else {
-        return Ok(None);
-    };
-    let name = folder.display().to_string();
-    let opened = tokio::task::spawn_blocking(move || crate::log::recover(&folder, epoch.get()));
-    let found = opened.await.map_err(|error| {
-        Error::caused(ErrorCode::INTERNAL, "reading the event log panicked", error)
-    })?;
-    let found = found.map_err(|error| {
-        let detail = format!("the event log in {name} cannot be opened: {error}");
-        Error::caused(ErrorCode::UNAVAILABLE, detail, error)
-    })?;
-    if found.torn > 0 || found.damaged > 0 {
-        tracing::warn!(
-            torn = found.torn,
-            damaged = found.damaged,
-            set_aside = ?found.set_aside,
-            "the event log was damaged: what could be read is sent, the rest was set aside"
-        );
-    }
-    let run = ChannelRun::new(found.run);
-    let (log, writing) = EventLog::new(found.writer);
-    Ok(Some(FoundLog {
-        log,
-        writing,
-        kept: found.kept,
-        run,
-        next: found.next,
-    }))
-}
-
-fn plane(
-    plan: &Plan,
-    epoch: Epoch,
-    clock: Clock,
-    found: Option<&FoundLog>,
-) -> Result<Plane, Error> {
-    let own = plan.identity.certificate().principal();
-    let realm = plan.trust.realm().clone();
-    let prover = Prover::new(realm.clone(), Some(Arc::new(plan.trust.clone())), None);
-    let random =
-        entropy().map_err(|error| Error::caused(ErrorCode::INTERNAL, error.to_string(), error))?;
-    let own = Owner {
-        principal: own,
-        realm,
-        epoch,
-        max_payload_len: plan.max_payload_len,
-        replay: plan.replay.clone(),
-        run: found.map_or_else(|| ChannelRun::new(epoch.get()), |found| found.run),
-        log: found.map(|found| Arc::clone(&found.log)),
-        uplink: None,
-    };
-    Ok(Plane::new(own, clock, prover, random))
 }
 
 /// The transport's settings, with a certificate for HTTP/3 where it is wanted.

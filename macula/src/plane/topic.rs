@@ -1,26 +1,31 @@
 //! A topic that this process publishes on.
 
+mod payload;
+mod promise;
+
+pub(crate) use payload::{Enveloped, Payload};
+pub(crate) use promise::{Promise, Stored, stored};
+
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::select_all;
-use macula_wire::batch::{BY_REFERENCE, BatchBuilder, BatchHead};
+use macula_wire::batch::{BatchBuilder, BatchHead};
 use macula_wire::message::Priority;
 use macula_wire::{ContentType, Envelope, ErrorCode, Instant, SealedBatch, Sequence, limit};
-use tokio::sync::{Notify, OnceCell, oneshot};
+use tokio::sync::{Notify, OnceCell};
 
 use super::Plane;
 use super::counters::add;
 use super::egress::{Feed, Sent};
 use super::links::Attached;
 use super::prove;
-use super::reliable::{Owed, Parcel, Receipted, Reserved};
+use super::reliable::{Owed, Parcel, Receipted};
 use super::route::{Receivers, RouteCache};
 use crate::Error;
 use crate::event::{Event, Gap, GapCause, Origin};
-use crate::receipt::{Outcomes, Qos};
 
 /// How many payload bytes a batch collects before its publisher waits.
 const MAX_BATCH_BYTES: usize = 64 << 10;
@@ -75,52 +80,6 @@ impl Waiting {
     }
 }
 
-/// What goes with an event that is kept until its receivers have it.
-#[derive(Debug)]
-pub(crate) struct Promise {
-    pub(crate) room: Reserved,
-    /// Who waits to hear what becomes of it.
-    pub(crate) receipt: Option<oneshot::Sender<Outcomes>>,
-    /// Who waits until it is on disk, where it is kept there.
-    pub(crate) stored: Option<oneshot::Sender<Result<(), Error>>>,
-}
-
-impl Promise {
-    /// A promise for an event of `qos`, and where it is told that the event is on disk.
-    pub(crate) fn new(
-        plane: &Plane,
-        room: Reserved,
-        receipt: Option<oneshot::Sender<Outcomes>>,
-        qos: Qos,
-    ) -> Result<(Self, Option<Stored>), Error> {
-        let mut promise = Self {
-            room,
-            receipt,
-            stored: None,
-        };
-        if qos != Qos::Durable {
-            return Ok((promise, None));
-        }
-        plane.check_event_log()?;
-        let (give, take) = oneshot::channel();
-        promise.stored = Some(give);
-        Ok((promise, Some(take)))
-    }
-}
-
-/// Where it is told that an event is on disk.
-pub(crate) type Stored = oneshot::Receiver<Result<(), Error>>;
-
-/// Waits until an event is on disk.
-pub(crate) async fn stored(told: Stored) -> Result<(), Error> {
-    told.await.unwrap_or_else(|_| {
-        Err(Error::new(
-            ErrorCode::SHUTTING_DOWN,
-            "the node ended before the event was on disk",
-        ))
-    })
-}
-
 /// A declared topic: its sequence, and the events that wait for the next batch.
 #[derive(Debug)]
 pub(crate) struct OwnTopic {
@@ -139,92 +98,6 @@ pub(crate) struct OwnTopic {
     declared: OnceCell<()>,
     /// How many of its last events are kept.
     history: AtomicU32,
-}
-
-/// A payload on its way into a batch.
-pub(crate) trait Payload {
-    /// Its length in bytes.
-    fn len(&self) -> usize;
-
-    /// How much it takes of a batch, with what goes with it, in bytes.
-    fn encoded_len(&self) -> usize {
-        self.len()
-    }
-
-    /// The envelope that says so, if it stays as the last value of its topic.
-    fn retained(&self) -> Option<(&Envelope, &Bytes)> {
-        None
-    }
-
-    /// Adds it to a batch.
-    fn push(&self, batch: &mut BatchBuilder);
-
-    /// What goes with it, and the payload itself.
-    fn apart(&self) -> (Envelope, Bytes);
-}
-
-impl Payload for Bytes {
-    fn len(&self) -> usize {
-        Self::len(self)
-    }
-
-    fn push(&self, batch: &mut BatchBuilder) {
-        if self.len() < BY_REFERENCE {
-            batch.push(self);
-        } else {
-            batch.push_bytes(self.clone());
-        }
-    }
-
-    fn apart(&self) -> (Envelope, Bytes) {
-        (Envelope::EMPTY, self.clone())
-    }
-}
-
-/// A payload with its envelope.
-pub(crate) struct Enveloped<'a> {
-    /// Encoded.
-    pub(crate) encoded: &'a [u8],
-    pub(crate) envelope: &'a Envelope,
-    pub(crate) payload: Bytes,
-}
-
-impl Payload for Enveloped<'_> {
-    fn len(&self) -> usize {
-        self.payload.len()
-    }
-
-    fn encoded_len(&self) -> usize {
-        self.payload.len().saturating_add(self.encoded.len())
-    }
-
-    fn retained(&self) -> Option<(&Envelope, &Bytes)> {
-        self.envelope
-            .retain
-            .then_some((self.envelope, &self.payload))
-    }
-
-    fn push(&self, batch: &mut BatchBuilder) {
-        batch.push_enveloped(self.encoded, self.payload.clone());
-    }
-
-    fn apart(&self) -> (Envelope, Bytes) {
-        (self.envelope.clone(), self.payload.clone())
-    }
-}
-
-impl Payload for &[u8] {
-    fn len(&self) -> usize {
-        <[u8]>::len(self)
-    }
-
-    fn push(&self, batch: &mut BatchBuilder) {
-        batch.push(self);
-    }
-
-    fn apart(&self) -> (Envelope, Bytes) {
-        (Envelope::EMPTY, Bytes::copy_from_slice(self))
-    }
 }
 
 /// Why an event was not taken.

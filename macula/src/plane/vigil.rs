@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_peer_is_asked_and_given_up_by_the_round_trip_of_its_link() {
         let looks: Vec<u64> = (0..10_000).step_by(250).collect();
-        assert_eq!(found(1, &looks), [Some(1_000), Some(4_000)]);
+        assert_eq!(found(1, &looks), [Some(1_000), Some(3_500)]);
         assert_eq!(found(1_500, &looks), [Some(1_000), Some(6_000)]);
     }
 
