@@ -57,7 +57,7 @@ mod subscription;
 pub mod system;
 mod time;
 
-pub use builder::{DEFAULT_PORT, NodeBuilder};
+pub use builder::{DEFAULT_DIRECT, DEFAULT_PORT, NodeBuilder};
 pub use call::{
     CallFailure, CallOptions, Calling, Canceller, Invocation, NodeReply, Replies, Reply, Route,
 };

@@ -24,6 +24,7 @@ pub(crate) mod route;
 mod talk;
 pub(crate) mod tally;
 pub(crate) mod topic;
+pub(crate) mod trees;
 pub(crate) mod verified;
 pub(crate) mod watches;
 
@@ -96,6 +97,8 @@ pub(crate) struct Plane {
     pub(crate) links: Links,
     /// What is kept until it is acknowledged.
     pub(crate) reliable: Reliable,
+    /// Trees for topics that many want, where there is a member.
+    pub(crate) trees: trees::Grown,
     /// Who waits for lookups to end.
     pub(crate) lookups: crate::node::Lookups,
     pub(crate) queues: RwLock<BTreeMap<LocalId, Arc<Queue>>>,
@@ -167,6 +170,7 @@ impl Plane {
             repeats: Mutex::new(Repeats::new(RepeatsConfig::default())),
             links: Links::default(),
             reliable,
+            trees: trees::Grown::default(),
             lookups: crate::node::Lookups::default(),
             queues: RwLock::default(),
             registrations: RwLock::default(),
@@ -219,7 +223,8 @@ impl Plane {
             let again = tokio::time::sleep(WATCH_AGAIN);
             self.watch(&Name::Topic(topic.clone())).await?;
             let receivers = route.resolve(self, topic, Source::Own);
-            if !receivers.queues.is_empty() || !receivers.links.is_empty() {
+            let anybody = !receivers.queues.is_empty() || !receivers.links.is_empty();
+            if anybody || receivers.by_tree {
                 return Ok(());
             }
             tokio::select! {
@@ -286,6 +291,7 @@ impl Plane {
             for topic in self.own_topics() {
                 topic.flushed().await;
             }
+            self.trees_are_idle().await;
             self.all_settled().await;
             self.serving.idle().await;
         };

@@ -39,6 +39,8 @@ pub(super) struct Pool {
     /// The members that messaging needs, by the versions of all that it follows from.
     needed: BTreeSet<NodeId>,
     needs: (u64, u64, u64),
+    /// Those that trees need, as the data plane says.
+    trees: BTreeSet<NodeId>,
     /// When peers are to be told next that links to them are needed.
     tell: Instant,
     due: Option<Instant>,
@@ -52,6 +54,7 @@ impl Pool {
             dialled: BTreeMap::new(),
             needed: BTreeSet::new(),
             needs: (0, 0, 0),
+            trees: BTreeSet::new(),
             tell: Instant::ZERO,
             due: None,
         }
@@ -138,6 +141,16 @@ impl Pool {
 }
 
 impl NodeMachine {
+    /// The trees of the data plane need links to these from here on.
+    pub fn need_links(&mut self, now: Instant, nodes: BTreeSet<NodeId>) {
+        let now = self.advance(now);
+        if self.pool.trees != nodes {
+            self.pool.trees = nodes;
+            self.pool.needs = (u64::MAX, u64::MAX, u64::MAX);
+            self.pool.hurry(now);
+        }
+    }
+
     /// Asks for the links that messaging lacks, and closes those that nobody has needed for a while.
     pub(super) fn tend_links(&mut self, now: Instant) {
         self.find_needs();
@@ -197,6 +210,7 @@ impl NodeMachine {
         }
         let table = self.pubsub.table();
         let mut needed: BTreeSet<NodeId> = self.rpc.asked().collect();
+        needed.extend(self.pool.trees.iter().copied());
         let mut found = Vec::new();
         for topic in self.pubsub.publications() {
             table.matches_into(topic, &mut found);

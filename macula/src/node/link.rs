@@ -152,6 +152,10 @@ impl LinkRunner {
             }
             // It says that the peer needs the link.
             Body::Heartbeat(_) => {}
+            Body::IHave(_) | Body::Graft(_) | Body::Prune(_) => {
+                self.plane.heard_of_tree(from, body);
+                return true;
+            }
             overlay if is_of_overlay(overlay) => {}
             forwarding if is_of_forwarding(forwarding) => {
                 self.dialler.forwarding.take(attached, body);

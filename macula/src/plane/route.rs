@@ -17,6 +17,10 @@ pub(crate) struct Receivers {
     pub(crate) links: Vec<Arc<Attached>>,
     /// Members with interest and without a link.
     pub(crate) unlinked: u64,
+    /// Whether the members among them get events along a tree. They do not stand among the links then.
+    pub(crate) by_tree: bool,
+    /// The links by which a tree begins here.
+    pub(crate) branches: Vec<Arc<Attached>>,
     /// All of them.
     pub(crate) destinations: Vec<Destination>,
 }
@@ -32,7 +36,8 @@ impl Receivers {
 
     /// Whether nobody is owed anything.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.queues.is_empty() && self.links.is_empty() && self.unlinked == 0
+        let nobody = self.queues.is_empty() && self.links.is_empty() && self.unlinked == 0;
+        nobody && !self.by_tree
     }
 }
 
@@ -81,11 +86,23 @@ fn resolve(plane: &Plane, topic: &Topic, from: Source) -> Receivers {
     }
     let mut found = Vec::new();
     Forwarder::route(&plane.table.load(), topic, from, &mut found);
+    let is_member = |to: &&Destination| matches!(to, Destination::Member(_));
+    let members = found.iter().filter(is_member).count();
+    if members > 0
+        && let Some(trees) = plane.trees.get()
+        && trees.takes(topic, members)
+    {
+        receivers.by_tree = true;
+        let around = trees.around(topic);
+        let nodes = around.iter().flat_map(|nodes| nodes.iter());
+        receivers.branches = nodes.filter_map(|node| plane.links.member(node)).collect();
+    }
     let queues = plane.queues.read().unwrap_or_else(PoisonError::into_inner);
     for destination in &found {
         match *destination {
             Destination::Local(id) => receivers.queues.extend(queues.get(&id).cloned()),
             Destination::Session(session) => receivers.links.extend(plane.links.session(session)),
+            Destination::Member(_) if receivers.by_tree => {}
             Destination::Member(node) => match plane.links.member(&node) {
                 Some(attached) => receivers.links.push(attached),
                 None => receivers.unlinked = receivers.unlinked.saturating_add(1),

@@ -18,6 +18,7 @@ use super::links::Attached;
 use super::prove;
 use super::reliable::{Owed, Parcel, Receipted, Reserved};
 use super::route::{Receivers, RouteCache};
+use super::trees;
 use crate::Error;
 use crate::event::{Gap, GapCause, Origin};
 use crate::receipt::Outcomes;
@@ -336,11 +337,28 @@ impl OwnTopic {
             self.room.notify_waiters();
             match sealed {
                 Some((sealed, Some(owed), _)) => self.keep(plane, &receivers, sealed, owed).await,
-                Some((sealed, None, Some(ttl))) => self.send(plane, &receivers, sealed, ttl),
+                Some((sealed, None, Some(ttl))) => {
+                    let along = self.along_a_tree(plane, &receivers, &sealed);
+                    self.send(plane, &receivers, sealed, ttl);
+                    if let (Some(input), Some(trees)) = (along, plane.trees.get()) {
+                        trees.tell(input).await;
+                    }
+                }
                 Some((sealed, None, None)) => self.give_up(plane, &receivers, &sealed),
                 None => return,
             }
         }
+    }
+
+    /// A batch as it goes along the tree of its topic, if there is one.
+    fn along_a_tree(
+        &self,
+        plane: &Plane,
+        receivers: &Receivers,
+        sealed: &SealedBatch,
+    ) -> Option<trees::Input> {
+        let trees = plane.trees.get().filter(|_| receivers.by_tree)?;
+        trees.publish(plane, &self.origin, &self.feed, sealed)
     }
 
     /// Lets events come together while every link still has something to write: a batch leaves as soon as one link has
@@ -353,7 +371,12 @@ impl OwnTopic {
                 .clone();
             Box::pin(async move { outbox.idle().await })
         };
-        match receivers.links.as_slice() {
+        let links = if receivers.by_tree {
+            &receivers.branches
+        } else {
+            &receivers.links
+        };
+        match links.as_slice() {
             [] => {}
             [only] => {
                 let outbox = only.egress(self.priority()).outbox(&only.link);
@@ -484,7 +507,7 @@ pub(crate) async fn wait_for_room(plane: &Plane, receivers: &Receivers, priority
     for queue in &receivers.queues {
         queue.ready().await;
     }
-    for attached in &receivers.links {
+    for attached in receivers.links.iter().chain(&receivers.branches) {
         attached.released().await;
         let egress = attached.egress(priority);
         egress

@@ -4,6 +4,7 @@ mod kept;
 mod loss;
 mod options;
 mod sizes;
+mod trees;
 
 use std::collections::{BTreeMap, BTreeSet};
 
