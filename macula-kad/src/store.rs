@@ -7,7 +7,9 @@ use std::sync::Arc;
 use macula_wire::message::{
     RecordContent, RecordKind, RecordVersion, RoutingRecord, SignedRoutingRecord,
 };
-use macula_wire::{ErrorCode, Instant, Key, NodeId, RealmName, RecordId, SIGNATURE_LEN, signed};
+use macula_wire::{
+    ErrorCode, Instant, Key, NodeId, RealmName, RecordId, SIGNATURE_LEN, limit, signed,
+};
 
 use crate::Config;
 use crate::distance::{key_of, record_id};
@@ -164,9 +166,7 @@ impl Store {
         if record.expires_ms > latest.saturating_add(SKEW_MS) {
             return Err(Refusal::TooLong);
         }
-        let of_services = matches!(&record.content, RecordContent::Provider(provider)
-            if provider.pattern.is_of_services());
-        if record.content.name().starts_with('$') && !of_services {
+        if is_reserved(&record.content) {
             return Err(Refusal::Reserved);
         }
         let bytes = signed::record_bytes(&self.realm, record).map_err(|_| Refusal::TooLarge)?;
@@ -384,4 +384,14 @@ impl Store {
     pub(crate) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
+}
+
+/// Whether the name is one that nobody announces: it is reserved, and neither that of an index of topics nor of services.
+fn is_reserved(content: &RecordContent) -> bool {
+    let of_services = matches!(content, RecordContent::Provider(provider)
+        if provider.pattern.is_of_services());
+    let name = content.name();
+    let first = name.split('.').next().unwrap_or_default();
+    let is_index = matches!(content, RecordContent::Value(_)) && first == limit::INDEX_SEGMENT;
+    name.starts_with('$') && !is_index && !of_services
 }

@@ -54,8 +54,8 @@ pub struct Config {
     pub max_connections_per_ip: usize,
     /// How many accepted links one identity may have as a client; 8 by default. More are refused.
     pub max_client_links_per_identity: usize,
-    /// How many accepted links one identity may have as a member; 2 by default: the live one, and the one of a
-    /// restarted node that takes its place. More are refused.
+    /// How many accepted links one identity may have as a member; 4 by default: a direct and a forwarded one,
+    /// or two that crossed, and those of a restarted node that take their place. More are refused.
     pub max_member_links_per_identity: usize,
     /// How many handshakes may be under way before an address has to prove that it is not forged; 64 by default, 0 asks
     /// every address. Beyond four times as many, attempts are refused.
@@ -128,7 +128,7 @@ impl Default for Config {
             max_connections: 4_096,
             max_connections_per_ip: 64,
             max_client_links_per_identity: 8,
-            max_member_links_per_identity: 2,
+            max_member_links_per_identity: 4,
             max_pending_handshakes: 64,
             max_pending_forwarded_handshakes: 16,
             max_forwarded_nodes: 4_096,

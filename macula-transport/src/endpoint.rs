@@ -44,7 +44,8 @@ const SOCKET_BUFFER: usize = 4 << 20;
 
 /// A UDP port with QUIC on it, in one realm or in several.
 ///
-/// Clones share the port. When the last one is dropped, nothing more is accepted and dialled; live links go on.
+/// Clones share the port. When the last one is dropped, nothing more is accepted and dialled; live links go on. The port
+/// is given back when they have ended, or by [`close`](Self::close).
 #[derive(Clone)]
 pub struct Endpoint {
     owner: Arc<Owner>,
@@ -56,6 +57,7 @@ struct Owner(Arc<Inner>);
 /// What the handles and the tasks of an endpoint share.
 struct Inner {
     quinn: quinn::Endpoint,
+    socket: Arc<Socket>,
     local: SocketAddr,
     config: Arc<Config>,
     transport: Arc<quinn::TransportConfig>,
@@ -107,16 +109,18 @@ impl Endpoint {
         let forwarding = Forwarding::new(local, names, &config);
         let server = settings::server_config(&config, tls);
         let forwarded_server = settings::forwarded_server_config(&config, &server);
+        let socket = Arc::new(Socket::new(socket, Arc::clone(&forwarding)));
         let quinn = quinn::Endpoint::new_with_abstract_socket(
             endpoint_config(&config),
             Some(server),
-            Arc::new(Socket::new(socket, Arc::clone(&forwarding))),
+            Arc::<Socket>::clone(&socket),
             Arc::new(TokioRuntime),
         )
         .map_err(|source| failed(listen, source))?;
         let (sender, links) = mpsc::channel(config.max_waiting_links.max(1));
         let inner = Arc::new(Inner {
             quinn,
+            socket,
             local,
             transport: transport_config(&config),
             forwarded_transport: settings::forwarded_transport_config(&config),
@@ -228,8 +232,9 @@ impl Endpoint {
     }
 
     /// Accepts and dials nothing more, closes every link as [`Link::close`] does, and waits until all have ended or
-    /// twice [`Config::drain_timeout`] has passed. No task of the endpoint is left then, and [`ForwardedPackets`] end;
-    /// who carries them has to go on until then, or peers learn of the end by their idle time-out.
+    /// twice [`Config::drain_timeout`] has passed. No task of the endpoint is left then, [`ForwardedPackets`] end, and the
+    /// port is free, whoever has handles of the endpoint and of its links;
+    /// who carries packets has to go on until then, or peers learn of the end by their idle time-out.
     ///
     /// # Cancel safety
     ///
@@ -254,6 +259,7 @@ impl Endpoint {
         }
         inner.forwarding.end();
         inner.tasks.shutdown().await;
+        inner.socket.release();
     }
 }
 

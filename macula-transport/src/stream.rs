@@ -11,8 +11,37 @@ use crate::link::Shared;
 use crate::memory::{MemoryReader, MemoryWriter};
 use crate::unix::{UnixReader, UnixWriter};
 
-/// How many pieces are read from quinn at once; each is what one packet brought.
-const READ_PIECES: usize = 32;
+/// How many pieces are read from quinn at once on a stream that brings many; each is what one packet brought.
+const MANY_PIECES: usize = 32;
+/// The same on other streams, such as those of calls, which bring one message and end.
+const FEW_PIECES: usize = 2;
+
+/// Where pieces are put that are read at once. A stream that fills the room for few gets room for many.
+#[derive(Debug, Default)]
+pub(crate) struct Pieces {
+    few: [Bytes; FEW_PIECES],
+    many: Vec<Bytes>,
+}
+
+impl Pieces {
+    fn room(&mut self) -> &mut [Bytes] {
+        if self.many.is_empty() {
+            &mut self.few
+        } else {
+            &mut self.many
+        }
+    }
+
+    /// Moves the first `count` to `decoder`.
+    fn drain_into(&mut self, decoder: &mut FrameDecoder, count: usize) {
+        for piece in self.room().iter_mut().take(count) {
+            decoder.push(std::mem::take(piece));
+        }
+        if count == FEW_PIECES && self.many.is_empty() {
+            self.many.resize(MANY_PIECES, Bytes::new());
+        }
+    }
+}
 
 /// The sending half of a stream of any carrier.
 #[derive(Debug)]
@@ -91,17 +120,15 @@ impl ReadHalf {
     pub(crate) async fn read_into(
         &mut self,
         decoder: &mut FrameDecoder,
+        pieces: &mut Pieces,
     ) -> Result<bool, LinkError> {
         match self {
             Self::Quic(stream) => {
-                let mut pieces: [Bytes; READ_PIECES] = Default::default();
-                let Some(count) = stream.read_chunks(&mut pieces).await.map_err(read_error)? else {
+                let read = stream.read_chunks(pieces.room()).await;
+                let Some(count) = read.map_err(read_error)? else {
                     return Ok(false);
                 };
-                pieces
-                    .into_iter()
-                    .take(count)
-                    .for_each(|piece| decoder.push(piece));
+                pieces.drain_into(decoder, count);
                 Ok(true)
             }
             Self::Memory(stream) => stream.read_into(decoder).await,
@@ -170,14 +197,16 @@ fn ended() -> LinkError {
 pub(crate) struct FrameReader {
     half: ReadHalf,
     decoder: FrameDecoder,
+    pieces: Pieces,
 }
 
 impl FrameReader {
     /// A reader that refuses bodies over `max_frame_len` bytes.
-    pub(crate) const fn new(half: ReadHalf, max_frame_len: usize) -> Self {
+    pub(crate) fn new(half: ReadHalf, max_frame_len: usize) -> Self {
         Self {
             half,
             decoder: FrameDecoder::new(max_frame_len),
+            pieces: Pieces::default(),
         }
     }
 
@@ -187,7 +216,8 @@ impl FrameReader {
             if let Some(frame) = self.decoder.next_frame().map_err(LinkError::Protocol)? {
                 return Ok(Some(frame));
             }
-            if !self.half.read_into(&mut self.decoder).await? {
+            let (decoder, pieces) = (&mut self.decoder, &mut self.pieces);
+            if !self.half.read_into(decoder, pieces).await? {
                 return if self.decoder.is_at_boundary() {
                     Ok(None)
                 } else {

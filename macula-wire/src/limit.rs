@@ -4,6 +4,7 @@ pub use crate::batch::MAX_BATCH_EVENTS;
 pub use crate::content::{
     MAX_CONTENT_NAME_LEN, MAX_HEADER_KEY_LEN, MAX_HEADER_VALUE_LEN, MAX_HEADERS,
 };
+pub use crate::earlier::{INDEX_SEGMENT, INDEX_TYPE, MAX_EARLIER, MAX_INDEXED, RETAINED_TYPE};
 pub use crate::envelope::{MAX_SELECTED, RESERVED_HEADER};
 pub use crate::extension::{MAX_EXTENSION_LEN, MAX_EXTENSIONS};
 pub use crate::frame::{DEFAULT_MAX_FRAME_LEN, FORMAT_MAX_FRAME_LEN, HEADER_LEN};

@@ -18,6 +18,7 @@
 mod realm;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use macula::wire::{ContentType, ErrorCode};
 use macula::{
@@ -39,6 +40,8 @@ const SUPPLIERS: [(&str, u64, u64); 3] = [
     ("wind", 10_000, 6),
     ("gas", 200_000, 19),
 ];
+/// How long it may take until the market knows of a supplier.
+const PATIENCE: Duration = Duration::from_secs(10);
 const DAYS: usize = 14;
 const HOURS: usize = DAYS * 24;
 const HOMES: u32 = 20;
@@ -100,6 +103,9 @@ async fn main() -> Result<(), Failed> {
     for (name, capacity, price) in SUPPLIERS {
         let node = realm.member().await?;
         served.push((node.clone(), supply(&node, name, capacity, price).await?));
+    }
+    for (name, ..) in SUPPLIERS {
+        tokio::time::timeout(PATIENCE, offered(&market, name)).await??;
     }
     let mut running = JoinSet::new();
     let heard = homes
@@ -254,6 +260,18 @@ async fn supply(
         },
     );
     Ok(served.await?)
+}
+
+/// Waits until the market knows of a supplier: who registers a procedure is known to others a moment later.
+async fn offered(market: &Node, name: &str) -> Result<(), Failed> {
+    let options = CallOptions::default().content(ContentType::Json);
+    let procedure = format!("supplier.{name}.offer");
+    while let Err(error) = market.call(&procedure, "0", options.clone()).await {
+        if error.code() != ErrorCode::NO_SUCH_PROCEDURE {
+            return Err(error.into());
+        }
+    }
+    Ok(())
 }
 
 /// The market: asks the suppliers, takes the cheapest first, and the dearest taken makes the price.

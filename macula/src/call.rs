@@ -12,7 +12,7 @@ use bytes::Bytes;
 use macula_realm::Zone;
 use macula_wire::{ContentType, Header, NodeId};
 
-pub use self::calling::Calling;
+pub use self::calling::{Calling, PartSender};
 pub(crate) use self::cancel::Cancelled;
 pub use self::cancel::Canceller;
 pub(crate) use self::flow::{Ends, Flow};

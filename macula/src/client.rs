@@ -18,6 +18,7 @@ use macula_wire::{ErrorCode, NodeId, Pattern, RealmName, RequestId, Subscription
 
 use self::machines::Machines;
 use self::requests::Requests;
+use crate::keep;
 use crate::node::subscribe_error;
 use crate::plane::Plane;
 use crate::plane::links::Attached;
@@ -143,11 +144,14 @@ impl Client {
         options: SubscribeOptions,
     ) -> Result<Subscription, Error> {
         let pattern = Pattern::in_realm(self.realm(), pattern)?;
-        options.check()?;
+        options.check(&pattern)?;
         let key = self.0.next_key.fetch_add(1, Ordering::Relaxed);
         let (id, subscription) = (LocalId::new(key), SubscriptionId::new(key));
         let expired = Arc::clone(&self.0.plane.expired);
         let queue = Arc::new(Queue::new(options, expired));
+        if options.begins() {
+            queue.hold();
+        }
         {
             let plane = &self.0.plane;
             let mut queues = plane.queues.write().unwrap_or_else(PoisonError::into_inner);
@@ -181,6 +185,14 @@ impl Client {
             .into()
         })
         .await?;
+        if options.begins() {
+            let (client, queue) = (self.clone(), Arc::clone(&handle.queue));
+            let pattern = handle.pattern().clone();
+            self.0.plane.tasks.spawn("earlier events", async move {
+                let found = client.earlier(&pattern, options.wanted());
+                keep::begin(&client.0.plane, &queue, found).await;
+            });
+        }
         Ok(handle)
     }
 

@@ -3,7 +3,7 @@
 mod config;
 mod members;
 
-pub use config::{ConfigError, LimitsConfig, NodeConfig};
+pub use config::{ConfigError, LimitsConfig, NodeConfig, StoreConfig};
 pub use members::{MemberList, MemberListError};
 
 use std::fs::{self, File};

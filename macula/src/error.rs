@@ -4,8 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use macula_wire::message::Failure;
-use macula_wire::{ErrorCode, NameError, RetryHint};
+use macula_wire::message::{ErrorReport, Failure};
+use macula_wire::{ErrorCode, NameError, RequestId, RetryHint};
 
 /// Why a command of this node or client failed.
 ///
@@ -81,6 +81,22 @@ impl Error {
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         self.0.failure.as_ref()
+    }
+
+    /// The same as a peer is told it, in answer to a request.
+    pub(crate) fn report(&self, request: Option<RequestId>) -> ErrorReport {
+        ErrorReport {
+            request,
+            code: self.code(),
+            retry: self.retry(),
+            retry_after_ms: self.retry_after_ms(),
+            detail: self
+                .detail()
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(120)
+                .collect(),
+        }
     }
 
     /// Whether a deadline passed.

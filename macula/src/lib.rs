@@ -39,11 +39,13 @@
 mod builder;
 mod call;
 mod client;
+mod codec;
 mod credentials;
 mod directory;
 mod error;
 mod event;
 mod graph;
+mod keep;
 mod machine;
 mod matching;
 mod node;
@@ -55,23 +57,28 @@ mod served;
 mod stats;
 mod subscription;
 pub mod system;
+mod testament;
 mod time;
+mod typed;
 
 pub use builder::{DEFAULT_DIRECT, DEFAULT_PORT, NodeBuilder};
 pub use call::{
-    CallFailure, CallOptions, Calling, Canceller, Invocation, NodeReply, Replies, Reply, Route,
+    CallFailure, CallOptions, Calling, Canceller, Invocation, NodeReply, PartSender, Replies,
+    Reply, Route,
 };
 pub use client::{Client, ClientBuilder};
+pub use codec::Codec;
 pub use credentials::RealmCredentials;
 pub use directory::{
     ConfigError, DirectoryError, LimitsConfig, MemberList, MemberListError, NodeConfig,
-    NodeDirectory,
+    NodeDirectory, StoreConfig,
 };
 pub use error::Error;
 pub use event::{ClosedReason, Delivery, Event, EventOptions, Gap, GapCause, Subscribers};
 pub use graph::{Graph, GraphEdge, GraphNode};
+pub use keep::Keeping;
 pub use machine::{
-    Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, Watched, Wish,
+    Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, TreeNeeds, Watched, Wish,
     is_of_forwarding, is_of_overlay, is_of_routing,
 };
 pub use matching::Matching;
@@ -81,8 +88,9 @@ pub use node::{
 };
 pub use plane::counters::Counts;
 pub use plane::forward::{ForwardingConfig, ForwardingCounts};
+pub use plane::trees::counts::TreeCounts;
 pub use publisher::{PublishOptions, Publisher};
-pub use queue::{Order, Overflow, SubscribeOptions, SubscriptionCounts};
+pub use queue::{History, Order, Overflow, SubscribeOptions, SubscriptionCounts};
 pub use receipt::{EventId, PendingReceipt, Qos, Receipt};
 pub use served::Served;
 pub use stats::{
@@ -90,6 +98,7 @@ pub use stats::{
     RoutingCounts, process,
 };
 pub use subscription::Subscription;
+pub use testament::TestamentOn;
 pub use time::unix_time;
 
 pub use macula_realm as realm;

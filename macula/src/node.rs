@@ -20,6 +20,7 @@ mod stop;
 mod trace;
 mod view;
 mod watch;
+mod way;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +35,7 @@ use macula_wire::{NodeId, Pattern, RealmName, Topic};
 use tokio::sync::broadcast;
 
 use self::cache::MemberCache;
-use self::control::Control;
+pub(crate) use self::control::Control;
 use self::dial::Dialler;
 pub(crate) use self::reach::Reacher;
 pub(crate) use self::routing::Lookups;
@@ -45,6 +46,7 @@ pub use self::trace::{TraceHop, TraceInfo};
 pub(crate) use self::view::peer_info;
 pub use self::view::{MemberInfo, PeerInfo};
 use crate::Error;
+use crate::keep;
 use crate::machine::MemberEvent;
 use crate::plane::Plane;
 use crate::publisher::{PublishOptions, Publisher};
@@ -195,10 +197,13 @@ impl Node {
         options: SubscribeOptions,
     ) -> Result<Subscription, Error> {
         let pattern = Pattern::in_realm(self.realm(), pattern)?;
-        options.check()?;
+        options.check(&pattern)?;
         let id = LocalId::new(self.0.next_key.fetch_add(1, Ordering::Relaxed));
         let expired = Arc::clone(&self.0.plane.expired);
         let queue = Arc::new(Queue::new(options, expired));
+        if options.begins() {
+            queue.hold();
+        }
         self.queues(|queues| queues.insert(id, Arc::clone(&queue)));
         let node = self.clone();
         let release = Box::new(move || node.release(id));
@@ -215,6 +220,9 @@ impl Node {
             })
             .await?
             .map_err(subscribe_error)?;
+        if options.begins() {
+            self.begin(subscription.pattern().clone(), &subscription.queue, options);
+        }
         Ok(subscription)
     }
 
@@ -226,7 +234,16 @@ impl Node {
     pub async fn unsubscribe(&self, subscription: Subscription) -> Result<(), Error> {
         drop(subscription);
         // The command stands behind that of the drop.
-        self.0.control.run(|_, _| ()).await
+        self.0.control.settled().await
+    }
+
+    /// Looks for what a subscription begins with, in a task of its own.
+    fn begin(&self, pattern: Pattern, queue: &Arc<Queue>, options: SubscribeOptions) {
+        let (node, queue) = (self.clone(), Arc::clone(queue));
+        self.0.plane.tasks.spawn("earlier events", async move {
+            let found = node.earlier(&pattern, options.wanted());
+            keep::begin(&node.0.plane, &queue, found).await;
+        });
     }
 
     fn release(&self, id: LocalId) {

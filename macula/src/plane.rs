@@ -26,6 +26,7 @@ pub(crate) mod tally;
 pub(crate) mod topic;
 pub(crate) mod trees;
 pub(crate) mod verified;
+pub(crate) mod vigil;
 pub(crate) mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +58,7 @@ use self::watches::{Name, Watches};
 use crate::Error;
 use crate::call::Handler;
 use crate::event::Origin;
+use crate::keep::Keep;
 use crate::node::Reacher;
 use crate::queue::Queue;
 
@@ -92,6 +94,8 @@ pub(crate) struct Plane {
     pub(crate) forwarder: Forwarder,
     /// Which events subscribers were handed, by the ids of their publishers.
     pub(crate) repeats: Mutex<Repeats>,
+    /// What is kept for later subscriptions.
+    pub(crate) archive: Keep,
     /// How many events were dropped in this process because their time to live was over.
     pub(crate) expired: Arc<AtomicU64>,
     pub(crate) links: Links,
@@ -166,6 +170,7 @@ impl Plane {
             table: ArcSwap::default(),
             providers: ArcSwap::default(),
             forwarder: Forwarder::new(&ForwarderConfig::default()),
+            archive: Keep::default(),
             expired: Arc::default(),
             repeats: Mutex::new(Repeats::new(RepeatsConfig::default())),
             links: Links::default(),

@@ -5,15 +5,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, ErrorCode, Sequence, Topic};
+use macula_wire::{ContentType, Envelope, ErrorCode, Sequence, Topic};
 use tokio::sync::oneshot;
 
 use crate::Error;
 use crate::event::{EventOptions, encoded};
+use crate::keep::{MAX_RETAINED, MAX_RETAINED_LEN};
 use crate::matching::Matching;
 use crate::plane::Plane;
-use crate::plane::topic::{BatchKey, Enveloped, NotTaken, OwnTopic, Payload, Promise};
+use crate::plane::topic::{BatchKey, Enveloped, NotTaken, OwnTopic, Payload, Promise, too_large};
 use crate::receipt::{EventId, Outcomes, PendingReceipt, Qos};
+
+/// What stands around a value that is retained and its envelope, at most, in bytes.
+const RETAINED_AROUND: usize = 512;
+
+/// An envelope, also as bytes.
+struct Written {
+    envelope: Envelope,
+    encoded: Vec<u8>,
+}
 
 /// How events are published.
 #[derive(Clone, Debug)]
@@ -21,6 +31,9 @@ use crate::receipt::{EventId, Outcomes, PendingReceipt, Qos};
 pub struct PublishOptions {
     /// What the payloads are; by default opaque bytes.
     pub content: ContentType,
+    /// How many of the last events this node keeps in memory for subscriptions that begin with [history](crate::History), at
+    /// most 4,096; by default none. Clients keep none: a node of the role `store` does.
+    pub history: u32,
     /// The class that the events travel in; by default [`Priority::Normal`]. One topic has one class on a node.
     pub priority: Priority,
     /// What is promised of the events; by default [`Qos::AtMostOnce`]. Once a topic has had an event of
@@ -32,6 +45,7 @@ impl Default for PublishOptions {
     fn default() -> Self {
         Self {
             content: ContentType::Bytes,
+            history: 0,
             priority: Priority::Normal,
             qos: Qos::AtMostOnce,
         }
@@ -43,6 +57,13 @@ impl PublishOptions {
     #[must_use]
     pub fn content(mut self, content: ContentType) -> Self {
         self.content = content;
+        self
+    }
+
+    /// Keeping this many of the last events.
+    #[must_use]
+    pub const fn history(mut self, count: u32) -> Self {
+        self.history = count;
         self
     }
 
@@ -76,7 +97,14 @@ impl Publisher {
         topic: &Topic,
         options: PublishOptions,
     ) -> Result<Self, Error> {
+        if options.history > 0 && plane.uplink.is_some() {
+            return Err(Error::new(
+                ErrorCode::UNSUPPORTED_FEATURE,
+                "a client keeps no history: a node of the role `store` does",
+            ));
+        }
         let own = plane.own_topic(topic, options.priority)?;
+        own.keep_at_least(options.history);
         let made = Self {
             plane,
             topic: own,
@@ -119,7 +147,11 @@ impl Publisher {
     ///
     /// Safe: dropped before it returns, the event was not published.
     pub async fn publish(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
-        self.put(&self.key, payload.into(), None).await.map(drop)
+        let payload = payload.into();
+        match self.put_at_once(&payload) {
+            Some(done) => done,
+            None => Box::pin(self.put(&self.key, payload, None)).await.map(drop),
+        }
     }
 
     /// Publishes an event with options of its own. Otherwise as [`publish`](Self::publish).
@@ -185,12 +217,13 @@ impl Publisher {
         options: &EventOptions,
         receipt: Option<oneshot::Sender<Outcomes>>,
     ) -> Result<Sequence, Error> {
-        let (key, envelope) = self.prepared(options)?;
+        let (key, envelope) = self.prepared(options, &payload)?;
         let is_kept = receipt.is_some() || self.qos == Qos::AtLeastOnce;
         let put = async {
             match envelope {
-                Some(envelope) => {
+                Some(Written { envelope, encoded }) => {
                     let event = Enveloped {
+                        encoded: &encoded,
                         envelope: &envelope,
                         payload,
                     };
@@ -223,9 +256,22 @@ impl Publisher {
         self.topic.put(&self.plane, key, payload, promise).await
     }
 
-    /// What the event shares with others of a batch, and its envelope, encoded.
-    fn prepared(&self, options: &EventOptions) -> Result<(BatchKey, Option<Vec<u8>>), Error> {
-        let envelope = options.envelope()?.as_ref().map(encoded).transpose()?;
+    /// What the event shares with others of a batch, and its envelope, also encoded.
+    fn prepared(
+        &self,
+        options: &EventOptions,
+        payload: &Bytes,
+    ) -> Result<(BatchKey, Option<Written>), Error> {
+        let envelope = match options.envelope()? {
+            Some(envelope) => {
+                let encoded = encoded(&envelope)?;
+                if envelope.retain {
+                    self.check_retained(encoded.len().saturating_add(payload.len()))?;
+                }
+                Some(Written { envelope, encoded })
+            }
+            None => None,
+        };
         let key = BatchKey {
             content: options
                 .content
@@ -235,6 +281,30 @@ impl Publisher {
             enveloped: envelope.is_some(),
         };
         Ok((key, envelope))
+    }
+
+    /// Whether so many bytes can stay as the last value of the topic.
+    fn check_retained(&self, length: usize) -> Result<(), Error> {
+        let plane = &self.plane;
+        let is_far = plane
+            .uplink
+            .as_ref()
+            .is_some_and(|uplink| !uplink.link.is_local());
+        if is_far {
+            return Err(Error::new(
+                ErrorCode::UNSUPPORTED_FEATURE,
+                "a client that attached over a network cannot retain values: a member or a local client can",
+            ));
+        }
+        let room = MAX_RETAINED_LEN.saturating_sub(RETAINED_AROUND);
+        if length > room {
+            return Err(too_large(length, room));
+        }
+        if !plane.archive.may_retain(&self.topic.origin.topic) {
+            let detail = format!("this node retains values on {MAX_RETAINED} topics already");
+            return Err(Error::new(ErrorCode::QUOTA_EXCEEDED, detail));
+        }
+        Ok(())
     }
 
     /// Publishes an event whose payload is copied: for small payloads that are made in a buffer of the caller's, this
@@ -248,7 +318,23 @@ impl Publisher {
     ///
     /// Safe: dropped before it returns, the event was not published.
     pub async fn publish_copy(&self, payload: &[u8]) -> Result<(), Error> {
-        self.put(&self.key, payload, None).await.map(drop)
+        match self.put_at_once(&payload) {
+            Some(done) => done,
+            None => Box::pin(self.put(&self.key, payload, None)).await.map(drop),
+        }
+    }
+
+    /// Takes an event if there is room, as there mostly is: this way needs no future of several hundred bytes, which would
+    /// cost as much as the rest. `None` if it has to wait.
+    fn put_at_once(&self, payload: &impl Payload) -> Option<Result<(), Error>> {
+        if self.qos == Qos::AtLeastOnce {
+            return None;
+        }
+        match self.topic.try_take(&self.plane, &self.key, payload) {
+            Ok(()) => Some(Ok(())),
+            Err(NotTaken::Refused(error)) => Some(Err(error)),
+            Err(NotTaken::NoRoom) => None,
+        }
     }
 
     /// Publishes an event if that needs no waiting.
@@ -273,9 +359,16 @@ impl Publisher {
         options: &EventOptions,
     ) -> Result<(), Error> {
         let payload = payload.into();
-        let (key, envelope) = self.prepared(options)?;
+        let (key, envelope) = self.prepared(options, &payload)?;
         match &envelope {
-            Some(envelope) => self.try_put(&key, &Enveloped { envelope, payload }),
+            Some(Written { envelope, encoded }) => {
+                let event = Enveloped {
+                    encoded,
+                    envelope,
+                    payload,
+                };
+                self.try_put(&key, &event)
+            }
             None => self.try_put(&key, &payload),
         }
     }
@@ -298,6 +391,12 @@ impl Publisher {
     #[must_use]
     pub fn matching(&self) -> Matching {
         Matching::new(Arc::clone(&self.plane), Arc::clone(&self.topic))
+    }
+
+    /// What its payloads are.
+    #[must_use]
+    pub const fn content(&self) -> &ContentType {
+        &self.key.content
     }
 
     /// Waits until every event published so far was handed to the queues of links and subscribers.

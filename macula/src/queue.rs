@@ -1,9 +1,5 @@
 //! The bounded queue of one subscription.
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "used by history and retained values")
-)]
 mod begin;
 mod kept;
 mod latest;
@@ -13,9 +9,8 @@ mod run;
 mod tests;
 mod waiting;
 
-#[cfg(test)]
 pub(crate) use begin::Earlier;
-pub use options::{Order, Overflow, SubscribeOptions};
+pub use options::{History, Order, Overflow, SubscribeOptions};
 pub(crate) use run::EventRun;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -6,7 +6,6 @@ use macula_rpc::Match;
 use macula_wire::{NameError, Pattern, Procedure, RealmName};
 
 use crate::Error;
-use crate::node::register_error;
 use crate::plane::tally::Tally;
 use crate::subscription::Release;
 
@@ -57,7 +56,7 @@ impl Served {
     ///
     /// Safe.
     pub async fn ended(&self) -> Error {
-        register_error(self.tally.ended().await)
+        self.tally.ended().await
     }
 
     fn withdraw(&mut self) {

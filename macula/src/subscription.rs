@@ -43,6 +43,12 @@ impl Subscription {
     ///
     /// Safe: nothing is taken from the queue before it is returned.
     pub async fn next(&mut self) -> Option<Delivery> {
+        // Most events are the next of a run that was taken already, and the queue need not be asked.
+        if let Some(run) = &mut self.current
+            && let Some(event) = run.pop_lasting()
+        {
+            return Some(Delivery::Event(event));
+        }
         self.queue.next(&mut self.current).await
     }
 

@@ -2,10 +2,11 @@
 
 mod routing;
 
-use macula_wire::ErrorCode;
+use macula_wire::{ContentType, ErrorCode};
 use serde::Serialize;
 
 use crate::call::{CallFailure, Handler, Invocation, Reply};
+use crate::keep::{self, EARLIER, HISTORY};
 use crate::node::WeakNode;
 use crate::{Error, Node};
 
@@ -18,6 +19,10 @@ pub const PROCEDURES: &[(&str, &str)] = &[
     (
         "$sys.dht.withdraw",
         "takes a value of this node back; for local clients",
+    ),
+    (
+        "$sys.earlier",
+        "what a subscription to the pattern in the headers begins with",
     ),
     (
         "$sys.find",
@@ -38,6 +43,10 @@ pub const PROCEDURES: &[(&str, &str)] = &[
         "this node's own part of the realm's routing: contacts and counts",
     ),
     ("$sys.stats", "the counters of this node"),
+    (
+        "$sys.testament",
+        "leaves an event behind for when the client has gone, or takes all back",
+    ),
     ("$sys.trace", "the way to the node that the arguments name"),
 ];
 
@@ -82,6 +91,10 @@ async fn answer(node: &Node, invocation: Invocation) -> Result<Reply, CallFailur
         "$sys.dht.put" => routing::put(node, &invocation).await,
         "$sys.dht.withdraw" => routing::withdraw(node, &invocation).await,
         "$sys.find" => routing::find(node, &invocation).await,
+        EARLIER | HISTORY => keep::answer(node, &invocation)
+            .await
+            .map(|told| Reply::new(ContentType::Bytes, told))
+            .map_err(failure),
         "$sys.graph" => json(&node.graph().await.map_err(failure)?),
         "$sys.members" => json(&node.members().await.map_err(failure)?),
         "$sys.node" => json(&node.info()),

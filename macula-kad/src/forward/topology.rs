@@ -137,6 +137,19 @@ impl Topology {
         peer.is_some_and(|peer| !peer.suspected)
     }
 
+    /// Whether a link leads to the surroundings of `target`, so that what is passed there is passed on once more and
+    /// arrives: to a node of `via`, or to one that says that it is a neighbour of `target`. Peers that are suspected do not
+    /// count, and neither does `target` itself.
+    #[must_use]
+    pub fn leads_to(&self, target: &NodeId, via: &[NodeMark]) -> bool {
+        let named = via.iter().filter_map(|mark| self.find_mark(*mark));
+        let mut near = named.chain(self.told_of(target));
+        near.any(|at| {
+            let peer = self.peers.get(at);
+            peer.is_some_and(|peer| peer.node != *target && !peer.suspected)
+        })
+    }
+
     /// The peers, ascending.
     pub fn linked(&self) -> impl Iterator<Item = NodeId> {
         self.peers.iter().map(|peer| peer.node)
@@ -234,6 +247,34 @@ mod tests {
         let peer = |at| topology.peer(at).unwrap();
         assert_eq!(topology.beyond(peer(one)).len(), 1);
         assert!(peer(two).suspected && !peer(one).suspected);
+    }
+
+    #[test]
+    fn a_link_leads_to_a_target_by_one_of_its_neighbours() {
+        let told = [node_id(9)];
+        let linked = [
+            (node_id(1), &told[..]),
+            (node_id(2), &[]),
+            (node_id(8), &[]),
+        ];
+        let leads = |target, via: &[usize], suspected: &[usize]| {
+            let suspected = suspected.iter().copied().map(node_id);
+            let topology = Topology::new(node_id(0), linked, suspected);
+            let via: Vec<NodeMark> = via.iter().map(|index| node_id(*index).mark()).collect();
+            topology.leads_to(&node_id(target), &via)
+        };
+        for (target, via, suspected, expected) in [
+            (9, &[][..], &[][..], true),
+            (9, &[], &[1], false),
+            (9, &[2], &[1], true),
+            (7, &[], &[], false),
+            (7, &[3, 2], &[], true),
+            (7, &[2], &[2], false),
+            (7, &[9], &[], false),
+            (8, &[8], &[], false),
+        ] {
+            assert_eq!(leads(target, via, suspected), expected, "{target} {via:?}");
+        }
     }
 
     #[test]

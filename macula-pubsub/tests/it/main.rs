@@ -13,6 +13,7 @@ mod auto_traits;
 mod baseline;
 mod common;
 mod laws;
+mod laws_kept;
 mod model;
 mod order;
 mod reliable;

@@ -270,8 +270,10 @@ fn refusals_of_one_kind_keep_their_code() {
 
 #[test]
 fn no_more_providers_are_tried_than_the_limit() {
-    let mut config = CallConfig::default();
-    config.max_attempts = 3;
+    let config = CallConfig {
+        max_attempts: 3,
+        ..CallConfig::default()
+    };
     let mut call = Call::new(config, request(), of(members(9)), Random::new(1), at(0));
     for attempt in 1..=3 {
         sent(&mut call);

@@ -1,6 +1,8 @@
 //! The socket of an endpoint as quinn sees it: UDP, and the packets that other nodes carry.
 //!
-//! The only file that knows quinn's trait for sockets.
+//! The only files that know quinn's trait for sockets.
+
+mod udp;
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -12,14 +14,16 @@ use std::task::{Context, Poll};
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
+use self::udp::Udp;
 use super::forward::{self, Forwarding};
 
 /// A UDP socket that gives what goes to a mapped address to [`Forwarding`], and takes in what was delivered there.
 ///
-/// For UDP it costs a look at each address, and one lock when the endpoint falls asleep.
+/// For UDP it costs a look at each address, a lock that only the end of the endpoint contends for, and one more when the
+/// endpoint falls asleep.
 #[derive(Debug)]
 pub(super) struct Socket {
-    udp: Arc<dyn AsyncUdpSocket>,
+    udp: Udp,
     forwarding: Arc<Forwarding>,
     /// Whose turn it is: after a read from UDP, what was delivered comes first.
     forwarded_first: AtomicBool,
@@ -28,10 +32,16 @@ pub(super) struct Socket {
 impl Socket {
     pub(super) fn new(udp: Arc<dyn AsyncUdpSocket>, forwarding: Arc<Forwarding>) -> Self {
         Self {
-            udp,
+            udp: Udp::new(udp),
             forwarding,
             forwarded_first: AtomicBool::new(true),
         }
+    }
+
+    /// Gives the UDP port back, whoever still has handles. Nothing comes from there any more, and what is sent there is
+    /// lost.
+    pub(super) fn release(&self) {
+        self.udp.release();
     }
 
     /// Empties what claims to come from a mapped address. quinn skips what is empty, as it does with empty datagrams of
@@ -49,7 +59,7 @@ impl Socket {
 impl AsyncUdpSocket for Socket {
     /// That of UDP. What is forwarded never waits: it is queued or dropped.
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        Arc::clone(&self.udp).create_io_poller()
+        self.udp.poller()
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use macula_wire::message::{Body, ErrorReport, Message, Pong, Priority, Role, Stream, StreamKind};
@@ -101,10 +101,7 @@ impl LinkReceiver {
             }
             let event = match self.woken().await {
                 Woken::Control(read) => self.on_control(read),
-                Woken::Accepted(Ok(stream)) => {
-                    self.opening.push(open(Arc::clone(&self.shared), stream));
-                    None
-                }
+                Woken::Accepted(Ok(stream)) => self.on_accepted(stream),
                 Woken::Accepted(Err(_)) => {
                     self.over = true;
                     None
@@ -137,6 +134,19 @@ impl LinkReceiver {
             accepted = shared.carrier.accept() => Woken::Accepted(accepted),
             () = changed, if draining.is_none() => Woken::Changed,
             () = quiet(shared, draining) => Woken::Quiet,
+        }
+    }
+
+    /// Reads the first message of a stream, which mostly came with it; otherwise it is waited for.
+    fn on_accepted(&mut self, stream: Accepted) -> Option<LinkEvent> {
+        let mut opening = open(Arc::clone(&self.shared), stream);
+        let mut context = Context::from_waker(Waker::noop());
+        match opening.0.as_mut().poll(&mut context) {
+            Poll::Ready(event) => event,
+            Poll::Pending => {
+                self.opening.push(opening);
+                None
+            }
         }
     }
 

@@ -156,7 +156,11 @@ impl Shared {
 
     pub(crate) fn reader_ends(&self) {
         self.readers.fetch_sub(1, Ordering::Relaxed);
-        self.changed.notify_waiters();
+        // Who waits for the last reader has begun to end the link before it counts: it sees this end, or is seen here. At
+        // any other time it would wake the link's task for each call.
+        if self.is_ending() {
+            self.changed.notify_waiters();
+        }
     }
 
     pub(super) fn readers(&self) -> usize {

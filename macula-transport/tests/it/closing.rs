@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use macula_transport::{CloseReason, Config, LinkEvent, OutboxError};
+use macula_transport::{BindError, CloseReason, Config, Endpoint, LinkEvent, OutboxError};
 use macula_wire::ErrorCode;
-use macula_wire::message::{Priority, StreamKind};
+use macula_wire::message::{Priority, Role, StreamKind};
 use tokio::runtime::Handle;
 
-use crate::support::{Pair, drain, numbered, until, within};
+use crate::support::{BOTH, Pair, drain, hello, numbered, until, within};
 
 const EVENTS: u64 = 1_000;
 
@@ -172,6 +172,35 @@ async fn an_endpoint_that_closes_ends_its_links_and_leaves_no_task() {
         .dial(pair.realm.name(), pair.dialler.local_addr(), None);
     assert!(within(again).await.is_err());
     within(pair.acceptor.close(ErrorCode::OK, "a second time")).await;
+}
+
+#[tokio::test]
+async fn a_closed_endpoint_gives_its_port_back_whoever_has_handles_of_it() {
+    let mut pair = Pair::new().await;
+    let port = pair.acceptor.local_addr();
+    let node = pair.realm.node(BOTH);
+    let bind = || {
+        let realms = vec![node.shared()];
+        Endpoint::bind(port, Config::default(), hello(Role::Member), realms)
+    };
+    let taken = bind().unwrap_err();
+    assert!(matches!(taken, BindError::AddressInUse { .. }), "{taken:?}");
+    let close = pair.acceptor.close(ErrorCode::SHUTTING_DOWN, "done");
+    let ((), ()) = within(async { tokio::join!(close, drain(&mut pair.near_events)) }).await;
+    let (again, mut incoming) = bind().unwrap();
+    assert_eq!(
+        (again.local_addr(), pair.acceptor.local_addr()),
+        (port, port)
+    );
+    // It works, and the one before is told of nothing.
+    let dial = pair.dialler.dial(pair.realm.name(), port, Some(node.node));
+    let (link, _receiver) = within(dial).await.unwrap();
+    within(incoming.accept()).await.unwrap();
+    assert_eq!(
+        (link.peer().node, pair.acceptor.stats().links),
+        (node.node, 0)
+    );
+    assert!(pair.far.close_reason().is_some());
 }
 
 #[tokio::test]

@@ -7,11 +7,34 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Canceller, Reply};
 use crate::Error;
 
+/// Sends parts of the arguments of a call. Dropping it ends them.
+#[derive(Debug)]
+pub struct PartSender(pub(crate) mpsc::Sender<Reply>);
+
+impl PartSender {
+    /// Sends a part of the arguments, and waits while the callee does not keep up.
+    ///
+    /// # Errors
+    ///
+    /// [`CALL_GONE`](ErrorCode::CALL_GONE) when the call has ended, as [`Calling::result`] tells.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it returns, the part was not sent.
+    pub async fn send(&self, part: Reply) -> Result<(), Error> {
+        self.0.send(part).await.map_err(|_| gone())
+    }
+}
+
+fn gone() -> Error {
+    Error::new(ErrorCode::CALL_GONE, "the call takes no more arguments")
+}
+
 /// A call that runs: parts of its arguments go to the callee, and parts of its result come back. Dropping it takes the
 /// call back.
 #[derive(Debug)]
 pub struct Calling {
-    pub(crate) parts: Option<mpsc::Sender<Reply>>,
+    pub(crate) parts: Option<PartSender>,
     pub(crate) progress: mpsc::Receiver<Reply>,
     pub(crate) end: oneshot::Receiver<Result<Reply, Error>>,
     pub(crate) ended: Option<Result<Reply, Error>>,
@@ -30,9 +53,13 @@ impl Calling {
     ///
     /// Safe: dropped before it returns, the part was not sent.
     pub async fn send(&self, part: Reply) -> Result<(), Error> {
-        let gone = || Error::new(ErrorCode::CALL_GONE, "the call takes no more arguments");
-        let parts = self.parts.as_ref().ok_or_else(gone)?;
-        parts.send(part).await.map_err(|_| gone())
+        self.parts.as_ref().ok_or_else(gone)?.send(part).await
+    }
+
+    /// Takes out what sends parts of the arguments, for whoever sends while others read. `None` after
+    /// [`finish`](Self::finish), and the second time.
+    pub const fn take_sender(&mut self) -> Option<PartSender> {
+        self.parts.take()
     }
 
     /// Says that there are no more parts of the arguments.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use macula::realm::{NodeIdentity, TrustBundle};
 use macula::transport::Clock;
 use macula::wire::ErrorCode;
-use macula::{ConfigError, Node, NodeBuilder, NodeConfig, NodeDirectory};
+use macula::{ConfigError, History, Node, NodeBuilder, NodeConfig, NodeDirectory};
 use serde::Serialize;
 
 use super::address;
@@ -71,6 +71,11 @@ pub(crate) async fn run(args: RunArgs, output: Output) -> Result<Exit, Failed> {
     let builder = builder(&directory, &config)?;
     let epoch = directory.next_epoch(Clock::new().unix_ms())?;
     let node = builder.epoch(epoch).start().await.map_err(start_failed)?;
+    let mut keeping = Vec::new();
+    for pattern in &config.store.patterns {
+        let limit = History::Last(config.store.events);
+        keeping.push(node.keep(pattern, limit).await?);
+    }
     output.object(&Ready {
         event: "ready",
         node: node.node_id().to_string(),

@@ -1,13 +1,16 @@
 //! `macula pub`: publishing events.
 
+mod with;
+
 use std::time::Duration;
 
 use clap::ValueEnum;
 use macula::wire::ContentType;
 use macula::wire::message::Priority;
-use macula::{Client, PublishOptions, Publisher};
+use macula::{Client, EventOptions, PublishOptions, Publisher};
 use serde::Serialize;
 
+use self::with::With;
 use super::attach::Attach;
 use super::exit::{Exit, Failed};
 use super::input::Input;
@@ -22,6 +25,7 @@ use super::{content, duration};
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  macula pub home.42.temperature 21.5 --node mesh/node\n  \
+    macula pub home.42.temperature 21.5 --retain --ttl 1h -H unit:celsius --node mesh/node\n  \
     tail -f readings.txt | macula pub home.42.temperature --send-on newline --node mesh/node"
 )]
 pub(crate) struct Args {
@@ -46,6 +50,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TYPE", value_parser = content::content)]
     content: Option<ContentType>,
     #[command(flatten)]
+    with: With,
+    #[command(flatten)]
     attach: Attach,
 }
 
@@ -69,6 +75,7 @@ struct Published<'a> {
 struct Run<'a> {
     args: &'a Args,
     publisher: &'a Publisher,
+    with: EventOptions,
     output: Output,
     count: u64,
     refused: Option<Failed>,
@@ -92,6 +99,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
     let mut run = Run {
         args: &args,
         publisher: &publisher,
+        with: args.with.options(),
         output,
         count: 0,
         refused: None,
@@ -170,7 +178,7 @@ impl Run<'_> {
             if let (Some(pause), true) = (self.args.sleep, self.count > 0) {
                 tokio::time::sleep(pause).await;
             }
-            match self.publisher.publish(body.to_vec()).await {
+            match self.publisher.publish_with(body.to_vec(), &self.with).await {
                 Ok(()) => self.count = self.count.saturating_add(1),
                 // It says nothing of the next one.
                 Err(error) => self.refuse(error.into()),

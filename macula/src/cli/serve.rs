@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use macula::realm::Zone;
 use macula::wire::ErrorCode;
-use macula::{CallFailure, Invocation, RegisterOptions, Reply};
+use macula::wire::message::Invoke;
+use macula::{CallFailure, Invocation, Match, RegisterOptions, Reply};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -40,6 +42,22 @@ pub(crate) struct Args {
     /// Run this program for each call; everything behind it belongs to the program.
     #[arg(long, group = "by", value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
     exec: Vec<String>,
+    /// How the name is read: exact, prefix (it and all below it) or wildcard (`*` is one segment, a last `**` any number).
+    #[arg(long = "match", value_name = "HOW", default_value = "exact", value_parser = matching)]
+    matching: Match,
+    /// Which of several providers gets a call: single, round-robin, random, first, last, least-loaded, p2c, hash or
+    /// local-first. All providers have to say the same.
+    #[arg(long, value_name = "POLICY", default_value = "p2c", value_parser = invoke)]
+    invoke: Invoke,
+    /// The share of the calls beside those of other providers.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    weight: u32,
+    /// Where the provider stands; by default the zone of its node.
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<Zone>,
+    /// Take the place of whoever serves it.
+    #[arg(long)]
+    takeover: bool,
     /// How many calls run at a time; a further one is told that the provider is busy.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_024))]
     concurrency: u32,
@@ -50,11 +68,24 @@ pub(crate) struct Args {
     attach: Attach,
 }
 
+fn matching(text: &str) -> Result<Match, String> {
+    text.parse()
+        .map_err(|_| "it is exact, prefix or wildcard".into())
+}
+
+fn invoke(text: &str) -> Result<Invoke, String> {
+    Invoke::from_word(text).ok_or_else(|| {
+        let words: Vec<&str> = Invoke::ALL.iter().map(|one| one.word()).collect();
+        format!("it is one of {}", words.join(", "))
+    })
+}
+
 #[derive(Serialize)]
 struct Serving<'a> {
     event: &'static str,
     procedure: &'a str,
     concurrency: u32,
+    invoke: &'static str,
 }
 
 /// A call that has ended.
@@ -76,8 +107,13 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
         .map(|(name, rest)| Arc::new(Program::new(name, rest)));
     let (give, mut ended) = mpsc::channel(MAX_ENDED);
     let left = Arc::new(AtomicU64::new(args.count.unwrap_or(u64::MAX)));
-    let mut options = RegisterOptions::default();
-    options.concurrency = args.concurrency;
+    let mut options = RegisterOptions::default()
+        .concurrency(args.concurrency)
+        .invoke(args.invoke)
+        .matching(args.matching)
+        .weight(args.weight);
+    options.zone.clone_from(&args.zone);
+    options.takeover = args.takeover;
     let served = client
         .register(&args.procedure, options, move |invocation| {
             answer(invocation, program.clone(), give.clone(), Arc::clone(&left))
@@ -87,6 +123,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
         event: "serving",
         procedure: served.pattern().as_str(),
         concurrency: args.concurrency,
+        invoke: args.invoke.word(),
     };
     if output.is_json() {
         output.object(&serving)?;
@@ -100,12 +137,16 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
                 count = count.saturating_add(1);
                 print(&call, output)?;
             }
+            why = served.ended() => {
+                return Err(why.into());
+            }
             reason = client.closed() => {
                 return Err(Failed::new(Exit::Unreachable, format!("the node closed the link: {reason}")));
             }
             _ = signals.next() => break,
         }
     }
+    // What runs ends; the caller gives up what takes longer than closing waits.
     client.unregister(served).await?;
     client.close().await;
     Ok(Exit::Ok)
@@ -146,7 +187,7 @@ async fn answer(
         invocation.caller.to_string(),
     );
     let result = match program {
-        None => Ok(Reply::new(invocation.content, invocation.payload)),
+        None => echo(invocation).await,
         Some(program) => program.run(invocation).await,
     };
     let ended = Ended {
@@ -159,4 +200,12 @@ async fn answer(
     // Nobody reads it any more when the command is at its end.
     drop(give.send(ended).await);
     result
+}
+
+/// Sends each part of the arguments back as it comes, and answers with the arguments.
+async fn echo(invocation: Invocation) -> Result<Reply, CallFailure> {
+    while let Some(part) = invocation.next_part().await {
+        invocation.progress(part).await?;
+    }
+    Ok(Reply::new(invocation.content, invocation.payload))
 }

@@ -1,10 +1,13 @@
 //! `macula sub`: receiving events.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use macula::{Client, Delivery, Event, Gap, Overflow, SubscribeOptions};
+use macula::{
+    Client, ClosedReason, Delivery, Event, Gap, History, Order, Overflow, SubscribeOptions,
+};
 use serde::Serialize;
 
 use super::attach::Attach;
@@ -19,7 +22,10 @@ use super::signal::Signals;
 /// `*` stands for one segment of a topic, a last `**` for any number. An event that several patterns match is printed
 /// once for each.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  macula sub 'home.*.temperature' --node mesh/node --count 3")]
+#[command(
+    after_help = "Example:\n  macula sub 'home.*.temperature' --node mesh/node --count 3\n  \
+    macula sub 'home.*.temperature' --last --history 10 --node mesh/node"
+)]
 pub(crate) struct Args {
     /// What to receive.
     #[arg(value_name = "PATTERN", required = true)]
@@ -36,6 +42,18 @@ pub(crate) struct Args {
     /// What to do with events that come faster than they are printed.
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = Policy::DropOldest)]
     overflow: Policy,
+    /// Which order events come in: all of each publisher and topic, or only the latest that waits.
+    #[arg(long, value_enum, value_name = "ORDER", default_value_t = InOrder::PerKey)]
+    order: InOrder,
+    /// Begin with the last values of the topics.
+    #[arg(long)]
+    last: bool,
+    /// Begin with the last N events of each publisher and topic that anybody keeps.
+    #[arg(long, value_name = "N", conflicts_with = "since")]
+    history: Option<u32>,
+    /// Begin with the events that were published so long ago at most, as in 5m, as far as anybody keeps them.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    since: Option<Duration>,
     /// How many events may wait.
     #[arg(long, value_name = "N", default_value = "1024")]
     max_events: NonZeroUsize,
@@ -54,6 +72,18 @@ enum Policy {
     DropNewest,
     /// The link waits, and with it the other events on it.
     Block,
+    /// Only the newest of each topic and key waits.
+    LatestPerKey,
+    /// The command ends.
+    Disconnect,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum InOrder {
+    /// All events, in their order.
+    PerKey,
+    /// Of each publisher and topic the latest that waits.
+    Latest,
 }
 
 impl Policy {
@@ -62,6 +92,8 @@ impl Policy {
             Self::DropOldest => Overflow::DropOldest,
             Self::DropNewest => Overflow::DropNewest,
             Self::Block => Overflow::Block,
+            Self::LatestPerKey => Overflow::LatestPerKey,
+            Self::Disconnect => Overflow::Disconnect,
         }
     }
 }
@@ -80,7 +112,27 @@ struct Received<'a> {
     epoch: u64,
     seq: u64,
     content: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<&'a str, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dedup_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_left_ms: Option<u64>,
     payload: Payload<'a>,
+}
+
+#[derive(Serialize)]
+struct Lagged {
+    event: &'static str,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Closed {
+    event: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Serialize)]
@@ -101,14 +153,13 @@ enum End {
     Timeout,
     Asked,
     Lost,
+    Overflow,
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
     let mut signals = Signals::listen()?;
     let client = args.attach.client().await?;
-    let options = SubscribeOptions::default()
-        .overflow(args.overflow.overflow())
-        .max_events(args.max_events.get());
+    let options = options(&args);
     let mut subscriptions = Vec::new();
     for pattern in &args.patterns {
         subscriptions.push(client.subscribe(pattern, options).await?);
@@ -132,6 +183,20 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
     ended(&end, &args, &client, received).await
 }
 
+fn options(args: &Args) -> SubscribeOptions {
+    let mut options = SubscribeOptions::default()
+        .overflow(args.overflow.overflow())
+        .max_events(args.max_events.get());
+    options.order = match args.order {
+        InOrder::PerKey => Order::PerKey,
+        InOrder::Latest => Order::Latest,
+    };
+    options.last = args.last;
+    let since = args.since.map(History::Since);
+    options.history = args.history.map(History::Last).or(since);
+    options
+}
+
 async fn receive(
     merged: &mut Merged,
     args: &Args,
@@ -139,20 +204,38 @@ async fn receive(
     received: &mut u64,
 ) -> Result<End, Failed> {
     while args.count.is_none_or(|count| *received < count) {
-        match merged.next().await {
-            Some(Delivery::Event(event)) => {
-                print(&event, args.raw, output)?;
-                *received = received.saturating_add(1);
-                if let Some(delay) = args.delay {
-                    tokio::time::sleep(delay).await;
+        let (name, event) = match merged.next().await {
+            Some(Delivery::Event(event)) => ("event", event),
+            Some(Delivery::Retained(event)) => ("retained", event),
+            Some(other) => {
+                print_other(&other, output)?;
+                if matches!(other, Delivery::Closed(ClosedReason::Overflow)) {
+                    return Ok(End::Overflow);
                 }
+                continue;
             }
-            Some(Delivery::Gap(gap)) => print_gap(&gap, output)?,
-            Some(_) => {}
             None => return Ok(End::Lost),
+        };
+        print(name, &event, args.raw, output)?;
+        *received = received.saturating_add(1);
+        if let Some(delay) = args.delay {
+            tokio::time::sleep(delay).await;
         }
     }
     Ok(End::Count)
+}
+
+/// What is no event.
+fn print_other(delivery: &Delivery, output: Output) -> Result<(), Failed> {
+    match delivery {
+        Delivery::Gap(gap) => print_gap(gap, output),
+        Delivery::Lagged(count) => print_lagged(*count, output),
+        Delivery::Closed(reason) if output.is_json() => output.object(&Closed {
+            event: "closed",
+            reason: reason.name(),
+        }),
+        Delivery::Closed(_) | Delivery::Event(_) | Delivery::Retained(_) | _ => Ok(()),
+    }
 }
 
 async fn waited(timeout: Option<Duration>) {
@@ -171,6 +254,12 @@ async fn ended(end: &End, args: &Args, client: &Client, received: u64) -> Result
                 format!("the node closed the link: {reason}"),
             ));
         }
+        End::Overflow => {
+            client.close().await;
+            let detail =
+                "events came faster than they were printed, and --overflow disconnect was chosen";
+            return Err(Failed::new(Exit::Partial, detail));
+        }
         End::Count | End::Asked => {}
         End::Timeout => {
             if let (Some(count), Some(timeout)) = (args.count, args.timeout) {
@@ -188,7 +277,18 @@ async fn ended(end: &End, args: &Args, client: &Client, received: u64) -> Result
     Ok(Exit::Ok)
 }
 
-fn print(event: &Event, raw: bool, output: Output) -> Result<(), Failed> {
+fn print_lagged(count: u64, output: Output) -> Result<(), Failed> {
+    if output.is_json() {
+        return output.object(&Lagged {
+            event: "lagged",
+            count,
+        });
+    }
+    output.note(&format!("{count} events were dropped for newer ones"));
+    Ok(())
+}
+
+fn print(name: &'static str, event: &Event, raw: bool, output: Output) -> Result<(), Failed> {
     let payload = event.payload();
     if raw {
         let mut bytes = payload.to_vec();
@@ -203,14 +303,29 @@ fn print(event: &Event, raw: bool, output: Output) -> Result<(), Failed> {
         ));
     }
     output.object(&Received {
-        event: "event",
+        event: name,
         topic: event.topic().as_str(),
         publisher: event.publisher().to_string(),
         epoch: event.epoch().get(),
         seq: event.sequence().get(),
         content: event.content_type().media_type(),
+        headers: event
+            .headers()
+            .iter()
+            .map(|header| (header.key.as_str(), text(&header.value)))
+            .collect(),
+        key: event.key().map(|key| text(key)),
+        dedup_id: event.dedup_id().map(|id| text(id)),
+        ttl_left_ms: event
+            .ttl_left()
+            .map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
         payload: Payload::new(payload),
     })
+}
+
+/// Bytes that are mostly text.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn print_gap(gap: &Gap, output: Output) -> Result<(), Failed> {

@@ -66,6 +66,7 @@ impl Client {
             self.settle(&mut machines);
         }
         self.request(|request| {
+            self.0.requests.registers(request, key);
             Register {
                 request,
                 registration,
@@ -98,6 +99,7 @@ impl Client {
             let mut registrations = registrations.unwrap_or_else(PoisonError::into_inner);
             registrations.remove(&key);
         }
+        self.0.requests.unregisters(key);
         let mut machines = self.machines();
         let now = self.0.plane.clock.now();
         if machines.rpc.unregister(now, Registrant::Local(key)).is_ok() {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use macula_rpc::RegistrationKey;
 use macula_transport::{CloseReason, OutFrame};
 use macula_wire::message::{Body, ErrorReport, Message};
 use macula_wire::{ErrorCode, RequestId};
@@ -24,11 +25,36 @@ type Waiting = oneshot::Sender<Result<(), Error>>;
 pub(crate) struct Requests {
     next: AtomicU64,
     waiting: Mutex<BTreeMap<RequestId, Waiting>>,
+    /// What was registered by which request, for the member to tell when it ends.
+    registered: Mutex<BTreeMap<RequestId, RegistrationKey>>,
 }
 
 impl Requests {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RequestId, Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes by which request something is registered.
+    pub(crate) fn registers(&self, request: RequestId, key: RegistrationKey) {
+        self.registered(|known| known.insert(request, key));
+    }
+
+    /// What was registered by a request that is answered a second time.
+    pub(crate) fn ended(&self, request: RequestId) -> Option<RegistrationKey> {
+        self.registered(|known| known.remove(&request))
+    }
+
+    /// A registration is no more.
+    pub(crate) fn unregisters(&self, key: RegistrationKey) {
+        self.registered(|known| known.retain(|_, other| *other != key));
+    }
+
+    fn registered<T>(
+        &self,
+        with: impl FnOnce(&mut BTreeMap<RequestId, RegistrationKey>) -> T,
+    ) -> T {
+        let known = self.registered.lock();
+        with(&mut known.unwrap_or_else(PoisonError::into_inner))
     }
 
     fn number(&self) -> RequestId {

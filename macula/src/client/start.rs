@@ -205,7 +205,7 @@ async fn run(
 ) {
     let reason = loop {
         match receiver.next().await {
-            LinkEvent::Control(message) => control(&requests, message.body),
+            LinkEvent::Control(message) => control(&plane, &requests, message.body),
             LinkEvent::Events(priority, stream) => {
                 let ingress = Ingress::new(Arc::clone(&plane), Arc::clone(&uplink), priority);
                 plane.tasks.spawn("ingress", ingress.run(stream));
@@ -234,14 +234,20 @@ async fn run(
     }
 }
 
-fn control(requests: &Requests, body: Body) {
+fn control(plane: &Plane, requests: &Requests, body: Body) {
     match body {
         Body::Ack(ack) => {
             requests.answer(ack.request, Ok(()));
         }
         Body::Error(report) => match report.request {
             Some(request) => {
-                requests.answer(request, Err(report));
+                let why = Error::new(report.code, report.detail.clone());
+                // A second answer to a request that registered something says that it has ended.
+                if !requests.answer(request, Err(report))
+                    && let Some(key) = requests.ended(request)
+                {
+                    plane.end_registration(key, why);
+                }
             }
             None => {
                 tracing::warn!(code = %report.code, detail = report.detail, "the node reports an error");

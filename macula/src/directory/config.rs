@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use macula_wire::limit;
+use macula_wire::{Pattern, limit};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -25,8 +25,30 @@ pub struct NodeConfig {
     pub http: bool,
     /// Marks that other members see, at most 16.
     pub tags: BTreeMap<String, String>,
+    /// What the node keeps for others, if its certificate has the role `store`.
+    pub store: StoreConfig,
     /// Limits; each has a default.
     pub limits: LimitsConfig,
+}
+
+/// What a node of the role `store` keeps in memory, for subscriptions that begin with history.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct StoreConfig {
+    /// The patterns of which events are kept; by default none.
+    pub patterns: Vec<String>,
+    /// How many events are kept of each publisher and topic, by default 100, at most 4,096.
+    pub events: u32,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            patterns: Vec::new(),
+            events: 100,
+        }
+    }
 }
 
 impl Default for NodeConfig {
@@ -37,6 +59,7 @@ impl Default for NodeConfig {
             join: Vec::new(),
             http: true,
             tags: BTreeMap::new(),
+            store: StoreConfig::default(),
             limits: LimitsConfig::default(),
         }
     }
@@ -153,6 +176,11 @@ impl NodeConfig {
                 limit::MAX_TEXT_LEN
             ));
         }
+        for pattern in &self.store.patterns {
+            if let Err(error) = Pattern::new(pattern) {
+                return Err(format!("store.patterns has {pattern:?}: {error}"));
+            }
+        }
         let limits = &self.limits;
         let zero = [
             ("max_connections", limits.max_connections),
@@ -199,6 +227,7 @@ impl NodeConfig {
         );
         for (heading, table) in [
             ("tags", toml::to_string(&self.tags)),
+            ("store", toml::to_string(&self.store)),
             ("limits", toml::to_string(&self.limits)),
         ] {
             text.push_str(&format!("\n[{heading}]\n"));
@@ -291,9 +320,11 @@ mod tests {
             "[limits]\nlink_pool = 0\n",
             "[tags]\na = \"\\u0007\"\n",
             "listen = \"somewhere\"\n",
+            "[store]\npatterns = [\"a..b\"]\n",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse("[limits]\nmax_payload = 99999\n").is_ok());
+        assert!(parse("[store]\npatterns = [\"a.**\"]\n").is_ok());
     }
 }

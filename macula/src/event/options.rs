@@ -91,6 +91,11 @@ pub struct EventOptions {
     pub ttl: Option<Duration>,
     /// What the payload is; by default what the publisher was declared with.
     pub content: Option<ContentType>,
+    /// Whether it stays as the last value of its topic, for subscriptions that begin with it: the nodes closest to the
+    /// topic keep it until its time to live is over, 48 h at most and without one, whatever becomes of its publisher.
+    /// Of each publisher and topic the last one stays, and one with an empty payload takes it back. At most 64 KiB with
+    /// all that goes with it, and on 16,384 topics of a node.
+    pub retain: bool,
     /// How long publishing may wait for room; by default as long as it takes.
     pub deadline: Option<Duration>,
     /// Whether subscribers of this node itself are left out.
@@ -137,6 +142,13 @@ impl EventOptions {
     #[must_use]
     pub fn content(mut self, content: ContentType) -> Self {
         self.content = Some(content);
+        self
+    }
+
+    /// As the last value of its topic.
+    #[must_use]
+    pub const fn retain(mut self) -> Self {
+        self.retain = true;
         self
     }
 
@@ -193,7 +205,7 @@ impl EventOptions {
                     exclude: self.exclude.as_ref().map(Subscribers::selection),
                 })
             }),
-            retain: false,
+            retain: self.retain,
         };
         if envelope == Envelope::EMPTY {
             return Ok(None);

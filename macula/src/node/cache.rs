@@ -324,6 +324,7 @@ mod tests {
             calls,
             inputs: mpsc::channel(1).0,
             plane: Arc::clone(plane),
+            late: Arc::default(),
         }
     }
 

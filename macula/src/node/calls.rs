@@ -82,7 +82,7 @@ impl Node {
     /// [`SHUTTING_DOWN`](macula_wire::ErrorCode::SHUTTING_DOWN) if the node has stopped, which has ended it as well.
     pub async fn unregister(&self, served: Served) -> Result<(), Error> {
         drop(served);
-        self.0.control.run(|_, _| ()).await
+        self.0.control.settled().await
     }
 
     fn withdraw(&self, key: RegistrationKey) {

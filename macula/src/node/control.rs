@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use macula_transport::{Call, OutFrame, OutboxError, Sink};
 use macula_wire::message::{Body, Message};
 use macula_wire::{ErrorCode, Instant, NodeId};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::dial::Dialler;
@@ -29,6 +31,8 @@ pub(crate) struct Control {
     pub(crate) calls: mpsc::Sender<Call<NodeMachine>>,
     pub(crate) inputs: mpsc::Sender<(Instant, NodeInput)>,
     pub(crate) plane: Arc<Plane>,
+    /// How many commands that are to run later found no room yet.
+    pub(crate) late: Arc<AtomicUsize>,
 }
 
 impl Control {
@@ -62,7 +66,23 @@ impl Control {
         Ok(result)
     }
 
-    /// Runs `command` some time later; it is lost if more than 1,024 commands wait.
+    /// Returns when every command has run that was to run later so far.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorCode::SHUTTING_DOWN`] if the machine has stopped.
+    pub(crate) async fn settled(&self) -> Result<(), Error> {
+        loop {
+            let all_wait_in_line = self.late.load(Ordering::Acquire) == 0;
+            self.run(|_, _| ()).await?;
+            if all_wait_in_line {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Runs `command` some time later. What owners drop has to be taken back however much they drop at once, so where no
+    /// room is left a task waits for it.
     pub(crate) fn run_later(
         &self,
         command: impl FnOnce(&mut NodeMachine, Instant) + Send + 'static,
@@ -71,8 +91,13 @@ impl Control {
             command(machine, now);
             machine.settle(now);
         });
-        if self.calls.try_send(call).is_err() {
-            tracing::debug!("a command was lost: the control plane is busy or has stopped");
+        if let Err(TrySendError::Full(call)) = self.calls.try_send(call) {
+            self.late.fetch_add(1, Ordering::AcqRel);
+            let (calls, late) = (self.calls.clone(), Arc::clone(&self.late));
+            self.plane.tasks.spawn("late command", async move {
+                drop(calls.send(call).await);
+                late.fetch_sub(1, Ordering::AcqRel);
+            });
         }
     }
 
@@ -195,6 +220,9 @@ impl Outputs {
     }
 
     fn member(&self, event: MemberEvent) {
+        if let Some(trees) = self.plane.trees.get() {
+            trees.member(&event);
+        }
         self.news.tell(&self.plane, &event);
         // Nobody listening is not an error.
         drop(self.members.send(event));

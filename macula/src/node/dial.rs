@@ -11,10 +11,11 @@ use futures::stream::FuturesUnordered;
 use macula_transport::{Backoff, Endpoint, Link, LinkError, LinkReceiver};
 use macula_wire::message::SignedRecord;
 use macula_wire::{NodeId, Random};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::control::Control;
 use super::reach::{By, Outcome};
+use super::way::MAX_WAYS;
 use crate::machine::Wish;
 use crate::plane::Plane;
 use crate::plane::forward::{Forwarding, ForwardingConfig};
@@ -43,6 +44,8 @@ pub(crate) struct Dialler {
     dialled: mpsc::Sender<Dialled>,
     /// The members that are being dialled, and how that ends.
     pub(super) wanted: Arc<Mutex<BTreeMap<NodeId, watch::Receiver<Option<Outcome>>>>>,
+    /// How many more ways to targets may be made at a time.
+    pub(super) ways: Arc<Semaphore>,
     /// The seeds that are being dialled.
     seeds: Arc<Mutex<BTreeSet<SocketAddr>>>,
 }
@@ -63,6 +66,7 @@ impl Dialler {
             forwarding: Arc::new(forwarding),
             dialled,
             wanted: Arc::default(),
+            ways: Arc::new(Semaphore::new(MAX_WAYS)),
             seeds: Arc::default(),
         }
     }
@@ -120,6 +124,7 @@ impl Dialler {
         let tasks = &self.plane.tasks;
         tasks.spawn("hints", self.clone().keep_hints());
         tasks.spawn("paths", self.clone().keep_paths());
+        tasks.spawn("ways", self.clone().keep_ways());
     }
 
     /// Gives a link to the task that runs links.
@@ -127,7 +132,7 @@ impl Dialler {
         drop(self.dialled.send(dialled).await);
     }
 
-    fn is_linked_directly(&self, node: &NodeId) -> bool {
+    pub(super) fn is_linked_directly(&self, node: &NodeId) -> bool {
         let linked = self.plane.links.member(node);
         linked.is_some_and(|linked| !linked.link.is_forwarded())
     }

@@ -53,13 +53,17 @@ impl LinkRunner {
         self.dismiss(&attached).await;
     }
 
-    /// Makes the link that of its member, unless the member has a better one. Whether it did.
+    /// Makes the link that of its member, unless the member has a better one. Whether it is to be read.
     async fn admit(&self, attached: &Arc<Attached>) -> bool {
         let peer = attached.link.peer().node;
         let turn = self.plane.links.turn().await;
         let own = self.plane.node();
         match self.plane.links.admit_member(&turn, own, attached) {
-            Admission::Surplus => {
+            Admission::Surplus { present } if present.was_crossed_by(attached) => {
+                super::replace::see_out(&self.plane, Arc::clone(attached));
+                return true;
+            }
+            Admission::Surplus { .. } => {
                 let detail = "another link to this node is up";
                 attached.link.close(ErrorCode::OK, detail);
                 return false;
@@ -227,7 +231,7 @@ impl LinkRunner {
             Arc::clone(&attached),
             session,
         );
-        loop {
+        let reason = loop {
             match receiver.next().await {
                 LinkEvent::Control(message) => {
                     let from = Destination::Session(session);
@@ -242,11 +246,12 @@ impl LinkRunner {
                 LinkEvent::Misbehaved(error) => {
                     self.misbehaved(attached.link.peer().node, &error.to_string());
                 }
-                LinkEvent::Closed(_) => break,
+                LinkEvent::Closed(reason) => break reason,
                 _ => {}
             }
-        }
+        };
         self.plane.links.remove_session(session);
+        crate::testament::open(&self.plane, &attached, &reason);
         self.plane.kept_receiver_gone(Destination::Session(session));
         self.plane.changed();
         requests.end().await;

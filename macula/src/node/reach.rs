@@ -131,7 +131,11 @@ impl Dialler {
         if !self.forwarding.knows_neighbours(&node) {
             self.look_up(node).await;
         }
-        let dialled = self.endpoint.dial_forwarded(&self.plane.realm, node).await;
+        self.make_way(node).await;
+        let dialled = tokio::select! {
+            dialled = self.endpoint.dial_forwarded(&self.plane.realm, node) => dialled,
+            never = self.watch_way(node) => match never {},
+        };
         match dialled {
             Ok(dialled) => self.hand_over(dialled).await,
             Err(error) => {
@@ -143,7 +147,7 @@ impl Dialler {
     }
 
     /// Whether membership knows that the member is dead or has left. Packets for it would wander through the realm.
-    async fn is_gone(&self, node: NodeId) -> bool {
+    pub(super) async fn is_gone(&self, node: NodeId) -> bool {
         let state = self
             .control
             .run(move |machine, _| machine.swim().member(&node).map(Member::state));
@@ -151,7 +155,7 @@ impl Dialler {
     }
 
     /// Where the node says that it can be dialled: to membership, or else in its record.
-    async fn addresses(&self, node: NodeId) -> Result<Vec<SocketAddr>, Error> {
+    pub(super) async fn addresses(&self, node: NodeId) -> Result<Vec<SocketAddr>, Error> {
         let addresses = self.control.run(move |machine, _| {
             let member = machine.swim().member(&node);
             member.map(|member| member.record().addresses.clone())
@@ -164,7 +168,7 @@ impl Dialler {
     }
 
     /// Asks for the record of a node, and waits a while for it.
-    async fn look_up(&self, node: NodeId) {
+    pub(super) async fn look_up(&self, node: NodeId) {
         self.control
             .run_later(move |machine, now| machine.look_up_node(now, node));
         self.forwarding.described(&node, DESCRIBED_WITHIN).await;

@@ -137,6 +137,16 @@ impl Node {
             kind,
             all,
         });
+        let outcome = self.outcome_with(goal, options).await?;
+        Ok(Findings::new(&at, &outcome))
+    }
+
+    /// How a lookup with default options ends.
+    pub(crate) async fn outcome(&self, goal: Goal) -> Result<Outcome, Error> {
+        self.outcome_with(goal, FindOptions::default()).await
+    }
+
+    async fn outcome_with(&self, goal: Goal, options: FindOptions) -> Result<Outcome, Error> {
         let mut lookup = LookupOptions::default();
         lookup.paths = options.paths;
         lookup.seeded = options.seeded;
@@ -150,10 +160,9 @@ impl Node {
             })
             .await?
             .map_err(|error| Error::caused(ErrorCode::OVERLOADED, error.to_string(), error))?;
-        let outcome = waiting
+        waiting
             .await
-            .map_err(|_| Error::new(ErrorCode::SHUTTING_DOWN, "the node has stopped"))?;
-        Ok(Findings::new(&at, &outcome))
+            .map_err(|_| Error::new(ErrorCode::SHUTTING_DOWN, "the node has stopped"))
     }
 
     /// Publishes a value of this node under a name, in place of an earlier one: the nodes closest to the name keep it until
@@ -173,6 +182,10 @@ impl Node {
         value: Bytes,
         lease: Duration,
     ) -> Result<u64, Error> {
+        if name.is_reserved() {
+            let detail = format!("{name} is reserved: no name of a value begins with `$`");
+            return Err(Error::new(ErrorCode::INVALID_NAME, detail));
+        }
         let record = RecordContent::Value(ValueContent {
             name,
             content,

@@ -6,9 +6,7 @@ use macula_pubsub::{SessionId, Subscriber};
 use macula_realm::{DefaultRules, Principal, Zone};
 use macula_rpc::{RegisterOptions, Registrant};
 use macula_transport::OutFrame;
-use macula_wire::message::{
-    Ack, Body, ErrorReport, Message, Register, Subscribe, Unregister, Unsubscribe,
-};
+use macula_wire::message::{Ack, Body, Message, Register, Subscribe, Unregister, Unsubscribe};
 use macula_wire::{ErrorCode, RequestId};
 
 use super::control::Control;
@@ -72,18 +70,7 @@ impl Session {
     }
 
     fn report(&self, request: Option<RequestId>, error: &Error) {
-        self.push(&Message::from(ErrorReport {
-            request,
-            code: error.code(),
-            retry: error.retry(),
-            retry_after_ms: error.retry_after_ms(),
-            detail: error
-                .detail()
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(120)
-                .collect(),
-        }));
+        self.push(&Message::from(error.report(request)));
     }
 
     /// A client that does not read its answers loses its link.
@@ -124,6 +111,9 @@ impl Session {
     }
 
     async fn register(&self, request: Register) -> Result<(), Error> {
+        let registration = request.registration;
+        // Should it end at once, the client hears of that in place of the answer.
+        self.attached.registered(registration, request.request);
         let registrant = Registrant::Session(session_key(self.session), request.registration);
         let principal = self.principal.clone();
         let mut options = RegisterOptions::default();
@@ -144,11 +134,15 @@ impl Session {
                     options,
                 )
             })
-            .await?
-            .map_err(super::register_error)
+            .await
+            .and_then(|done| done.map_err(super::register_error))
+            .inspect_err(|_| {
+                self.attached.unregistered(registration);
+            })
     }
 
     async fn unregister(&self, request: Unregister) -> Result<(), Error> {
+        self.attached.unregistered(request.registration);
         let registrant = Registrant::Session(session_key(self.session), request.registration);
         self.control
             .run(move |machine, now| machine.rpc_mut().unregister(now, registrant))

@@ -25,6 +25,7 @@ use super::news::MemberNews;
 use super::watch;
 use crate::Error;
 use crate::credentials::RealmCredentials;
+use crate::keep::MAX_RETAINED;
 use crate::machine::{NodeInput, NodeMachine};
 use crate::plane::forward::ForwardingConfig;
 use crate::plane::prove::Prover;
@@ -100,6 +101,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         calls,
         inputs,
         plane: Arc::clone(&plane),
+        late: Arc::default(),
     };
     let forwarding = plan.forwarding.clone();
     let dialler = Dialler::new(control.clone(), endpoint.clone(), forwarding, dialled);
@@ -160,6 +162,8 @@ fn keep_up(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
     tasks.spawn("round trips", tell_round_trips(shared, told));
     let (shared, told) = both();
     tasks.spawn("wall clock", tell_time(shared, told));
+    let (shared, told) = both();
+    tasks.spawn("announcements", crate::keep::announce(shared, told));
     let (watches, watch_queue) = mpsc::channel(watch::MAX_REQUESTS);
     plane.watches.serve_by(watches);
     let (shared, asked) = both();
@@ -305,14 +309,21 @@ fn machine(
     let rpc = Rpc::new(calls, plane.node(), now);
     let realm = plane.realm.clone();
     let kad = Kad::new(routing, realm, signer, random.fork(), now, wall_ms);
-    Ok(NodeMachine::new(swim, overlay, pubsub, rpc, kad).with_link_pool(plan.swim.link_pool))
+    Ok(NodeMachine::new(swim, overlay, pubsub, rpc, kad)
+        .with_link_pool(plan.swim.link_pool)
+        .with_direct_members(plan.direct))
 }
 
 /// The settings of routing in a realm whose root issues every id: what one member may announce is bounded by what it may
 /// want and serve, and no host can make up neighbours of a key.
 fn routing(events: &macula_pubsub::Config, calls: &macula_rpc::Config) -> macula_kad::Config {
     let mut config = macula_kad::Config::default();
-    let announced = events.max_patterns.saturating_add(calls.max_procedures);
+    // A value and an index for each topic with a value.
+    let kept = MAX_RETAINED.saturating_mul(2);
+    let announced = events
+        .max_patterns
+        .saturating_add(calls.max_procedures)
+        .saturating_add(kept);
     // Two keys for each procedure that is called, and one for each that is served.
     let procedures = calls
         .max_watched

@@ -1,7 +1,6 @@
 //! One attempt of a call: at a function of this process, or by the link to whoever knows one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use macula_rpc::{Admission, CallInput, Entry, Provider};
@@ -19,12 +18,6 @@ use super::links::Attached;
 use super::outgoing::{Outgoing, milliseconds, nobody};
 use crate::Error;
 use crate::call::{NodeReply, Reply};
-
-/// How often a link is looked at that a call waits for.
-const LOOK_PERIOD: Duration = Duration::from_secs(1);
-/// How long nothing has to come back by a link, though the peer was asked whether it is there, for its callee to count as
-/// lost.
-const SILENCE: Duration = Duration::from_secs(4);
 
 /// Runs one attempt to its end. Dropping the future takes the call back at this provider.
 pub(super) async fn run(
@@ -88,7 +81,7 @@ fn enter(
 }
 
 async fn by_link(
-    plane: &Plane,
+    plane: &Arc<Plane>,
     attached: Option<Arc<Attached>>,
     outgoing: &Outgoing,
     request: RpcCall,
@@ -98,6 +91,7 @@ async fn by_link(
         return CallInput::NotSent { attempt };
     };
     let _busy = attached.busy();
+    let waiting = plane.watch_link(&attached);
     let (call, mode) = (request.call, request.mode);
     let bytes = match Message::from(request).to_bytes() {
         Ok(bytes) => bytes,
@@ -107,17 +101,19 @@ async fn by_link(
             return CallInput::Answer { attempt, answer };
         }
     };
-    let Ok((mut sender, mut receiver)) = attached.link.open(StreamKind::Call).await else {
+    let begun = tokio::select! {
+        biased;
+        begun = begin(&attached, Bytes::from(bytes)) => begun,
+        () = waiting.lost() => return CallInput::NotSent { attempt },
+    };
+    let Ok((mut sender, mut receiver)) = begun else {
         return CallInput::NotSent { attempt };
     };
-    if sender.send(Bytes::from(bytes)).await.is_err() {
-        return CallInput::NotSent { attempt };
-    }
     let answered = tokio::select! {
         biased;
         answered = answer(plane, &mut receiver, outgoing, call) => answered.ok(),
         never = give(&mut sender, outgoing, call, mode) => match never {},
-        () = silent(&attached) => None,
+        () = waiting.lost() => None,
     };
     // The sending side stays open until here: its end would say that the caller has gone.
     match answered {
@@ -127,6 +123,16 @@ async fn by_link(
         }
         None => CallInput::Lost { attempt },
     }
+}
+
+/// Opens the stream of a call and sends the call.
+async fn begin(
+    attached: &Attached,
+    request: Bytes,
+) -> Result<(FrameSender, FrameReceiver), LinkError> {
+    let (mut sender, receiver) = attached.link.open(StreamKind::Call).await?;
+    sender.send(request).await?;
+    Ok((sender, receiver))
 }
 
 /// Reads what the callee says, up to the answer.
@@ -217,26 +223,5 @@ async fn send(sender: &mut FrameSender, body: impl Into<Body>) -> bool {
             debug_assert!(false, "a message over its limits: {error}");
             false
         }
-    }
-}
-
-/// Returns once nothing has come back by a link for so long that its peer counts as lost.
-async fn silent(attached: &Attached) {
-    // The socket of a node on this machine says at once when its process is gone.
-    if attached.link.is_local() {
-        return std::future::pending().await;
-    }
-    let mut silence = Duration::ZERO;
-    let mut received = attached.link.stats().packets_received;
-    while silence < SILENCE {
-        tokio::time::sleep(LOOK_PERIOD).await;
-        let now = attached.link.stats().packets_received;
-        if now != received {
-            received = now;
-            silence = Duration::ZERO;
-            continue;
-        }
-        silence = silence.saturating_add(LOOK_PERIOD);
-        attached.ask();
     }
 }

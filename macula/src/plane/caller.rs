@@ -4,7 +4,9 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use macula_realm::{Action, Authority, DefaultRules, Principal, Verdict};
-use macula_rpc::{Candidates, Provider, RegisterError, Registrant, Scope, SessionKey};
+use macula_rpc::{
+    Candidates, Provider, RegisterError, Registrant, RegistrationKey, Scope, SessionKey,
+};
 use macula_transport::PeerIdentity;
 use macula_wire::message::{CallMode, CallRoute, Failure, RpcCall};
 use macula_wire::{CallId, ErrorCode, NodeId, Pattern, Procedure, Random, limit};
@@ -19,8 +21,9 @@ use super::topic::too_large;
 use super::{Plane, gather};
 use crate::Error;
 use crate::call::{
-    CallOptions, Calling, Cancelled, Canceller, Flow, Replies, Reply, Route, serving,
+    CallOptions, Calling, Cancelled, Canceller, Flow, PartSender, Replies, Reply, Route, serving,
 };
+use crate::node::register_error;
 
 /// How many answers of many wait for whoever asked.
 const MAX_REPLIES: usize = 16;
@@ -94,7 +97,7 @@ impl Plane {
             drop(give.send(reply.map_err(Into::into)));
         });
         Ok(Calling {
-            parts: ends.parts,
+            parts: ends.parts.map(PartSender),
             progress,
             end,
             ended: None,
@@ -252,12 +255,23 @@ impl Plane {
         ))
     }
 
-    /// A registration of this node has ended by itself.
+    /// A registration of this node has ended by itself: whoever made it is told.
     pub(crate) fn registration_ended(&self, registrant: Registrant, why: RegisterError) {
+        let why = register_error(why);
         tracing::warn!(?registrant, %why, "a registration has ended");
-        let Registrant::Local(key) = registrant else {
-            return;
-        };
+        match registrant {
+            Registrant::Local(key) => self.end_registration(key, why),
+            Registrant::Session(session, registration) => {
+                let session = macula_pubsub::SessionId::new(session.get());
+                if let Some(attached) = self.links.session(session) {
+                    attached.registration_ended(registration, &why);
+                }
+            }
+        }
+    }
+
+    /// Forgets a function of this process, and tells its owner why.
+    pub(crate) fn end_registration(&self, key: RegistrationKey, why: Error) {
         let mut registrations = self
             .registrations
             .write()

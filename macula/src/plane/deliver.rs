@@ -14,7 +14,7 @@ use super::counters::add;
 use super::prove;
 use super::route::Receivers;
 use crate::event::{Event, Origin};
-use crate::queue::{EventRun, Pushed};
+use crate::queue::{EventRun, History, Pushed};
 
 /// When the time to live of a batch ends, and where what it ended for is counted.
 #[derive(Clone, Debug)]
@@ -40,17 +40,54 @@ impl Plane {
         sealed: SealedBatch,
         receivers: &Receivers,
         expires: Option<&Expires>,
+        history: u32,
     ) -> OutFrame {
-        if receivers.queues.is_empty() && !self.prover.signs() {
+        if receivers.queues.is_empty() && !self.prover.signs() && history == 0 {
             return OutFrame::from(sealed);
         }
         let Some(mut batch) = prove::open(&sealed) else {
             return OutFrame::from(sealed);
         };
         self.deliver(origin, &batch, 0, receivers, expires);
+        if history > 0 {
+            self.hold(origin, &batch, expires.map(|expires| expires.at), history);
+        }
         self.prover
             .sign(&self.realm, &origin.topic, &mut batch)
             .unwrap_or_else(|| OutFrame::from(sealed))
+    }
+
+    /// Keeps the events of a batch of this node, of its topic at most `count`.
+    pub(super) fn hold(
+        &self,
+        origin: &Arc<Origin>,
+        batch: &Batch,
+        expires: Option<Instant>,
+        count: u32,
+    ) {
+        let unix_ms = self.clock.unix_ms();
+        let mut sequence = batch.base;
+        for entry in &batch.entries {
+            let (envelope, payload) = if batch.enveloped {
+                let Ok((envelope, payload)) = Envelope::split(&entry) else {
+                    continue;
+                };
+                (Some(Arc::new(envelope)), payload)
+            } else {
+                (None, entry)
+            };
+            let event = Event {
+                token: None,
+                origin: Arc::clone(origin),
+                sequence,
+                content: batch.content.clone(),
+                payload,
+                envelope,
+                expires,
+            };
+            sequence = sequence.next();
+            self.archive.hold(&event, History::Last(count), unix_ms);
+        }
     }
 
     /// Hands the events of a batch from the one at `skip` on to the local subscribers among `receivers`.
@@ -132,7 +169,8 @@ impl Plane {
         add(&self.counters.dropped_overflow, pushed.dropped);
     }
 
-    pub(super) fn is_for_us(&self, origin: &Origin, envelope: &Envelope) -> bool {
+    /// Whether subscribers of this node are among those that an event is for.
+    pub(crate) fn is_for_us(&self, origin: &Origin, envelope: &Envelope) -> bool {
         envelope.audience.as_ref().is_none_or(|audience| {
             let tenant = self.own.tenant.as_ref().map(Tenant::as_str);
             audience.admits(&origin.publisher, &self.own.node, self.own.roles, tenant)

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use macula_realm::Zone;
+use macula_realm::{Action, Zone};
 use macula_rpc::{Candidate, Candidates, Provider, Scope};
 use macula_transport::{FrameReceiver, FrameSender};
 use macula_wire::message::{
     Body, CallError, CallResult, CallRoute, Failure, Message, Role, RpcCall,
 };
-use macula_wire::{CallId, ErrorCode, limit};
+use macula_wire::{CallId, ContentType, ErrorCode, limit};
 
 use super::counters::add;
 use super::links::Attached;
@@ -18,6 +18,8 @@ use super::outgoing::{self, Outgoing, nobody};
 use super::talk::{self, Talk};
 use super::{Plane, gather, invoke};
 use crate::call::{Canceller, Flow};
+use crate::keep::{EARLIER, HISTORY, Wanted};
+use crate::testament::{self, TESTAMENT};
 
 /// How long a peer may take to send the first frame of a call stream.
 const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(5);
@@ -109,9 +111,10 @@ async fn answer(
     if is_client {
         request.caller = peer.node;
         request.tenant.clone_from(&peer.tenant);
-        if request.procedure.as_str().starts_with("$sys.") {
-            return answer_system(plane, request).await;
-        }
+    }
+    let is_for_members = request.procedure.as_str() == HISTORY;
+    if is_for_members || is_client && request.procedure.as_str().starts_with("$sys.") {
+        return answer_reserved(plane, attached, request).await;
     }
     let left = Duration::from_millis(u64::from(request.deadline_ms)).min(MAX_DEADLINE);
     let deadline = plane.clock.now() + left;
@@ -213,6 +216,38 @@ pub(super) fn too_deep() -> Failure {
         ErrorCode::HOP_LIMIT,
         "too many calls led to this one, each made while the one before was served",
     )
+}
+
+/// Answers a reserved name, after the rights that it asks for.
+async fn answer_reserved(
+    plane: &Plane,
+    attached: &Attached,
+    request: RpcCall,
+) -> Result<CallResult, Failure> {
+    let name = request.procedure.as_str();
+    if name == TESTAMENT {
+        testament::take(plane, attached, &request)
+            .map_err(|error| Failure::new(error.code(), error.detail()))?;
+        return Ok(CallResult {
+            call: request.call,
+            content: ContentType::Bytes,
+            payload: Bytes::new(),
+        });
+    }
+    if name == HISTORY || name == EARLIER {
+        // Nobody is told of events that it may not subscribe to.
+        let peer = attached.link.peer();
+        let may = Wanted::read(&request.headers)
+            .is_some_and(|(pattern, _)| plane.allows(peer, Action::Subscribe, pattern.as_str()));
+        if !may {
+            add(&plane.counters.denied, 1);
+            return Err(Failure::new(
+                ErrorCode::DENIED,
+                "the rights of this identity do not allow the subscription",
+            ));
+        }
+    }
+    answer_system(plane, request).await
 }
 
 /// Answers a client's question about this node.

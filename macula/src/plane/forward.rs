@@ -11,6 +11,7 @@ mod hints;
 mod silence;
 mod tasks;
 mod traces;
+mod ways;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -224,7 +225,8 @@ impl Forwarding {
             .send(now, &topology, packet.node, &via, packet.bytes);
         match sent {
             Ok(onward) => {
-                if self.carry(onward.to, onward.message.into()) {
+                if let Some(carrier) = self.carry_by(onward.to, onward.message.into()) {
+                    carrier.passage.served(now);
                     add(&self.counters.sent, 1);
                 }
             }
@@ -236,18 +238,9 @@ impl Forwarding {
 
     /// The neighbours of `target`, as it told of them or as its record says; those that this node has a link to first.
     fn via(&self, topology: &Topology, target: &NodeId) -> Vec<NodeMark> {
-        let neighbourhood = self.neighbourhood.load();
-        let told = neighbourhood.of(target);
-        let known = if told.is_empty() {
-            self.hints.neighbours(target)
-        } else {
-            told.to_vec()
-        };
-        let own = self.plane.node();
-        let (mut near, far): (Vec<NodeId>, Vec<NodeId>) = known
-            .into_iter()
-            .filter(|node| *node != own)
-            .partition(|node| topology.is_linked(node));
+        let known = self.neighbours(target).into_iter();
+        let (mut near, far): (Vec<NodeId>, Vec<NodeId>) =
+            known.partition(|node| topology.is_linked(node));
         near.extend(far);
         near.iter().take(MAX_VIA).map(NodeId::mark).collect()
     }
@@ -255,29 +248,34 @@ impl Forwarding {
     /// Sends a message of forwarding by the direct link to a peer: in a datagram if it fits, else on the lookup stream.
     /// Whether it was sent; what finds no room is dropped and counted.
     fn carry(&self, to: NodeId, body: Body) -> bool {
+        self.carry_by(to, body).is_some()
+    }
+
+    /// As [`carry`](Self::carry); the link by which it was sent.
+    fn carry_by(&self, to: NodeId, body: Body) -> Option<Arc<Attached>> {
         let linked = self.plane.links.member(&to);
         let Some(attached) = linked.filter(|linked| !linked.link.is_forwarded()) else {
             add(&self.counters.dropped_no_link, 1);
-            return false;
+            return None;
         };
         let bytes = match Message::from(body).to_bytes() {
             Ok(bytes) => Bytes::from(bytes),
             Err(error) => {
                 debug_assert!(false, "a message of forwarding is over its limits: {error}");
-                return false;
+                return None;
             }
         };
         self.used(&attached);
         if attached.link.send_datagram(bytes.clone()).is_ok() {
-            return true;
+            return Some(attached);
         }
         // Most of the stream is left to routing.
         let waiting = attached.lookup.waiting().saturating_add(bytes.len());
         if waiting <= LOOKUP_SHARE && attached.lookup.push(&self.plane, &attached.link, bytes) {
-            return true;
+            return Some(attached);
         }
         add(&self.counters.dropped_full, 1);
-        false
+        None
     }
 }
 

@@ -300,7 +300,7 @@ impl Ingress {
         self.plane
             .pass_on(origin, &announced.feed, &batch, &frame, &receivers, expires);
         if receivers.by_tree
-            && let Some(input) = self.from_client(&announced, &batch, &frame)
+            && let Some(input) = self.of_client(&announced, &batch, &frame)
             && let Some(trees) = self.plane.trees.get()
         {
             trees.tell(input).await;

@@ -1,19 +1,22 @@
 //! The links that are up, for everybody who sends.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use macula_pubsub::SessionId;
 use macula_transport::{Link, LinkId, OutFrame, Side};
 use macula_wire::message::{Heartbeat, Message, Priority, Role};
-use macula_wire::{Instant, NodeId};
+use macula_wire::{ErrorCode, Instant, NodeId, RegistrationId, RequestId};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::egress::Egress;
 use super::forward::Passage;
 use super::lookup::Lookup;
+use super::vigil::Vigil;
+use crate::Error;
+use crate::testament::Testament;
 
 /// How long a publisher waits for the events of a link that another one replaced.
 const HELD: Duration = Duration::from_millis(250);
@@ -29,14 +32,22 @@ pub(crate) struct Attached {
     /// What is carried by the link for others.
     pub(crate) passage: Passage,
     begun: tokio::time::Instant,
+    /// By which requests the client has registered what it serves.
+    registrations: std::sync::Mutex<BTreeMap<RegistrationId, RequestId>>,
     /// Before when the peer is not asked again, in milliseconds after `begun`.
     ask_after: AtomicU64,
     /// The calls that run on the link, either way.
     calls: AtomicUsize,
+    /// The calls of this side that wait for answers by it.
+    pub(crate) vigil: Vigil,
+    /// Whether another link crossed it.
+    was_crossed: AtomicBool,
     /// Whether events wait until those on the link that this one replaced have arrived.
     held: watch::Sender<bool>,
     pub(crate) lookup: Lookup,
     egress: [Egress; 4],
+    /// What a client leaves behind.
+    testaments: std::sync::Mutex<Vec<Testament>>,
 }
 
 impl Attached {
@@ -46,10 +57,14 @@ impl Attached {
             since,
             passage: Passage::default(),
             begun: tokio::time::Instant::now(),
+            registrations: std::sync::Mutex::default(),
             ask_after: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
+            vigil: Vigil::default(),
+            was_crossed: AtomicBool::new(false),
             held: watch::Sender::new(false),
             lookup: Lookup::default(),
+            testaments: std::sync::Mutex::default(),
             egress: [
                 Egress::new(Priority::Realtime),
                 Egress::new(Priority::High),
@@ -57,6 +72,16 @@ impl Attached {
                 Egress::new(Priority::Bulk),
             ],
         }
+    }
+
+    /// Looks after what a client leaves behind.
+    pub(crate) fn testaments<T>(&self, with: impl FnOnce(&mut Vec<Testament>) -> T) -> T {
+        with(
+            &mut self
+                .testaments
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     pub(crate) fn egress(&self, priority: Priority) -> &Egress {
@@ -73,11 +98,19 @@ impl Attached {
         self.egress.iter()
     }
 
-    /// Whether it takes the place of a link of the other kind to the same run of the peer. That has not been given up by
-    /// its dialler, and may be of use yet.
+    /// Whether it takes the place of a link to the same run of the peer that has not been given up by its dialler, and may be
+    /// of use yet: one of the other kind, or one that crossed it.
     pub(crate) fn relieves(&self, old: &Self) -> bool {
         let same_run = old.link.epoch() == self.link.epoch();
-        same_run && old.link.is_forwarded() != self.link.is_forwarded()
+        let other_kind = old.link.is_forwarded() != self.link.is_forwarded();
+        same_run && (other_kind || old.link.side() != self.link.side())
+    }
+
+    /// Whether `surplus`, which is not to take the place of this link, crossed it: both sides dialled at the same time, and
+    /// the peer may have used the other one meanwhile. Only once, so that a peer cannot have any number of links.
+    pub(crate) fn was_crossed_by(&self, surplus: &Self) -> bool {
+        let same_kind = self.link.is_forwarded() == surplus.link.is_forwarded();
+        same_kind && self.relieves(surplus) && !self.was_crossed.swap(true, Ordering::AcqRel)
     }
 
     /// Whether nothing comes back from the peer, though it was asked whether it is there.
@@ -97,6 +130,37 @@ impl Attached {
             let released = held.wait_for(|held| !held);
             drop(tokio::time::timeout(HELD, released).await);
         }
+    }
+
+    /// Notes by which request a client has registered.
+    pub(crate) fn registered(&self, registration: RegistrationId, request: RequestId) {
+        self.registrations(|known| known.insert(registration, request));
+    }
+
+    /// A registration of the client is no more.
+    pub(crate) fn unregistered(&self, registration: RegistrationId) -> Option<RequestId> {
+        self.registrations(|known| known.remove(&registration))
+    }
+
+    /// Tells the client that a registration has ended by itself: by a second answer to its request.
+    pub(crate) fn registration_ended(&self, registration: RegistrationId, why: &Error) {
+        let Some(request) = self.unregistered(registration) else {
+            return;
+        };
+        let report = Message::from(why.report(Some(request)));
+        let pushed = OutFrame::message(&report).map(|frame| self.link.control().try_push(frame));
+        if !matches!(pushed, Ok(Ok(()))) {
+            let detail = "the client does not read its answers";
+            self.link.close(ErrorCode::OVERLOADED, detail);
+        }
+    }
+
+    fn registrations<T>(
+        &self,
+        with: impl FnOnce(&mut BTreeMap<RegistrationId, RequestId>) -> T,
+    ) -> T {
+        let known = self.registrations.lock();
+        with(&mut known.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Asks the peer whether it is there, at most once in 500 ms: it acknowledges what it is sent.
@@ -152,7 +216,7 @@ pub(crate) enum Admission {
     /// It is the member's link now; the one it replaced, if any, is to be closed.
     Admitted { replaced: Option<Arc<Attached>> },
     /// The member's present link is the better one; the new one is to be closed.
-    Surplus,
+    Surplus { present: Arc<Attached> },
 }
 
 /// One link for each member, one session for each client link.
@@ -245,7 +309,8 @@ impl Links {
                 _ => !same_side && attached.link.side() != preferred,
             };
             if epoch < before || (epoch == before && is_worse) {
-                return Admission::Surplus;
+                let present = Arc::clone(old);
+                return Admission::Surplus { present };
             }
         }
         if present

@@ -1,6 +1,6 @@
 //! A topic that this process publishes on.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::future::select_all;
 use macula_wire::batch::{BY_REFERENCE, BatchBuilder, BatchHead};
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, ErrorCode, Instant, SealedBatch, Sequence, limit};
+use macula_wire::{ContentType, Envelope, ErrorCode, Instant, SealedBatch, Sequence, limit};
 use tokio::sync::{Notify, OnceCell, oneshot};
 
 use super::Plane;
@@ -20,7 +20,7 @@ use super::reliable::{Owed, Parcel, Receipted, Reserved};
 use super::route::{Receivers, RouteCache};
 use super::trees;
 use crate::Error;
-use crate::event::{Gap, GapCause, Origin};
+use crate::event::{Event, Gap, GapCause, Origin};
 use crate::receipt::Outcomes;
 
 /// How many payload bytes a batch collects before its publisher waits.
@@ -100,6 +100,8 @@ pub(crate) struct OwnTopic {
     full: Notify,
     /// Set when those who want it are watched.
     declared: OnceCell<()>,
+    /// How many of its last events are kept.
+    history: AtomicU32,
 }
 
 /// A payload on its way into a batch.
@@ -110,6 +112,11 @@ pub(crate) trait Payload {
     /// How much it takes of a batch, with what goes with it, in bytes.
     fn encoded_len(&self) -> usize {
         self.len()
+    }
+
+    /// The envelope that says so, if it stays as the last value of its topic.
+    fn retained(&self) -> Option<(&Envelope, &Bytes)> {
+        None
     }
 
     /// Adds it to a batch.
@@ -130,9 +137,11 @@ impl Payload for Bytes {
     }
 }
 
-/// A payload with its envelope, encoded.
+/// A payload with its envelope.
 pub(crate) struct Enveloped<'a> {
-    pub(crate) envelope: &'a [u8],
+    /// Encoded.
+    pub(crate) encoded: &'a [u8],
+    pub(crate) envelope: &'a Envelope,
     pub(crate) payload: Bytes,
 }
 
@@ -142,11 +151,17 @@ impl Payload for Enveloped<'_> {
     }
 
     fn encoded_len(&self) -> usize {
-        self.payload.len().saturating_add(self.envelope.len())
+        self.payload.len().saturating_add(self.encoded.len())
+    }
+
+    fn retained(&self) -> Option<(&Envelope, &Bytes)> {
+        self.envelope
+            .retain
+            .then_some((self.envelope, &self.payload))
     }
 
     fn push(&self, batch: &mut BatchBuilder) {
-        batch.push_enveloped(self.envelope, self.payload.clone());
+        batch.push_enveloped(self.encoded, self.payload.clone());
     }
 }
 
@@ -178,7 +193,13 @@ impl OwnTopic {
             room: Notify::new(),
             full: Notify::new(),
             declared: OnceCell::new(),
+            history: AtomicU32::new(0),
         }
+    }
+
+    /// Keeps so many of its last events from here on, or more.
+    pub(crate) fn keep_at_least(&self, count: u32) {
+        self.history.fetch_max(count, Ordering::Relaxed);
     }
 
     /// Watches for those who want its events, the first time; see [`Plane::watch_topic`].
@@ -227,8 +248,11 @@ impl OwnTopic {
                 plane.max_payload_len,
             )));
         }
-        if promise.is_some() {
-            self.is_kept.store(true, Ordering::Release);
+        if promise.is_some()
+            && !self.is_kept.swap(true, Ordering::AcqRel)
+            && let Some(trees) = plane.trees.get()
+        {
+            trees.go_straight(&self.origin.topic);
         }
         let (sequence, start) = {
             let mut waiting = self.lock();
@@ -254,6 +278,9 @@ impl OwnTopic {
             waiting.next = sequence.next();
             (sequence, !std::mem::replace(&mut waiting.sending, true))
         };
+        if let Some((envelope, payload)) = payload.retained() {
+            self.retain(plane, key, sequence, envelope, payload);
+        }
         if start {
             let topic = Arc::clone(self);
             let sender = Arc::clone(plane);
@@ -262,6 +289,32 @@ impl OwnTopic {
                 .spawn("events", async move { topic.send_waiting(&sender).await });
         }
         Ok(sequence)
+    }
+
+    /// Lets an event stay as the last value. A client's does so at its member.
+    fn retain(
+        &self,
+        plane: &Plane,
+        key: &BatchKey,
+        sequence: Sequence,
+        envelope: &Envelope,
+        payload: &Bytes,
+    ) {
+        if plane.uplink.is_some() {
+            return;
+        }
+        let event = Event {
+            token: None,
+            origin: Arc::clone(&self.origin),
+            sequence,
+            content: key.content.clone(),
+            payload: payload.clone(),
+            envelope: Some(Arc::new(envelope.clone())),
+            expires: plane.expires(key.ttl_ms).map(|expires| expires.at),
+        };
+        if !plane.archive.retain(&event, plane.clock.unix_ms()) {
+            tracing::debug!(topic = %self.origin.topic, "a value is too large to be retained");
+        }
     }
 
     /// Takes an event, waiting for room. Cancel safe: dropped before it returns, the event was not taken.
@@ -427,6 +480,11 @@ impl OwnTopic {
             debug_assert!(false, "a batch that was just made");
             return;
         };
+        let history = self.history.load(Ordering::Relaxed);
+        if history > 0 {
+            let expires = plane.expires(batch.ttl_ms).map(|expires| expires.at);
+            plane.hold(&self.origin, &batch, expires, history);
+        }
         owed.to.clone_from(&receivers.destinations);
         let parcel = Parcel::new(
             Arc::clone(&self.origin),
@@ -468,9 +526,10 @@ impl OwnTopic {
             );
         }
         let base = sealed.base;
+        let history = self.history.load(Ordering::Relaxed);
         let expires = plane.expires(ttl_ms);
         let expires = expires.as_ref();
-        let frame = plane.prepare(&self.origin, sealed, receivers, expires);
+        let frame = plane.prepare(&self.origin, sealed, receivers, expires, history);
         for attached in &receivers.links {
             let egress = attached.egress(self.priority());
             if egress.send(

@@ -1,12 +1,13 @@
 //! Topics that many members want: their events go along trees.
 
+pub(crate) mod counts;
 mod survey;
 mod task;
 
 pub(crate) use self::task::run;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -14,13 +15,15 @@ use macula_pubsub::{TreeBatch, TreeInput};
 use macula_realm::NodeSigner;
 use macula_wire::message::{Body, Kind, Message};
 use macula_wire::{Batch, Frame, NodeId, SealedBatch, Sequence, Topic, limit};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
+use self::counts::TreeCounts;
 use super::Plane;
 use super::deliver::Expires;
 use super::egress::Feed;
 use super::prove;
 use crate::event::Origin;
+use crate::machine::{MemberEvent, TreeNeeds};
 
 /// How many batches and messages may wait for the trees; whoever reads a stream waits beyond that.
 pub(crate) const MAX_INPUTS: usize = 1_024;
@@ -49,6 +52,13 @@ pub(crate) struct Trees {
     inputs: mpsc::Sender<Input>,
     /// The topics with a tree here, and to whom this node sends.
     around: ArcSwap<BTreeMap<Topic, Arc<[NodeId]>>>,
+    /// Members that are suspected.
+    doubted: Mutex<BTreeSet<NodeId>>,
+    doubts_changed: Notify,
+    /// Topics published here whose events are kept, and therefore go to everybody straight.
+    straight: Mutex<BTreeSet<Topic>>,
+    straight_changed: Notify,
+    counts: Mutex<TreeCounts>,
 }
 
 impl Trees {
@@ -64,8 +74,70 @@ impl Trees {
             chain: chain.iter().cloned().map(Bytes::from).collect(),
             inputs,
             around: ArcSwap::default(),
+            doubted: Mutex::default(),
+            doubts_changed: Notify::new(),
+            straight: Mutex::default(),
+            straight_changed: Notify::new(),
+            counts: Mutex::default(),
         };
         (trees, queue)
+    }
+
+    /// Something happened to a member: whoever is suspected is passed over, and others bring what it would have.
+    pub(crate) fn member(&self, event: &MemberEvent) {
+        let node = event.node();
+        let mut doubted = self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = if matches!(event, MemberEvent::Suspect(_)) {
+            doubted.insert(node)
+        } else {
+            doubted.remove(&node)
+        };
+        if is_new {
+            self.doubts_changed.notify_one();
+        }
+    }
+
+    fn doubted(&self) -> BTreeSet<NodeId> {
+        let doubted = self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        doubted.clone()
+    }
+
+    /// Ends when the suspected may have changed. Cancel safe. One task at most waits for it.
+    async fn doubts_change(&self) {
+        self.doubts_changed.notified().await;
+    }
+
+    /// Events of a topic of this node go to everybody straight from here on.
+    pub(crate) fn go_straight(&self, topic: &Topic) {
+        let mut straight = self.straight.lock().unwrap_or_else(PoisonError::into_inner);
+        if straight.insert(topic.clone()) {
+            self.straight_changed.notify_one();
+        }
+    }
+
+    /// Ends when more topics may go straight. Cancel safe. One task at most waits for it.
+    async fn straight_change(&self) {
+        self.straight_changed.notified().await;
+    }
+
+    /// Which links the trees need.
+    fn needs(&self) -> TreeNeeds {
+        let around = self.around.load();
+        let nodes = around.values().flat_map(|nodes| nodes.iter().copied());
+        let straight = self.straight.lock().unwrap_or_else(PoisonError::into_inner);
+        TreeNeeds {
+            neighbours: nodes.collect(),
+            straight: straight.clone(),
+        }
+    }
+
+    fn count(&self, counts: TreeCounts) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    }
+
+    /// What the trees of this node hold and did.
+    pub(crate) fn counts(&self) -> TreeCounts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether events of a topic that `members` others want go along a tree. One that has a tree goes on to have it until
@@ -198,13 +270,5 @@ impl Plane {
     pub(crate) fn has_tree(&self, topic: &Topic) -> bool {
         let trees = self.trees.get();
         trees.is_some_and(|trees| trees.around.load().contains_key(topic))
-    }
-
-    /// Those to whom anything is sent along trees from here.
-    pub(super) fn tree_neighbours(around: &BTreeMap<Topic, Arc<[NodeId]>>) -> BTreeSet<NodeId> {
-        around
-            .values()
-            .flat_map(|nodes| nodes.iter().copied())
-            .collect()
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use macula_wire::ErrorCode;
+use macula_wire::{ErrorCode, Pattern, PatternSegment};
 
 use crate::Error;
+use crate::keep::Wanted;
 use crate::plane::reliable::AckMode;
 
 /// What happens when a subscription's queue is full.
@@ -39,7 +40,17 @@ pub enum Order {
     Latest,
 }
 
-/// How a subscription queues.
+/// Which earlier events a subscription begins with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum History {
+    /// The last so many of each publisher and topic.
+    Last(u32),
+    /// Those that were published so long ago at most.
+    Since(Duration),
+}
+
+/// How a subscription queues, and what it begins with.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct SubscribeOptions {
@@ -52,6 +63,12 @@ pub struct SubscribeOptions {
     pub overflow: Overflow,
     /// Which order events are handed out in; by default all in their order.
     pub order: Order,
+    /// Whether it begins with the last values that publishers retained; by default not. The first segment of the pattern is no
+    /// wildcard then.
+    pub last: bool,
+    /// Which earlier events it begins with, as far as anybody keeps them; by default none. The first segment of the
+    /// pattern is no wildcard then.
+    pub history: Option<History>,
     pub(crate) ack: AckMode,
 }
 
@@ -62,6 +79,8 @@ impl Default for SubscribeOptions {
             max_bytes: 8 << 20,
             overflow: Overflow::DropOldest,
             order: Order::PerKey,
+            last: false,
+            history: None,
             ack: AckMode::Auto,
         }
     }
@@ -109,8 +128,36 @@ impl SubscribeOptions {
         self
     }
 
+    /// Beginning with the last values of the topics: of each publisher and topic the event that was retained last, as
+    /// [`Retained`](crate::Delivery::Retained), before any other event. One that was published less than two seconds
+    /// before may be missed.
+    #[must_use]
+    pub const fn last(mut self) -> Self {
+        self.last = true;
+        self
+    }
+
+    /// Beginning with earlier events, as far as their publishers or nodes of the role `store` keep them.
+    #[must_use]
+    pub const fn history(mut self, history: History) -> Self {
+        self.history = Some(history);
+        self
+    }
+
+    /// Whether it begins with anything from before it.
+    pub(crate) const fn begins(&self) -> bool {
+        self.last || self.history.is_some()
+    }
+
+    pub(crate) const fn wanted(&self) -> Wanted {
+        Wanted {
+            last: self.last,
+            history: self.history,
+        }
+    }
+
     /// Refuses what no queue can be.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self, pattern: &Pattern) -> Result<(), Error> {
         let invalid = |detail| Err(Error::new(ErrorCode::INVALID_ARGUMENT, detail));
         if self.max_events == 0 || self.max_bytes == 0 {
             return invalid("a window of nothing would get no event: let at least 1 event wait");
@@ -118,6 +165,12 @@ impl SubscribeOptions {
         if self.order == Order::Latest && self.overflow == Overflow::Block {
             return invalid(
                 "order `latest` drops what is older, and overflow `block` nothing: choose one of them",
+            );
+        }
+        let first = pattern.segments().next();
+        if self.begins() && !matches!(first, Some(PatternSegment::Literal(_))) {
+            return invalid(
+                "last values and history are found by the first segment of the pattern, which is a wildcard here",
             );
         }
         Ok(())

@@ -72,6 +72,16 @@ impl EventRun {
         self.left
     }
 
+    /// The next event, if it has no time to live that would have to be looked at.
+    #[inline]
+    pub(crate) fn pop_lasting(&mut self) -> Option<Event> {
+        if self.expires.is_some() {
+            return None;
+        }
+        self.pop()
+    }
+
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<Event> {
         self.left = self.left.checked_sub(1)?;
         let payload = self.entries.next()?;

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, Entries, Envelope, Epoch, NodeId, Random, Topic};
+use macula_wire::{ContentType, Entries, Envelope, Epoch, NodeId, Pattern, Random, Topic};
 
 use super::*;
 use crate::event::{Delivery, GapCause, Origin};
 
 fn queue_of(options: SubscribeOptions) -> Queue {
-    options.check().unwrap();
+    options.check(&Pattern::new("a.b").unwrap()).unwrap();
     Queue::new(options, Arc::default())
 }
 
@@ -248,8 +248,8 @@ fn a_window_of_nothing_is_refused() {
             options().order(Order::Latest).overflow(Overflow::Block),
         ),
     ] {
-        assert!(accepted.check().is_ok());
-        let error = refused.check().unwrap_err();
+        assert!(accepted.check(&Pattern::new("a.b").unwrap()).is_ok());
+        let error = refused.check(&Pattern::new("a.b").unwrap()).unwrap_err();
         assert_eq!(error.code(), macula_wire::ErrorCode::INVALID_ARGUMENT);
     }
 }

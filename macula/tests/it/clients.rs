@@ -2,6 +2,7 @@
 
 mod local;
 mod rights;
+mod testament;
 
 use macula::wire::ErrorCode;
 use macula::{

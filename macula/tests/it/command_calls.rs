@@ -222,3 +222,31 @@ fn a_name_is_registered_once_by_one_node() {
     other.wait_for("serving");
     node.macula(&["call", "a.b", "x"]).expect(0);
 }
+
+#[test]
+fn all_who_serve_answer_and_parts_come_back() {
+    let place = Place::new();
+    let one = place.run_node();
+    let two = place.issue("two", &["--listen", "127.0.0.1:0", "--join", &one.listen]);
+    let two = Place::run(&two, &[]);
+    let mut here = one.start(&["serve", "text.who", "--exec", "echo", "one"]);
+    here.wait_for("serving");
+    let mut there = two.start(&["serve", "text.who", "--exec", "echo", "two"]);
+    assert_eq!(there.wait_for("serving")["invoke"], "p2c");
+    until("both have been heard of", || {
+        one.macula(&["call", "text.who", "--all"]).lines.len() == 2
+    });
+    let to_two = one.macula(&["call", "text.who", "--to", &two.id]).expect(0);
+    assert_eq!(to_two.object()["payload"], "two\n");
+    one.macula(&["call", "text.who", "--cast"]).expect(0);
+    // Another policy is refused, the same one is not.
+    let refused = one.macula(&["serve", "text.who", "--echo", "--invoke", "hash"]);
+    assert_eq!(refused.expect(1).error()["code"], "POLICY_CONFLICT");
+    let mut below = two.start(&["serve", "text.mirror", "--echo", "--match", "prefix"]);
+    below.wait_for("serving");
+    until("the prefix has been heard of", || {
+        one.macula(&["call", "text.mirror.any"]).code == Some(0)
+    });
+    let missing = one.macula(&["call", "text.missing", "--all"]);
+    assert_eq!(missing.expect(4).error()["code"], "NO_SUCH_PROCEDURE");
+}

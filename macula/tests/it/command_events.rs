@@ -250,3 +250,63 @@ fn a_node_that_stops_ends_its_subscribers() {
     assert_eq!(sub.end().expect(6).error()["exit"], 6);
     macula(&["pub", "a.b", "x", "--node", &directory]).expect(6);
 }
+
+#[test]
+fn an_event_is_printed_with_what_it_was_published_with() {
+    let place = Place::new();
+    let node = place.run_node();
+    let mut sub = node.start(&["sub", "with.*", "--count", "2"]);
+    sub.wait_for("subscribed");
+    let with = [
+        "pub",
+        "with.x",
+        "21.5",
+        "-H",
+        "unit:C",
+        "-H",
+        "a:b",
+        "--key",
+        "k",
+        "--dedup-id",
+        "7",
+        "--ttl",
+        "1h",
+    ];
+    node.macula(&with).expect(0);
+    node.macula(&with).expect(0);
+    node.macula(&["pub", "with.y", "plain"]).expect(0);
+    let events = sub.end().expect(0).objects();
+    let full = &events[0];
+    assert_eq!(full["headers"], serde_json::json!({"a": "b", "unit": "C"}));
+    assert_eq!(
+        (&full["key"], &full["dedup_id"]),
+        (&"k".into(), &"7".into())
+    );
+    assert!(full["ttl_left_ms"].as_u64().unwrap() > 3_500_000, "{full}");
+    // The second one had the same id.
+    assert_eq!(events[1]["payload"], "plain");
+    assert!(events[1].get("headers").is_none(), "{}", events[1]);
+    node.macula(&["pub", "with.x", "1", "-H", "$unit:C"])
+        .expect(2);
+    node.macula(&["pub", "with.x", "1", "--eligible", "somebody"])
+        .expect(2);
+}
+
+#[test]
+fn a_value_that_is_retained_is_printed_first_and_taken_back_by_nothing() {
+    let place = Place::new();
+    let node = place.run_node();
+    node.macula(&["pub", "stays.x", "21", "--retain"]).expect(0);
+    let last = ["sub", "stays.*", "--last", "--timeout", "2s"];
+    let until_found = |expected: usize| loop {
+        let found = node.macula(&last).expect(0).objects();
+        let values = found.iter().filter(|one| one["event"] == "retained");
+        let values: Vec<_> = values.map(|one| one["payload"].clone()).collect();
+        if values.len() == expected {
+            return values;
+        }
+    };
+    assert_eq!(until_found(1), ["21"]);
+    node.macula(&["pub", "stays.x", "", "--retain"]).expect(0);
+    assert!(until_found(0).is_empty());
+}

@@ -1,10 +1,13 @@
 //! Events between nodes of one process, over real sockets.
 
+mod baseline;
+mod earlier;
 mod kept;
 mod loss;
 mod options;
 mod sizes;
 mod trees;
+mod typed;
 
 use std::collections::{BTreeMap, BTreeSet};
 

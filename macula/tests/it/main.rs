@@ -36,8 +36,11 @@ mod command_node;
 mod command_top;
 #[cfg(feature = "command")]
 mod command_trace;
+mod crossing;
 mod events;
 mod forger;
+#[cfg(feature = "command")]
+mod links;
 mod lookups;
 mod members;
 mod mesh;

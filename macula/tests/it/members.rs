@@ -169,3 +169,18 @@ async fn a_picture_says_which_changes_are_in_it() {
     one.shutdown().await;
     two.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_shut_down_gives_its_port_back_while_handles_live() {
+    let realm = Realm::new();
+    let [one, two] = realm.mesh().await;
+    let address = two.local_addr();
+    let handle = two.clone();
+    within(two.shutdown()).await;
+    let again = within(realm.builder().listen(address).start()).await;
+    let again = again.unwrap();
+    assert_eq!([again.local_addr(), handle.local_addr()], [address; 2]);
+    within(again.connect(one.local_addr())).await.unwrap();
+    again.shutdown().await;
+    one.shutdown().await;
+}

@@ -1,8 +1,11 @@
 //! Members that have no way to each other but over others.
 
 mod forged;
+mod gate;
+mod lost;
 mod moving;
 mod recovery;
+mod way;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;

@@ -23,6 +23,7 @@ const TABLE: &[(&str, fn(&[u8]))] = &[
     ("batch_builder", value::batch_builder),
     ("batch_entries", value::batch_entries),
     ("content_type", value::content_type),
+    ("earlier", value::earlier),
     ("envelope", value::envelope),
     ("frame_header", frame::header),
     ("frame_pieces", frame::pieces),

@@ -7,6 +7,7 @@
 mod call;
 mod check;
 mod label;
+mod member;
 mod part;
 mod read;
 mod serve;
@@ -27,6 +28,8 @@ struct Args {
 enum Command {
     /// Publish events.
     Write(write::Args),
+    /// Run a node and publish events with QoS 1 at it.
+    Member(member::Args),
     /// Subscribe to a pattern.
     Read(read::Args),
     /// Serve a procedure.
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let played = match args.part {
         Command::Write(args) => part::play(write::run(args)),
+        Command::Member(args) => part::play(member::run(args)),
         Command::Read(args) => part::play(read::run(args)),
         Command::Serve(args) => part::play(serve::run(args)),
         Command::Call(args) => part::play(call::run(args)),

@@ -34,12 +34,22 @@ pub(crate) enum Failed {
     /// Something else cannot be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The directory of a node cannot be used.
+    #[error("{0}")]
+    Setup(String),
     /// Macula refused what is no fault of the scenario.
     #[error(transparent)]
     Macula(#[from] macula::Error),
     /// The command line makes no sense.
     #[error("{0}")]
     Usage(&'static str),
+}
+
+impl Failed {
+    /// The directory of a node cannot be used.
+    pub(crate) fn setup(error: impl std::fmt::Display) -> Self {
+        Self::Setup(error.to_string())
+    }
 }
 
 /// Plays a part in a thread of its own runtime.
@@ -72,6 +82,11 @@ impl Part {
     pub(crate) fn name(&self) -> String {
         let name = self.journal.file_stem().unwrap_or_default();
         name.to_string_lossy().into_owned()
+    }
+
+    /// The directory of the node.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        &self.node
     }
 
     /// Opens the journal, behind what an earlier process of this application wrote.

@@ -13,6 +13,11 @@ use super::part::{Asked, End, Failed, Part, say_ready};
 /// How many deliveries are written down together, if as many wait.
 const MAX_TOGETHER: usize = 256;
 
+/// How long an event may be held without a word, where the application acknowledges by itself.
+const REDELIVER_AFTER: Duration = Duration::from_secs(30);
+/// When an event is wanted again that was not taken.
+const AGAIN_AFTER: Duration = Duration::from_millis(5);
+
 /// Subscribe to a pattern and write down what comes.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -26,6 +31,9 @@ pub(crate) struct Args {
     /// How many events may wait.
     #[arg(long, value_name = "N", default_value_t = 1_024)]
     max_events: usize,
+    /// Acknowledge by itself, and ask for each event again whose number this divides, once.
+    #[arg(long, value_name = "N")]
+    nack_each: Option<u64>,
     /// Let the link wait when as many wait, instead of dropping the oldest.
     #[arg(long)]
     block: bool,
@@ -70,6 +78,10 @@ async fn follow(
     } else {
         options
     };
+    let options = match args.nack_each {
+        Some(_) => options.manual_acks(REDELIVER_AFTER, 0),
+        None => options,
+    };
     let mut subscription = match client.subscribe(&args.pattern, options).await {
         Ok(subscription) => subscription,
         Err(error) if error.is_unreachable() => return Ok(End::Lost),
@@ -93,6 +105,9 @@ async fn follow(
         };
         let taken = together(first, &mut subscription);
         write_down(journal, &taken)?;
+        if let Some(each) = args.nack_each {
+            acknowledge(&taken, each);
+        }
         if args.delay_us > 0 {
             tokio::time::sleep(Duration::from_micros(args.delay_us)).await;
         }
@@ -109,6 +124,20 @@ fn together(first: Delivery, subscription: &mut Subscription) -> Vec<Delivery> {
         }
     }
     taken
+}
+
+/// Says of each event that it was taken, or that it is wanted again.
+fn acknowledge(taken: &[Delivery], each: u64) {
+    for delivery in taken {
+        if let Delivery::Event(event) = delivery {
+            let (_by, number) = label::read(event.payload());
+            if event.attempt() == 0 && number.is_multiple_of(each.max(1)) {
+                event.nack(AGAIN_AFTER);
+            } else {
+                event.ack();
+            }
+        }
+    }
 }
 
 fn write_down(journal: &Journal, taken: &[Delivery]) -> std::io::Result<()> {
@@ -149,7 +178,7 @@ fn deed<'a>(delivery: &'a Delivery, publisher: &'a str) -> Option<Did<&'a str>> 
             sequence: event.sequence().get(),
             by,
             number,
-            again: false,
+            again: event.attempt() > 0,
         })
     } else if let Delivery::Gap(gap) = delivery {
         Some(Did::Gap {

@@ -1,6 +1,7 @@
 //! The programs that the scenarios start.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -57,6 +58,18 @@ impl Binary {
                 "cargo built `{name}` and does not tell where it is"
             ))
         })
+    }
+}
+
+/// A program, started by what stands before it.
+pub(super) fn by(prefix: &[String], program: &Path) -> Command {
+    match prefix.split_first() {
+        None => Command::new(program),
+        Some((first, rest)) => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
     }
 }
 

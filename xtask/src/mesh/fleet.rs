@@ -34,6 +34,8 @@ struct Seat {
     folder: String,
     node: Option<Node>,
     stands_still: bool,
+    /// What an application does with it that runs it itself.
+    played: Option<Vec<String>>,
 }
 
 impl<'a> Fleet<'a> {
@@ -55,6 +57,7 @@ impl<'a> Fleet<'a> {
                 folder,
                 node: None,
                 stands_still: false,
+                played: None,
             });
         }
         Ok(Self {
@@ -87,6 +90,16 @@ impl<'a> Fleet<'a> {
         Ok((fleet, took))
     }
 
+    /// Lets an application run a node itself from its next start on, which does `more` with it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such node.
+    pub(super) fn played(&mut self, number: usize, more: Vec<String>) -> Result<(), Failure> {
+        self.seat(number)?.played = Some(more);
+        Ok(())
+    }
+
     /// Starts a node that joins by others, itself left out.
     ///
     /// # Errors
@@ -101,7 +114,11 @@ impl<'a> Fleet<'a> {
         let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
         let world = self.world;
         let seat = self.seat(number)?;
-        let node = Node::start_at(world, &seat.name, &seat.folder, &place, &seeds)?;
+        let (name, folder) = (&seat.name, &seat.folder);
+        let node = match &seat.played {
+            None => Node::start_at(world, name, folder, &place, &seeds)?,
+            Some(more) => Node::played_at(world, name, folder, &place, &seeds, more)?,
+        };
         let listen = node.listen.clone();
         seat.node = Some(node);
         seat.stands_still = false;

@@ -2,9 +2,11 @@
 //!
 //! A small shell waits at the other end of a pipe. While all goes well it learns what was started and what has ended;
 //! when the pipe closes, be it after Ctrl-C, a panic or SIGKILL, it ends what is left, and removes namespaces and
-//! the directory.
+//! the directory. It stands in a process group of its own, so that what ends the whole group of the task runner does not end
+//! it as well.
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -51,6 +53,7 @@ impl Guard {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            .process_group(0)
             .spawn()
             .map_err(|error| Failure::failed(format!("sh: {error}")))?;
         let pipe = shell.stdin.take();
@@ -138,6 +141,15 @@ mod tests {
             assert_eq!(path.exists(), keep);
             drop(std::fs::remove_dir(&path));
         }
+    }
+
+    #[test]
+    fn what_ends_our_process_group_does_not_end_it() {
+        let guard = Guard::start().unwrap();
+        let id = guard.shell.lock().unwrap().id().to_string();
+        let group = Command::new("ps").args(["-o", "pgid=", "-p", &id]).output();
+        let group = group.unwrap().stdout;
+        assert_eq!(String::from_utf8(group).unwrap().trim(), id);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod fault;
 mod later;
+mod leftovers;
 mod proxy;
 mod spaces;
 

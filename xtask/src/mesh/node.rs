@@ -64,14 +64,34 @@ impl Node {
         place: &Place,
         join: &[&str],
     ) -> Result<Self, Failure> {
-        let mut arguments = vec!["node", "run", "--dir", folder, "--listen", &place.listen];
-        if let Some(address) = &place.advertise {
-            arguments.extend(["--advertise", address]);
-        }
-        for address in join {
-            arguments.extend(["--join", address]);
-        }
-        let mut child = world.start_by(&place.prefix, name, &arguments, Input::None)?;
+        let run = ["node", "run", "--dir", folder];
+        let arguments = [&run[..], &network(place, join)].concat();
+        let child = world.start_by(&place.prefix, name, &arguments, Input::None)?;
+        Self::ready(world, name, folder, child)
+    }
+
+    /// Starts a node that an application runs itself, which does `more` with it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not serve.
+    pub(super) fn played_at(
+        world: &World,
+        name: &str,
+        folder: &str,
+        place: &Place,
+        join: &[&str],
+        more: &[String],
+    ) -> Result<Self, Failure> {
+        let run = ["member", "--node", folder];
+        let mut arguments = [&run[..], &network(place, join)].concat();
+        arguments.extend(more.iter().map(String::as_str));
+        let child = world.play_by(&place.prefix, name, &arguments, Input::None)?;
+        Self::ready(world, name, folder, child)
+    }
+
+    /// Waits until a node serves.
+    fn ready(world: &World, name: &str, folder: &str, mut child: Child) -> Result<Self, Failure> {
         let Some(first) = child.line(READY_LIMIT)? else {
             let status = child.wait(READY_LIMIT)?;
             let why = child.output().last_words();
@@ -231,6 +251,18 @@ impl Node {
         let panics = self.stat(world, "panics")?;
         ensure(panics == 0, || format!("{} had {panics} panics", self.name))
     }
+}
+
+/// Where a node is in the network, for its command line.
+fn network<'a>(place: &'a Place, join: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec!["--listen", place.listen.as_str()];
+    if let Some(address) = &place.advertise {
+        arguments.extend(["--advertise", address]);
+    }
+    for address in join {
+        arguments.extend(["--join", address]);
+    }
+    arguments
 }
 
 /// Members in a few words.

@@ -1,7 +1,7 @@
 //! What is promised of events and calls, kept while something goes wrong.
 //!
-//! Six nodes; applications of their own at four of them publish, subscribe, serve and call all the time and write down
-//! what they do and what they are told. Each fault is shown to have happened, and what all wrote is compared with what is
+//! Seven nodes; applications of their own at four of them publish, subscribe, serve and call all the time, and another one is
+//! a node itself and publishes with QoS 1. All write down what they do and what they are told. Each fault is shown to have happened, and what all wrote is compared with what is
 //! promised, by the checker that simulators use too.
 
 mod faults;
@@ -27,6 +27,7 @@ pub(super) fn all(world: &World) -> Result<Counts, Failure> {
         Fault::Disorder,
         Fault::KillWriter,
         Fault::KillReader,
+        Fault::KillMember,
         Fault::Stall,
         Fault::KillPublisher,
         Fault::KillSubscriber,
@@ -38,6 +39,7 @@ pub(super) fn all(world: &World) -> Result<Counts, Failure> {
     let wanted = world.settings().events;
     let step = wanted.and_then(|events| events.checked_div(steps.saturating_add(1)));
     let mut stage = Stage::set(world, step.unwrap_or(STEP), |_fleet| Ok(()))?;
+    stage.cast()?;
     stage.flow()?;
     let mut counts = Counts::default();
     for fault in faults {
@@ -54,6 +56,8 @@ fn one(world: &World, fault: Fault) -> Result<Counts, Failure> {
         .events
         .and_then(|events| events.checked_div(3));
     let mut stage = Stage::set(world, step.unwrap_or(STEP), |fleet| fault.prepare(fleet))?;
+    fault.wait(&stage)?;
+    stage.cast()?;
     stage.flow()?;
     let counts = fault.happen(&mut stage, Counts::default())?;
     stage.flow()?;
@@ -82,6 +86,10 @@ pub(super) fn kill_writer(world: &World) -> Result<Counts, Failure> {
 
 pub(super) fn kill_publisher(world: &World) -> Result<Counts, Failure> {
     one(world, Fault::KillPublisher)
+}
+
+pub(super) fn kill_member(world: &World) -> Result<Counts, Failure> {
+    one(world, Fault::KillMember)
 }
 
 pub(super) fn kill_reader(world: &World) -> Result<Counts, Failure> {

@@ -194,6 +194,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: promises::kill_publisher,
     },
     Scenario {
+        name: "promises-kill-member",
+        about: "the same when an application that is a node and publishes with QoS 1 is killed",
+        network: Network::Lossy,
+        has_players: true,
+        run: promises::kill_member,
+    },
+    Scenario {
         name: "promises-kill-reader",
         about: "the same when applications that subscribe and serve are killed",
         network: Network::Lossy,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::binary::by;
 use super::child::{Child, Input, Output};
 use super::guard::Guard;
 use super::net;
@@ -177,9 +178,24 @@ impl World {
         arguments: &[&str],
         input: Input<'_>,
     ) -> Result<Child, Failure> {
+        self.play_by(&[], name, arguments, input)
+    }
+
+    /// Starts a player by another command that stands before it, and that it takes the place of.
+    ///
+    /// # Errors
+    ///
+    /// As [`play`](Self::play).
+    pub(super) fn play_by(
+        &self,
+        prefix: &[String],
+        name: &str,
+        arguments: &[&str],
+        input: Input<'_>,
+    ) -> Result<Child, Failure> {
         let players = self.players.as_ref();
         let players = players.ok_or_else(|| Failure::failed("this scenario has no players"))?;
-        let mut command = Command::new(players);
+        let mut command = by(prefix, players);
         command
             .args(arguments)
             .current_dir(&self.program.path)
@@ -282,14 +298,7 @@ impl Program {
     }
 
     fn command(&self, prefix: &[String], arguments: &[&str]) -> Command {
-        let mut command = match prefix.split_first() {
-            None => Command::new(&self.binary),
-            Some((first, rest)) => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(&self.binary);
-                command
-            }
-        };
+        let mut command = by(prefix, &self.binary);
         command
             .args(self.flags)
             .args(arguments)

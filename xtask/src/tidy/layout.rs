@@ -4,7 +4,7 @@ use super::File;
 use super::source::numbered;
 
 /// In bytes; git keeps every version of every file for ever.
-const MAX_SIZE: u64 = 100 * 1024;
+const MAX_SIZE: u64 = 128 * 1024;
 /// The manifest that belongs to no member of the workspace.
 const FUZZ_MANIFEST: &str = "xtask/fuzz/Cargo.toml";
 

@@ -145,6 +145,60 @@ fn a_dead_end_is_left_in_a_realm_of_10_000() {
     check(&measured, &[(0.84, 10.5)]);
 }
 
+/// Which share of first packets arrives in a realm of 10,000 from an origin that sees to a way first, each node that it
+/// dials answering in `percent` of all cases; by how many passes the most, and how many links it took.
+fn first_by_a_way(percent: u64) -> (f64, usize, usize) {
+    let Reach {
+        nodes,
+        degree,
+        pairs,
+    } = REALM_OF_10_000;
+    let mut random = Random::new(7);
+    let edges = regular(&mut random, nodes, degree);
+    let mut world = World::new(&mut random, edges.clone());
+    let (mut arrived, mut most, mut links, mut sent) = (0, 0, 0, 0);
+    while sent < pairs {
+        let origin = random.index(nodes);
+        let target = random.index(nodes);
+        // Neighbours need nobody else.
+        if origin == target || edges[origin].contains(&target) {
+            continue;
+        }
+        sent += 1;
+        world.forget();
+        let made = world.make_way(origin, target, || random.below(100) < percent);
+        let via = world.via(target);
+        if let Some(passes) = world.send(origin, target, &via).passes() {
+            arrived += 1;
+            if let Some(by) = made {
+                assert_eq!(passes, 2);
+                let back = world.send(target, origin, &[]);
+                assert_eq!(back.passes(), Some(2), "{back:?} by {by}");
+            }
+            most = most.max(passes);
+        }
+        if let Some(by) = made {
+            links += 1;
+            world.end_link(origin, by);
+        }
+    }
+    (number(arrived) / number(pairs), most, links)
+}
+
+#[test]
+fn the_first_packet_in_a_realm_of_10_000_arrives_by_a_neighbour_of_the_target() {
+    let (share, most, links) = first_by_a_way(100);
+    assert!(
+        share == 1.0 && most == 2 && links < 1_001,
+        "{share} {most} {links}"
+    );
+    // Where half of the nodes cannot be dialled, a sixteenth of the packets goes by distance.
+    let (share, _, links) = first_by_a_way(50);
+    assert!(share > 0.93 && links > 900, "{share} {links}");
+    let (share, _, links) = first_by_a_way(0);
+    assert!(share > 0.34 && links == 0, "{share} {links}");
+}
+
 fn pairs(nodes: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..nodes).flat_map(move |origin| {
         let targets = (0..nodes).filter(move |target| *target != origin);

@@ -135,6 +135,8 @@ pub(super) struct World {
     ids: Vec<NodeId>,
     numbers: BTreeMap<NodeId, usize>,
     topologies: Vec<Topology>,
+    /// Links beside those of the overlay, both ways.
+    extra: BTreeSet<(usize, usize)>,
     finders: Vec<Wayfinder>,
     /// Those that may remember something.
     touched: BTreeSet<usize>,
@@ -157,6 +159,7 @@ impl World {
             ids,
             numbers,
             topologies: Vec::new(),
+            extra: BTreeSet::new(),
             touched: BTreeSet::new(),
             now: at(1_000),
             dead: None,
@@ -167,19 +170,58 @@ impl World {
 
     /// Lets everybody know everybody's neighbours, whom it suspects, and who is gone.
     pub(super) fn tell(&mut self, suspected: &[usize], gone: Option<usize>) {
-        let named: Vec<Vec<NodeId>> = self
-            .edges
-            .iter()
-            .map(|others| self.ids_of(others, gone))
-            .collect();
         let suspected = self.ids_of(suspected, None);
         self.topologies = (0..self.ids.len())
-            .map(|own| {
-                let others = self.edges[own].iter().filter(|other| Some(**other) != gone);
-                let linked = others.map(|other| (self.ids[*other], named[*other].as_slice()));
-                Topology::new(self.ids[own], linked, suspected.iter().copied())
-            })
+            .map(|own| self.topology(own, &suspected, gone))
             .collect();
+    }
+
+    fn topology(&self, own: usize, suspected: &[NodeId], gone: Option<usize>) -> Topology {
+        let lives = |other: &&usize| Some(**other) != gone;
+        let others = self.edges[own].iter().filter(lives).copied();
+        let told: Vec<(NodeId, Vec<NodeId>)> = others
+            .map(|other| (self.ids[other], self.ids_of(&self.edges[other], gone)))
+            .collect();
+        let told = told.iter().map(|(node, told)| (*node, told.as_slice()));
+        // Only neighbours tell of theirs.
+        let extra = self.extra.range((own, 0)..=(own, usize::MAX));
+        let extra = extra.map(|(_, other)| (self.ids[*other], &[][..]));
+        Topology::new(self.ids[own], told.chain(extra), suspected.iter().copied())
+    }
+
+    /// Makes a link beside the overlay, or ends it.
+    fn set_link(&mut self, one: usize, other: usize, is_up: bool) {
+        for pair in [(one, other), (other, one)] {
+            if is_up {
+                self.extra.insert(pair);
+            } else {
+                self.extra.remove(&pair);
+            }
+            self.topologies[pair.0] = self.topology(pair.0, &[], None);
+        }
+    }
+
+    /// Sees to a way from `origin` to `target` as RTE-26 wants it: by a link to a neighbour of the target, up to four of
+    /// which are dialled, each of which answers if `answers` says so. The neighbour, if a link had to be made and was.
+    pub(super) fn make_way(
+        &mut self,
+        origin: usize,
+        target: usize,
+        mut answers: impl FnMut() -> bool,
+    ) -> Option<usize> {
+        let via = self.via(target);
+        if self.topologies[origin].leads_to(&self.ids[target], &via) {
+            return None;
+        }
+        let neighbours = self.edges[target].iter().copied();
+        let made = neighbours.take(4).find(|_| answers())?;
+        self.set_link(origin, made, true);
+        Some(made)
+    }
+
+    /// Ends a link that was made beside the overlay.
+    pub(super) fn end_link(&mut self, one: usize, other: usize) {
+        self.set_link(one, other, false);
     }
 
     /// Lets everybody forget what it remembers.

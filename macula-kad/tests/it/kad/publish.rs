@@ -288,18 +288,20 @@ fn what_others_refuse_is_not_published() {
     };
     let reserved = refused(&mut bench, provider("$sys.x"));
     assert_eq!(reserved, PublishError::Refused(Refusal::Reserved));
+    let reserved = refused(&mut bench, value("$topic.x"));
+    assert_eq!(reserved, PublishError::Refused(Refusal::Reserved));
     let long = refused(&mut bench, value_of("a", &[0; 65_537]));
     assert!(matches!(long, PublishError::Encode(_)), "{long:?}");
     let none = bench.with_kad(|kad, now| kad.publish_for(now, value("a"), millis(0)));
     assert_eq!(none, Err(PublishError::Refused(Refusal::Expired)));
     assert!(bench.sent.is_empty());
     publish(&mut bench, value("a"));
-    publish(&mut bench, value("b"));
+    publish(&mut bench, value("$topics.x"));
     let more = refused(&mut bench, value("c"));
     assert_eq!(more, PublishError::TooMany { limit: 2 });
     // In the place of an earlier one there is room.
     publish(&mut bench, value_of("a", b"new"));
-    publish(&mut bench, value_of("b", &[0; 65_536]));
+    publish(&mut bench, value_of("$topics.x", &[0; 65_536]));
 }
 
 #[test]

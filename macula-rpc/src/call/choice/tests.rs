@@ -55,11 +55,11 @@ fn order(invoke: Invoke, list: &[Candidate], seed: u64) -> Vec<Provider> {
 /// How often each comes first.
 fn firsts(candidates: &Candidates, rounds: u64) -> Vec<u64> {
     let list = candidates.all();
-    let mut counts = vec![0; list.len()];
+    let mut counts = vec![0_u64; list.len()];
     for seed in 0..rounds {
         let first = order_of(candidates, &request(), seed)[0];
         let at = list.iter().position(|one| one.provider == first).unwrap();
-        counts[at] += 1;
+        counts[at] = counts[at].saturating_add(1);
     }
     counts
 }
@@ -150,10 +150,8 @@ fn the_first_and_the_last_are_those_by_time_then_by_id() {
 fn load_counts_for_its_weight() {
     let (busy, idle) = (member(1, 1), member(2, 1));
     let _running = (busy.slots.take(), busy.slots.take());
-    for (invoke, list) in [
-        (Invoke::LeastLoaded, vec![busy.clone(), idle.clone()]),
-        (Invoke::P2c, vec![busy.clone(), idle.clone()]),
-    ] {
+    let list = [busy, idle];
+    for invoke in [Invoke::LeastLoaded, Invoke::P2c] {
         assert_eq!(firsts(&all(invoke, &list), 50), [0, 50], "{invoke:?}");
     }
     // Two of ten are less than one of one.

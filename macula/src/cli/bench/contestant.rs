@@ -17,8 +17,8 @@ pub(super) struct Contestant {
     key: String,
 }
 
-/// Two sides of one realm: this process and its peer.
-pub(super) fn pair() -> Result<(Contestant, Contestant), Failed> {
+/// This process and `peers` others, all of one realm.
+pub(super) fn sides(peers: usize) -> Result<(Contestant, Vec<Contestant>), Failed> {
     let now = macula::unix_time();
     let realm: RealmName = "org.example.bench"
         .parse()
@@ -35,7 +35,8 @@ pub(super) fn pair() -> Result<(Contestant, Contestant), Failed> {
             key: hex(identity.key_pkcs8()),
         })
     };
-    Ok((issue()?, issue()?))
+    let others = (0..peers).map(|_| issue()).collect::<Result<_, _>>()?;
+    Ok((issue()?, others))
 }
 
 impl Contestant {

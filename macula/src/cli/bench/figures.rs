@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{System, Workload};
+use super::Workload;
 
 /// One measurement, or the median of several.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -37,6 +37,12 @@ pub(super) struct Report {
     pub(super) macula: Figures,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) quinn: Option<Figures>,
+    /// With less to do: one subscriber instead of several, or at most once instead of at least once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reference: Option<Figures>,
+    /// Deliveries a second by those of the reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reference_ratio: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ratio: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,11 +73,7 @@ impl Figures {
     }
 
     /// One line for people.
-    pub(super) fn line(&self, system: System) -> String {
-        let name = match system {
-            System::Macula => "macula",
-            System::Quinn => "quinn",
-        };
+    pub(super) fn line(&self, name: &str) -> String {
         let mut text = format!("{name:<7}{:>12.0}/s", self.per_second);
         if let (Some(p50), Some(p99)) = (self.p50_us, self.p99_us) {
             text.push_str(&format!("  p50 {p50:.0} us  p99 {p99:.0} us"));
@@ -87,9 +89,20 @@ impl Figures {
 impl Report {
     /// The report for people.
     pub(super) fn text(&self) -> String {
-        let mut lines = vec![self.macula.line(System::Macula)];
+        let mut lines = vec![self.macula.line("macula")];
+        if let Some(reference) = &self.reference {
+            lines.push(reference.line("less"));
+        }
         if let Some(quinn) = &self.quinn {
-            lines.push(quinn.line(System::Quinn));
+            lines.push(quinn.line("quinn"));
+        }
+        if let Some(ratio) = self.reference_ratio {
+            let than = if self.workload == Workload::Fanout {
+                "with one subscriber"
+            } else {
+                "at most once"
+            };
+            lines.push(format!("deliveries a second by those {than}: {ratio:.2}"));
         }
         let ratio =
             |name: &str, value: Option<f64>| value.map(|value| format!("{name} {value:.2}"));

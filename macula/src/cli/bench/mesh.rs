@@ -1,21 +1,22 @@
 //! The work on Macula: two nodes of one realm, through the public library.
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use macula::{
-    CallOptions, Delivery, Node, Overflow, PublishOptions, Publisher, RegisterOptions, Reply,
-    SubscribeOptions,
+    CallOptions, Delivery, EventOptions, Node, Overflow, PendingReceipt, PublishOptions, Publisher,
+    Qos, RegisterOptions, Reply, SubscribeOptions,
 };
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::contestant::{Contestant, pair};
+use super::contestant::{Contestant, sides};
 use super::figures::Figures;
 use super::measure::{Meter, mtu_settled, percentile_us, wall_nanos};
 use super::peer::complete;
-use super::process::{Order, Peer, PeerReport, Ready};
+use super::process::{Order, PeerReport, Peers, Ready};
 use super::{System, Task, Workload, failed};
 use crate::cli::exit::Failed;
 use crate::cli::output::Output;
@@ -26,13 +27,17 @@ const PROCEDURE: &str = "bench.echo";
 const LAST: u64 = u64::MAX;
 /// Calls in flight in the second half of a measurement of calls.
 const IN_FLIGHT: usize = 64;
-/// Events a second in a measurement of latency.
-const RATE: u64 = 1_000;
+/// How often it is looked whether all subscribers are there.
+const GLANCE: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Payloads below this length are copied into their batch from one buffer, longer ones handed over.
 const COPIED: usize = 4_096;
+/// How many payloads there are of those that are handed over; they come again and again, as in the bare program.
+const SHARED: u64 = 4;
+/// How many receipts are waited for at a time.
+const MAX_PENDING: usize = 8_192;
 
-async fn node(side: &Contestant, task: &Task) -> Result<Node, Failed> {
+pub(super) async fn node(side: &Contestant, task: &Task) -> Result<Node, Failed> {
     let builder = Node::builder()
         .identity(side.identity()?)
         .trust(side.trust()?)
@@ -44,16 +49,13 @@ async fn node(side: &Contestant, task: &Task) -> Result<Node, Failed> {
 
 /// The first process: publishes or calls.
 pub(super) async fn measure(task: &Task) -> Result<Figures, Failed> {
-    let (own, other) = pair()?;
+    let (own, others) = sides(task.peers)?;
     let own = node(&own, task).await?;
-    let order = Order {
-        task: *task,
-        side: other,
-        dial: Some(own.local_addr()),
-    };
-    let (mut peer, _) = Peer::start(&order).await?;
+    let (mut peer, _) = Peers::start(task, others, Some(own.local_addr())).await?;
     let figures = match task.workload {
-        Workload::Events => events(task, &own, &mut peer).await,
+        Workload::Events | Workload::Fanout | Workload::Qos1 | Workload::Memory => {
+            events(task, &own, &mut peer).await
+        }
         Workload::Latency => latency(task, &own, &mut peer).await,
         Workload::Calls => calls(task, &own, &mut peer).await,
     };
@@ -62,12 +64,29 @@ pub(super) async fn measure(task: &Task) -> Result<Figures, Failed> {
     figures
 }
 
-async fn publisher(own: &Node) -> Result<Publisher, Failed> {
-    tokio::time::timeout(PATIENCE, own.wait_for_subscribers(TOPIC))
+async fn publisher(own: &Node, task: &Task) -> Result<Publisher, Failed> {
+    let peers = u64::try_from(task.peers).unwrap_or(u64::MAX);
+    let all_are_there = async {
+        own.wait_for_subscribers(TOPIC).await?;
+        loop {
+            let stats = own.stats().await?;
+            if stats.routing.interests >= peers && stats.links_members >= peers {
+                return Ok::<(), macula::Error>(());
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_are_there)
         .await
-        .map_err(|_| failed("events", "the subscriber did not come"))??;
+        .map_err(|_| failed("events", "the subscribers did not come"))??;
     mtu_settled(|| mtu(own)).await;
-    Ok(own.publisher(TOPIC, PublishOptions::default()).await?)
+    let qos = if task.kept {
+        Qos::AtLeastOnce
+    } else {
+        Qos::AtMostOnce
+    };
+    let options = PublishOptions::default().qos(qos);
+    Ok(own.publisher(TOPIC, options).await?)
 }
 
 fn mtu(own: &Node) -> u16 {
@@ -96,41 +115,94 @@ fn number(payload: &[u8], at: usize) -> u64 {
     bytes.map_or(0, u64::from_be_bytes)
 }
 
-async fn events(task: &Task, own: &Node, peer: &mut Peer) -> Result<Figures, Failed> {
-    let publisher = publisher(own).await?;
+async fn events(task: &Task, own: &Node, peer: &mut Peers) -> Result<Figures, Failed> {
+    let publisher = publisher(own, task).await?;
     let meter = Meter::start();
     let until = wall_nanos().saturating_add(task.millis.saturating_mul(1_000_000));
-    let mut sent = 0_u64;
-    let mut buffer = payload(task.size, 0, 0);
-    loop {
-        // The clock is read once for many events, as the bare program does.
-        for _ in 0..64 {
-            stamp(&mut buffer, 0, sent);
-            if task.size < COPIED {
-                publisher.publish_copy(&buffer).await?;
-            } else {
-                publisher.publish(buffer.clone().freeze()).await?;
-            }
-            sent = sent.saturating_add(1);
-        }
-        if wall_nanos() >= until {
-            break;
-        }
-    }
+    let sent = if task.kept {
+        publish_kept(task, &publisher, until).await?
+    } else {
+        publish(task, &publisher, until).await?
+    };
     publisher.publish(payload(task.size, LAST, 0)).await?;
     let report = peer.report().await?;
     let seconds = meter.seconds();
     let mut figures = meter.figures(seconds, report.received, report.received, mtu(own), &report);
-    figures.lost = sent.saturating_sub(report.received);
+    let owed = sent.saturating_mul(u64::try_from(task.peers).unwrap_or(u64::MAX));
+    figures.lost = owed.saturating_sub(report.received);
     figures.out_of_order = report.out_of_order;
     Ok(figures)
 }
 
-async fn latency(task: &Task, own: &Node, peer: &mut Peer) -> Result<Figures, Failed> {
-    let publisher = publisher(own).await?;
+/// Publishes at least once until the time has come, and waits for the receipts. How many events that were.
+async fn publish_kept(task: &Task, publisher: &Publisher, until: u64) -> Result<u64, Failed> {
+    let options = EventOptions::default();
+    let mut pending: VecDeque<PendingReceipt> = VecDeque::new();
+    let mut sent = 0_u64;
+    while wall_nanos() < until {
+        for _ in 0..64 {
+            if pending.len() >= MAX_PENDING
+                && let Some(oldest) = pending.pop_front()
+            {
+                acknowledged(oldest).await?;
+            }
+            let event = payload(task.size, sent.checked_rem(kinds(task)).unwrap_or(sent), 0);
+            pending.push_back(publisher.publish_with_receipt(event, &options).await?);
+            sent = sent.saturating_add(1);
+        }
+    }
+    for receipt in pending {
+        acknowledged(receipt).await?;
+    }
+    Ok(sent)
+}
+
+async fn acknowledged(receipt: PendingReceipt) -> Result<(), Failed> {
+    if receipt.receipt().await?.is_complete() {
+        Ok(())
+    } else {
+        Err(failed("qos1", "an event was not acknowledged"))
+    }
+}
+
+/// How many sequences payloads carry before they begin again.
+const fn kinds(task: &Task) -> u64 {
+    let is_shared = task.size >= COPIED && !matches!(task.workload, Workload::Latency);
+    if is_shared { SHARED } else { LAST }
+}
+
+/// Publishes until the time has come. How many events that were.
+async fn publish(task: &Task, publisher: &Publisher, until: u64) -> Result<u64, Failed> {
+    let mut sent = 0_u64;
+    let mut buffer = payload(task.size, 0, 0);
+    let shared = |sequence| payload(task.size, sequence, 0).freeze();
+    let shared: Vec<Bytes> = (0..SHARED).map(shared).collect();
+    loop {
+        // The clock is read once for many events, as the bare program does.
+        if task.size < COPIED {
+            for _ in 0..64 {
+                stamp(&mut buffer, 0, sent);
+                publisher.publish_copy(&buffer).await?;
+                sent = sent.saturating_add(1);
+            }
+        } else {
+            for payload in &shared {
+                publisher.publish(payload.clone()).await?;
+                sent = sent.saturating_add(1);
+            }
+        }
+        if wall_nanos() >= until {
+            return Ok(sent);
+        }
+    }
+}
+
+async fn latency(task: &Task, own: &Node, peer: &mut Peers) -> Result<Figures, Failed> {
+    let publisher = publisher(own, task).await?;
     let meter = Meter::start();
-    let total = RATE.saturating_mul(task.millis) / 1_000;
-    let mut ticks = tokio::time::interval(Duration::from_micros(1_000_000 / RATE));
+    let total = u64::from(task.rate).saturating_mul(task.millis) / 1_000;
+    let period = Duration::from_secs(1).checked_div(task.rate);
+    let mut ticks = tokio::time::interval(period.unwrap_or(Duration::from_secs(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for sequence in 0..total {
         ticks.tick().await;
@@ -149,7 +221,7 @@ async fn latency(task: &Task, own: &Node, peer: &mut Peer) -> Result<Figures, Fa
     Ok(figures)
 }
 
-async fn calls(task: &Task, own: &Node, peer: &mut Peer) -> Result<Figures, Failed> {
+async fn calls(task: &Task, own: &Node, peer: &mut Peers) -> Result<Figures, Failed> {
     let arguments = payload(task.size, 0, 0).freeze();
     let served = async {
         // The offer of the other node arrives a moment after its link.
@@ -257,7 +329,7 @@ pub(super) async fn serve(
         let mut subscription = own.subscribe(TOPIC, options).await?;
         own.connect(dial).await?;
         output.object(&Ready { listen: None })?;
-        let report = receive(&mut subscription, order.task.workload).await;
+        let report = receive(&mut subscription, &order.task).await;
         output.object(&complete(report, meter.cpu()))?;
         done.await;
     }
@@ -265,7 +337,8 @@ pub(super) async fn serve(
     Ok(())
 }
 
-async fn receive(subscription: &mut macula::Subscription, workload: Workload) -> PeerReport {
+async fn receive(subscription: &mut macula::Subscription, task: &Task) -> PeerReport {
+    let kinds = kinds(task);
     let mut report = PeerReport::default();
     let mut next = 0_u64;
     let mut nanos = Vec::new();
@@ -277,12 +350,12 @@ async fn receive(subscription: &mut macula::Subscription, workload: Workload) ->
         if sequence == LAST {
             break;
         }
-        if sequence != next {
+        if Some(sequence) != next.checked_rem(kinds) {
             report.out_of_order = report.out_of_order.saturating_add(1);
         }
-        next = sequence.saturating_add(1);
+        next = if kinds == LAST { sequence } else { next }.saturating_add(1);
         report.received = report.received.saturating_add(1);
-        if workload == Workload::Latency {
+        if task.workload == Workload::Latency {
             nanos.push(wall_nanos().saturating_sub(number(event.payload(), 8)));
         }
     }

@@ -5,7 +5,7 @@ use std::io::Read;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::process::{Order, PeerReport};
-use super::{System, failed, mesh, plain};
+use super::{System, Workload, failed, memory, mesh, plain};
 use crate::cli::exit::{Exit, Failed};
 use crate::cli::output::Output;
 
@@ -18,11 +18,19 @@ pub(super) async fn run(output: Output) -> Result<Exit, Failed> {
         .await
         .map_err(|error| failed("the order", error))?;
     let order: Order = serde_json::from_str(&line).map_err(|error| failed("the order", error))?;
+    super::spawned(work(order, output)).await?;
+    Ok(Exit::Ok)
+}
+
+async fn work(order: Order, output: Output) -> Result<(), Failed> {
     match order.task.system {
+        System::Macula if order.task.workload == Workload::Memory => {
+            memory::serve(&order, output, done()).await?;
+        }
         System::Macula => mesh::serve(&order, output, done()).await?,
         System::Quinn => plain::serve(&order, output, done()).await?,
     }
-    Ok(Exit::Ok)
+    Ok(())
 }
 
 /// Resolves when the first process closes the pipe: the work is done, or it is gone.

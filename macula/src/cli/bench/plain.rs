@@ -8,19 +8,17 @@ use bytes::Bytes;
 use macula::transport::baseline::{Amount, BaselineError, Client, Server};
 use tokio::task::JoinSet;
 
-use super::contestant::pair;
+use super::contestant::sides;
 use super::figures::Figures;
 use super::measure::{Meter, float, mtu_settled, percentile_us, wall_nanos};
 use super::peer::complete;
-use super::process::{Order, Peer, PeerReport, Ready};
+use super::process::{Order, PeerReport, Peers, Ready};
 use super::{Task, Workload, failed};
 use crate::cli::exit::Failed;
 use crate::cli::output::Output;
 
 /// Calls in flight in the second half of a measurement of calls.
 const IN_FLIGHT: usize = 64;
-/// Events a second in a measurement of latency.
-const RATE: u32 = 1_000;
 
 fn broken(error: BaselineError) -> Failed {
     failed("quinn", error)
@@ -28,51 +26,65 @@ fn broken(error: BaselineError) -> Failed {
 
 /// The first process: publishes or calls.
 pub(super) async fn measure(task: &Task) -> Result<Figures, Failed> {
-    let (own, other) = pair()?;
-    let order = Order {
-        task: *task,
-        side: other,
-        dial: None,
-    };
-    let (mut peer, ready) = Peer::start(&order).await?;
-    let address = ready.listen.ok_or_else(|| failed("quinn", "no address"))?;
-    let client = Client::connect(address, &own.tls()?, &task.transport())
-        .await
-        .map_err(broken)?;
-    let client = Arc::new(client);
+    let (own, others) = sides(task.peers)?;
+    let (mut peer, ready) = Peers::start(task, others, None).await?;
+    let (identity, transport) = (own.tls()?, task.transport());
+    let mut clients = Vec::new();
+    for peer in ready {
+        let address = peer.listen.ok_or_else(|| failed("quinn", "no address"))?;
+        let client = Client::connect(address, &identity, &transport);
+        clients.push(Arc::new(client.await.map_err(broken)?));
+    }
+    let first = clients.first().ok_or_else(|| failed("quinn", "no peer"))?;
+    let client = Arc::clone(first);
     mtu_settled(|| client.mtu()).await;
     let figures = match task.workload {
         Workload::Calls => calls(task, &client, &mut peer).await?,
-        Workload::Events => {
+        Workload::Events | Workload::Fanout | Workload::Qos1 | Workload::Memory => {
             let meter = Meter::start();
-            let sent = client
-                .send_events(Amount::For(task.duration()), task.size)
-                .await
-                .map_err(broken)?;
-            one_way(&meter, sent.messages, &client, &mut peer).await?
+            let sent = send_to_all(&clients, task).await?;
+            one_way(&meter, sent, &client, &mut peer).await?
         }
         Workload::Latency => {
             let meter = Meter::start();
-            let total = u64::from(RATE).saturating_mul(task.millis) / 1_000;
+            let total = u64::from(task.rate).saturating_mul(task.millis) / 1_000;
             let sent = client
-                .send_at_rate(RATE, total, task.size, wall_nanos)
+                .send_at_rate(task.rate, total, task.size, wall_nanos)
                 .await
                 .map_err(broken)?;
             one_way(&meter, sent.messages, &client, &mut peer).await?
         }
     };
-    if let Some(client) = Arc::into_inner(client) {
+    drop(client);
+    for client in clients.into_iter().filter_map(Arc::into_inner) {
         client.close().await;
     }
     peer.end().await;
     Ok(figures)
 }
 
+/// Sends the same number of messages by each connection at once; how many that were.
+async fn send_to_all(clients: &[Arc<Client>], task: &Task) -> Result<u64, Failed> {
+    let mut senders = JoinSet::new();
+    for client in clients {
+        let (client, amount, size) = (Arc::clone(client), Amount::For(task.duration()), task.size);
+        senders.spawn(async move { client.send_events(amount, size).await });
+    }
+    let mut messages = 0_u64;
+    while let Some(sent) = senders.join_next().await {
+        let sent = sent
+            .map_err(|error| failed("quinn", error))?
+            .map_err(broken)?;
+        messages = messages.saturating_add(sent.messages);
+    }
+    Ok(messages)
+}
+
 async fn one_way(
     meter: &Meter,
     sent: u64,
     client: &Client,
-    peer: &mut Peer,
+    peer: &mut Peers,
 ) -> Result<Figures, Failed> {
     let seconds = meter.seconds();
     let report = peer.report().await?;
@@ -90,7 +102,7 @@ async fn one_way(
     Ok(figures)
 }
 
-async fn calls(task: &Task, client: &Arc<Client>, peer: &mut Peer) -> Result<Figures, Failed> {
+async fn calls(task: &Task, client: &Arc<Client>, peer: &mut Peers) -> Result<Figures, Failed> {
     let arguments = Bytes::from(vec![0; task.size]);
     client.call(arguments.clone()).await.map_err(broken)?;
     let meter = Meter::start();
@@ -162,7 +174,7 @@ pub(super) async fn serve(
         listen: Some(server.local_addr()),
     })?;
     let report = match order.task.workload {
-        Workload::Events => {
+        Workload::Events | Workload::Fanout | Workload::Qos1 | Workload::Memory => {
             let received = server.serve_events().await.map_err(broken)?;
             PeerReport {
                 received: received.messages,

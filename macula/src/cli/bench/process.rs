@@ -39,18 +39,81 @@ pub(super) struct PeerReport {
     pub(super) p99_us: Option<f64>,
     pub(super) cpu_nanos: u64,
     pub(super) resident_bytes: u64,
+    /// By how much its memory grew through what it did.
+    #[serde(default)]
+    pub(super) grown_bytes: u64,
+}
+
+/// All running peers of a measurement.
+#[derive(Debug)]
+pub(super) struct Peers(Vec<Peer>);
+
+impl Peers {
+    /// Starts a peer for each side and waits until all are ready. What each said comes in the order of `sides`.
+    pub(super) async fn start(
+        task: &Task,
+        sides: Vec<Contestant>,
+        dial: Option<std::net::SocketAddr>,
+    ) -> Result<(Self, Vec<Ready>), Failed> {
+        let (mut peers, mut said) = (Vec::new(), Vec::new());
+        for side in sides {
+            let task = *task;
+            let (peer, ready) = Peer::start(&Order { task, side, dial }).await?;
+            peers.push(peer);
+            said.push(ready);
+        }
+        Ok((Self(peers), said))
+    }
+
+    /// Waits for every report and adds them up; of times the longest.
+    pub(super) async fn report(&mut self) -> Result<PeerReport, Failed> {
+        let mut sum = PeerReport::default();
+        for peer in &mut self.0 {
+            sum.add(&peer.next().await?);
+        }
+        Ok(sum)
+    }
+
+    /// Tells all peers that the work is done.
+    pub(super) fn finish_work(&mut self) {
+        self.0.iter_mut().for_each(Peer::finish_work);
+    }
+
+    /// Waits until all processes have ended.
+    pub(super) async fn end(mut self) {
+        self.finish_work();
+        for peer in self.0 {
+            peer.end().await;
+        }
+    }
+}
+
+impl PeerReport {
+    fn add(&mut self, other: &Self) {
+        let longer = |ours: Option<f64>, theirs: Option<f64>| match (ours, theirs) {
+            (Some(ours), Some(theirs)) => Some(ours.max(theirs)),
+            _ => ours.or(theirs),
+        };
+        self.received = self.received.saturating_add(other.received);
+        self.out_of_order = self.out_of_order.saturating_add(other.out_of_order);
+        self.cpu_nanos = self.cpu_nanos.saturating_add(other.cpu_nanos);
+        self.resident_bytes = self.resident_bytes.max(other.resident_bytes);
+        self.grown_bytes = self.grown_bytes.max(other.grown_bytes);
+        self.p50_us = longer(self.p50_us, other.p50_us);
+        self.p99_us = longer(self.p99_us, other.p99_us);
+    }
 }
 
 /// A running peer; it ends with this value.
 #[derive(Debug)]
-pub(super) struct Peer {
+struct Peer {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Peer {
     /// Starts a peer and waits until it is ready.
-    pub(super) async fn start(order: &Order) -> Result<(Self, Ready), Failed> {
+    async fn start(order: &Order) -> Result<(Self, Ready), Failed> {
         let program = std::env::current_exe().map_err(|error| failed("this program", error))?;
         let mut child = Command::new(program)
             .arg("bench-peer")
@@ -78,18 +141,13 @@ impl Peer {
         Ok((peer, ready))
     }
 
-    /// Waits for the report.
-    pub(super) async fn report(&mut self) -> Result<PeerReport, Failed> {
-        self.next().await
-    }
-
     /// Tells the peer that the work is done.
-    pub(super) fn finish_work(&mut self) {
+    fn finish_work(&mut self) {
         drop(self.child.stdin.take());
     }
 
     /// Waits until the process has ended.
-    pub(super) async fn end(mut self) {
+    async fn end(mut self) {
         self.finish_work();
         drop(tokio::time::timeout(PATIENCE, self.child.wait()).await);
     }

@@ -20,6 +20,8 @@ pub(crate) struct Passage {
     state: Mutex<State>,
     /// When something was carried to the peer last, in nanoseconds of the plane's clock, and one more; 0 for never.
     used: AtomicU64,
+    /// The same of what this node sends by forwarded links of its own.
+    served: AtomicU64,
     /// How many links the last packet of the peer took, if the link is a forwarded one; 0 before the first.
     hops: AtomicU8,
     /// How many packets had come, and one more, when the peer was found not to answer; 0 if it does.
@@ -86,8 +88,17 @@ impl Passage {
 
     /// Takes note that something is carried to the peer.
     pub(super) fn used(&self, now: Instant) {
-        let nanos = now.as_nanos().saturating_add(1);
-        self.used.store(nanos, Ordering::Relaxed);
+        set(&self.used, now);
+    }
+
+    /// Takes note that the peer carries something for this node.
+    pub(super) fn served(&self, now: Instant) {
+        set(&self.served, now);
+    }
+
+    /// When the peer carried something for this node last.
+    pub(super) fn last_served(&self) -> Option<Instant> {
+        get(&self.served)
     }
 
     /// Takes note of how many links a packet of the peer took.
@@ -118,9 +129,17 @@ impl Passage {
 
     /// When something was carried to the peer last.
     pub(super) fn last_used(&self) -> Option<Instant> {
-        let nanos = self.used.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(Instant::ZERO + std::time::Duration::from_nanos(nanos))
+        get(&self.used)
     }
+}
+
+fn set(time: &AtomicU64, now: Instant) {
+    time.store(now.as_nanos().saturating_add(1), Ordering::Relaxed);
+}
+
+fn get(time: &AtomicU64) -> Option<Instant> {
+    let nanos = time.load(Ordering::Relaxed).checked_sub(1)?;
+    Some(Instant::from_nanos(nanos))
 }
 
 /// A bucket of tokens, full at first.

@@ -84,9 +84,22 @@ impl Forwarding {
         content.map_or_else(Vec::new, |content| content.addresses.clone())
     }
 
+    /// The neighbours of a node beside this one, as it told of them or as its record says.
+    pub(super) fn neighbours(&self, node: &NodeId) -> Vec<NodeId> {
+        let neighbourhood = self.neighbourhood.load();
+        let told = neighbourhood.of(node);
+        let mut known = if told.is_empty() {
+            self.hints.neighbours(node)
+        } else {
+            told.to_vec()
+        };
+        known.retain(|neighbour| *neighbour != self.plane.node());
+        known
+    }
+
     /// Whether it is known who the neighbours of a node are.
     pub(crate) fn knows_neighbours(&self, node: &NodeId) -> bool {
-        !self.neighbourhood.load().of(node).is_empty() || !self.hints.neighbours(node).is_empty()
+        !self.neighbours(node).is_empty()
     }
 
     /// Waits until something got no further, and tells for whom it was.

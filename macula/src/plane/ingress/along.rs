@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use macula_pubsub::Source;
 use macula_wire::{Batch, Frame, Sequence, limit};
 
-use super::{Announced, Ingress};
+use super::{Announced, Ingress, Proof};
+use crate::plane::counters::add;
 use crate::plane::route::Receivers;
 use crate::plane::topic::wait_for_room;
 use crate::plane::trees::{Carried, Input, Trees};
@@ -32,7 +33,13 @@ impl Ingress {
         match self.source {
             Source::Member(from) if is_along => {
                 // Whoever gets it from here has no link that proves it.
-                if batch.signature.is_none() {
+                let topic = &announced.origin.topic;
+                let plane = &self.plane;
+                if announced.proof == Proof::Link
+                    && !plane.prover.proves(batch.publisher, topic, &batch)
+                {
+                    let count = u64::try_from(batch.entries.count()).unwrap_or(u64::MAX);
+                    add(&plane.counters.dropped_unproven, count);
                     return None;
                 }
                 wait_for_room(&self.plane, receivers, self.priority).await;
@@ -53,7 +60,7 @@ impl Ingress {
     }
 
     /// A client's batch as it goes along the tree of its topic from here.
-    pub(super) fn from_client(
+    pub(super) fn of_client(
         &self,
         announced: &Announced,
         batch: &Batch,

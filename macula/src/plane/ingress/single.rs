@@ -27,10 +27,13 @@ impl Ingress {
         for entry in &batch.entries {
             if !batch.enveloped {
                 self.publish_as_node(topic, &key, entry).await;
-            } else if let Ok((_, payload)) = Envelope::split(&entry) {
+            } else if let Ok((envelope, payload)) = Envelope::split(&entry) {
                 let length = entry.len().saturating_sub(payload.len());
-                let envelope = entry.get(..length).unwrap_or_default();
-                let enveloped = Enveloped { envelope, payload };
+                let enveloped = Enveloped {
+                    encoded: entry.get(..length).unwrap_or_default(),
+                    envelope: &envelope,
+                    payload,
+                };
                 self.publish_as_node(topic, &key, enveloped).await;
             }
         }
@@ -146,7 +149,8 @@ impl Ingress {
         let written = envelope.encode(&mut encoded);
         written.map_err(|_| DecodeError::NotCanonical)?;
         let enveloped = Enveloped {
-            envelope: &encoded,
+            encoded: &encoded,
+            envelope: &envelope,
             payload: publish.payload,
         };
         self.publish_as_node(&publish.topic, &key, enveloped).await;

@@ -102,7 +102,7 @@ impl Credit {
     }
 
     /// The application is handed the next event. Where it says itself what becomes of it, it does so by the token.
-    pub(crate) fn hand_over(&mut self) -> Option<Token> {
+    pub(crate) fn hand_over(&mut self) -> Option<Box<Token>> {
         self.left = self.left.checked_sub(1)?;
         let id = DeliveryId::new(self.next);
         self.next = self.next.saturating_add(1);
@@ -122,13 +122,13 @@ impl Credit {
                     delay,
                     max_deliver,
                 });
-                Some(Token {
+                Some(Box::new(Token {
                     inbox: Arc::clone(&self.inbox),
                     to,
                     id,
                     max_deliver,
                     attempt: self.attempt,
-                })
+                }))
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::plane::watches::Name;
 
 /// How long a topic is remembered that is published here and not wanted.
 const PUBLISHED: Duration = Duration::from_secs(600);
-/// The most topics that trees are looked after for.
+/// The most topics that trees are looked after for; as many as the trees take.
 pub(super) const MAX_TOPICS: usize = 1_024;
 
 /// A topic with a tree.
@@ -25,6 +25,8 @@ pub(super) struct Known {
     since: Instant,
     /// When it was last published on here.
     published: Option<Instant>,
+    /// When an event of it was last seen.
+    heard: Instant,
 }
 
 impl Task {
@@ -36,10 +38,48 @@ impl Task {
         }
         self.seen = Some(version);
         self.survey_links();
+        let table = self.plane.table.load_full();
+        let is_same = |known: &Arc<_>| Arc::ptr_eq(known, &table);
+        if !self.table.as_ref().is_some_and(is_same) {
+            self.table = Some(table);
+            self.survey_topics();
+        }
+    }
+
+    /// Forgets runs of members that have to do with no topic here.
+    pub(super) fn forget_runs(&mut self) {
+        let (links, known) = (&self.links, &self.known);
+        self.runs.retain(|node, _| {
+            let is_member = |known: &Known| known.members.binary_search(node).is_ok();
+            links.contains_key(node) || known.values().any(is_member)
+        });
+    }
+
+    /// Finds out who wants each topic.
+    pub(super) fn survey_topics(&mut self) {
         let topics: Vec<Topic> = self.known.keys().cloned().collect();
         for topic in topics {
             self.survey_topic(&topic);
         }
+    }
+
+    /// Passes over those who are suspected, until they are not.
+    pub(super) fn survey_doubts(&mut self) {
+        let Some(trees) = self.plane.trees.get() else {
+            return;
+        };
+        let now = self.plane.clock.now();
+        let doubted = trees.doubted();
+        let before = std::mem::replace(&mut self.doubted, doubted);
+        for peer in before.difference(&self.doubted) {
+            let back = TreeInput::Present { peer: *peer };
+            self.tree.handle_input(now, back);
+        }
+        for peer in self.doubted.difference(&before) {
+            let gone = TreeInput::Absent { peer: *peer };
+            self.tree.handle_input(now, gone);
+        }
+        self.moved = true;
     }
 
     fn survey_links(&mut self) {
@@ -59,6 +99,11 @@ impl Task {
         }
         for attached in links {
             let peer = attached.link.peer().node;
+            let run = attached.link.epoch();
+            let former = self.runs.insert(peer, run);
+            if former.is_some_and(|former| former != run) {
+                self.tree.handle_input(now, TreeInput::Restarted { peer });
+            }
             if before.get(&peer) != Some(&attached.link.id()) {
                 let rtt = Some(attached.link.stats().rtt);
                 self.tree.handle_input(now, TreeInput::LinkUp { peer, rtt });
@@ -93,42 +138,79 @@ impl Task {
             .published
             .is_some_and(|at| now.saturating_since(at) < PUBLISHED);
         if !is_wanted && !is_published {
-            self.known.remove(topic);
-            let topic = topic.clone();
-            self.tree.handle_input(now, TreeInput::Forget { topic });
+            self.forget(topic);
             return;
         }
-        if known.members == members {
-            return;
+        if known.members != members {
+            self.regroup(topic, members);
         }
-        known.rings = Arc::new(Rings::new(members.iter().copied()));
-        known.members = members;
+    }
+
+    /// Tells the trees who wants a topic now.
+    fn regroup(&mut self, topic: &Topic, members: Vec<NodeId>) {
+        let now = self.plane.clock.now();
+        // Topics that the same members want share their rings.
+        let same = self.known.values().find(|known| known.members == members);
+        let rings = same.map(|known| Arc::clone(&known.rings));
+        let rings = rings.unwrap_or_else(|| Arc::new(Rings::new(members.iter().copied())));
+        let Some(known) = self.known.get_mut(topic) else {
+            return;
+        };
+        known.rings = Arc::clone(&rings);
         let input = TreeInput::Members {
             topic: topic.clone(),
-            rings: Arc::clone(&known.rings),
+            rings,
             since: known.since,
         };
         self.tree.handle_input(now, input);
+        for peer in self.doubted.iter().copied() {
+            if members.binary_search(&peer).is_ok() {
+                self.tree.handle_input(now, TreeInput::Absent { peer });
+            }
+        }
+        known.members = members;
+        self.moved = true;
     }
 
-    /// Looks after a topic that is wanted here, or published, and for which there is room. Whether it is one.
+    fn forget(&mut self, topic: &Topic) {
+        if self.known.remove(topic).is_some() {
+            let (now, topic) = (self.plane.clock.now(), topic.clone());
+            self.tree.handle_input(now, TreeInput::Forget { topic });
+            self.moved = true;
+        }
+    }
+
+    /// Makes room for a topic: that of which nothing was heard for the longest goes. If it is heard of again, its first
+    /// events go to all neighbours, as those of a new one.
+    fn make_room(&mut self) {
+        while self.known.len() >= MAX_TOPICS {
+            let oldest = self.known.iter().min_by_key(|(_, known)| known.heard);
+            let Some(topic) = oldest.map(|(topic, _)| topic.clone()) else {
+                return;
+            };
+            self.forget(&topic);
+        }
+    }
+
+    /// Looks after a topic that is wanted here, or published. Whether it is one.
     pub(super) fn look_after(&mut self, topic: &Topic, is_published: bool) -> bool {
         let now = self.plane.clock.now();
         let published = is_published.then_some(now);
         if let Some(known) = self.known.get_mut(topic) {
             known.published = published.or(known.published);
+            known.heard = now;
             return true;
         }
-        if self.known.len() >= MAX_TOPICS {
-            return false;
-        }
+        self.make_room();
         let known = Known {
             members: Vec::new(),
             rings: Arc::default(),
             since: now,
             published,
+            heard: now,
         };
         self.known.insert(topic.clone(), known);
+        self.moved = true;
         self.survey_topic(topic);
         let is_known = self.known.contains_key(topic);
         if is_known {

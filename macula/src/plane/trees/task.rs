@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use macula_pubsub::{Destination, Source, Tree, TreeBatch, TreeConfig, TreeInput, TreeOutput};
+use macula_pubsub::{
+    Destination, Source, Table, Tree, TreeBatch, TreeConfig, TreeInput, TreeOutput,
+};
 use macula_transport::{LinkId, OutFrame};
 use macula_wire::message::{Body, Message, Prune};
-use macula_wire::{Machine, NodeId, Topic, limit};
+use macula_wire::{Epoch, Machine, NodeId, Topic, limit};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use super::counts::{TreeCounts, wide};
 use super::survey::Known;
 use super::{Carried, Input, Plane};
 use crate::node::control::Control;
@@ -32,7 +35,15 @@ pub(super) struct Task {
     /// The version of the tables that was looked at last.
     pub(super) seen: Option<u64>,
     pub(super) links: BTreeMap<NodeId, LinkId>,
+    /// The latest runs of members that have or had links.
+    pub(super) runs: BTreeMap<NodeId, Epoch>,
     pub(super) known: BTreeMap<Topic, Known>,
+    /// The table by which topics were looked at last.
+    pub(super) table: Option<Arc<Table>>,
+    /// Members that may be gone.
+    pub(super) doubted: BTreeSet<NodeId>,
+    /// Whether neighbours may have changed since they were told last.
+    pub(super) moved: bool,
     /// Neighbours whose links took nothing.
     pub(super) lagging: BTreeSet<NodeId>,
     routes: BTreeMap<Topic, RouteCache>,
@@ -49,7 +60,11 @@ pub(crate) async fn run(plane: Arc<Plane>, control: Control, mut inputs: mpsc::R
         tree,
         seen: None,
         links: BTreeMap::new(),
+        runs: BTreeMap::new(),
         known: BTreeMap::new(),
+        table: None,
+        doubted: BTreeSet::new(),
+        moved: false,
         lagging: BTreeSet::new(),
         routes: BTreeMap::new(),
         found: Vec::new(),
@@ -57,12 +72,16 @@ pub(crate) async fn run(plane: Arc<Plane>, control: Control, mut inputs: mpsc::R
     };
     let mut ticks = tokio::time::interval(LOOK_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let Some(trees) = plane.trees.get() else {
+        return;
+    };
     loop {
         let changed = plane.tables_change();
         tokio::pin!(changed);
         changed.as_mut().enable();
         task.survey();
         task.carry_out();
+        trees.count(task.counts());
         let due = task.tree.poll_timeout();
         tokio::select! {
             input = inputs.recv() => match input {
@@ -70,6 +89,8 @@ pub(crate) async fn run(plane: Arc<Plane>, control: Control, mut inputs: mpsc::R
                 None => return,
             },
             () = &mut changed => {}
+            () = trees.doubts_change() => task.survey_doubts(),
+            () = trees.straight_change() => task.say_needs(),
             () = plane.clock.sleep_until(due) => task.tree.handle_timeout(plane.clock.now()),
             _ = ticks.tick() => task.look(),
         }
@@ -92,6 +113,10 @@ impl Task {
                 self.send(*from, prune.into());
             }
             return;
+        }
+        if let TreeInput::Have { have, .. } = &input {
+            // What is told of a topic that is wanted here counts from the first time.
+            self.meet(&have.topic);
         }
         self.tree.handle_input(now, input);
     }
@@ -122,10 +147,8 @@ impl Task {
             for topic in self.known.keys() {
                 self.watch(topic);
             }
-            let topics: Vec<Topic> = self.known.keys().cloned().collect();
-            for topic in topics {
-                self.survey_topic(&topic);
-            }
+            self.survey_topics();
+            self.forget_runs();
         }
     }
 
@@ -141,7 +164,7 @@ impl Task {
                 TreeOutput::Connect { .. } | TreeOutput::Release { .. } | _ => {}
             }
         }
-        if self.neighbours_moved() {
+        if std::mem::take(&mut self.moved) && self.neighbours_moved() {
             self.publish_neighbours();
         }
     }
@@ -158,7 +181,7 @@ impl Task {
             })
     }
 
-    /// Tells publishers to whom they send, and the control plane which links are needed.
+    /// Tells publishers to whom they send, and which links are needed.
     pub(super) fn publish_neighbours(&mut self) {
         let Some(trees) = self.plane.trees.get() else {
             return;
@@ -169,15 +192,26 @@ impl Task {
             .map(|topic| (topic.clone(), self.tree.neighbours(topic).into()))
             .collect();
         self.routes.retain(|topic, _| around.contains_key(topic));
-        let needed = Plane::tree_neighbours(&around);
         trees.around.store(Arc::new(around));
         self.plane.changed();
-        self.control
-            .run_later(move |machine, now| machine.need_links(now, needed));
+        self.say_needs();
     }
 
-    /// Somebody tells of a topic of which nothing is known here: it is looked after if it is wanted here.
+    /// Tells the control plane which links are needed.
+    fn say_needs(&self) {
+        let Some(trees) = self.plane.trees.get() else {
+            return;
+        };
+        let needs = trees.needs();
+        self.control
+            .run_later(move |machine, now| machine.need_tree_links(now, needs));
+    }
+
+    /// Somebody tells of a topic: it is looked after if it is wanted here.
     fn meet(&mut self, topic: &Topic) {
+        if self.known.contains_key(topic) {
+            return;
+        }
         self.plane.table.load().matches_into(topic, &mut self.found);
         if self
             .found
@@ -202,6 +236,11 @@ impl Task {
     fn push(&mut self, to: NodeId, batch: &TreeBatch<Arc<Carried>>) {
         let carried = &batch.payload;
         let count = batch.count;
+        let expires = carried.expires.as_ref();
+        if expires.is_some_and(|expires| expires.at <= tokio::time::Instant::now()) {
+            // Nobody is to be handed it any more.
+            return;
+        }
         let hops = limit::TREE_HOPS
             .saturating_add(1)
             .saturating_sub(batch.distance);
@@ -221,6 +260,16 @@ impl Task {
                 self.tree.handle_input(now, TreeInput::Lagging { peer: to });
             }
         }
+    }
+
+    fn counts(&self) -> TreeCounts {
+        let bytes = self.tree.bytes();
+        let mut counts = TreeCounts::of(self.tree.stats(), bytes);
+        counts.topics = wide(self.known.len());
+        counts.sources = wide(self.tree.sources());
+        counts.lagging = wide(self.lagging.len());
+        counts.suspected = wide(self.doubted.len());
+        counts
     }
 
     /// Hands a batch to the subscribers and clients of this node.

@@ -149,6 +149,31 @@ async fn a_provider_that_is_killed_ends_the_call_that_it_ran() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_a_provider_was_killed_is_known_within_five_seconds_whatever_the_deadline() {
+    let realm = Realm::new();
+    let caller = realm.node().await;
+    let provider = Mortal::start(realm.builder()).await;
+    link(&[caller.clone(), provider.node.clone()]).await;
+    let endless = Endless::serve(&provider.node, "k.x").await;
+    offered(&provider.node, &caller).await;
+    let client = realm.client(&caller).await;
+    let relayed = tokio::spawn(async move { client.call("k.x", "", seconds(600)).await });
+    within(endless.started.notified()).await;
+    let calling = call(&caller, "k.x", seconds(600));
+    within(endless.started.notified()).await;
+    let begun = Instant::now();
+    provider.kill();
+    for calling in [calling, relayed] {
+        assert_lost(&within(calling).await.unwrap().unwrap_err());
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_that_shuts_down_ends_the_call_that_it_ran() {
     let realm = Realm::new();
     let [caller, provider] = realm.mesh().await;
@@ -161,4 +186,22 @@ async fn a_provider_that_shuts_down_ends_the_call_that_it_ran() {
     assert_eq!(endless.runs.load(Ordering::Relaxed), 1);
     let error = within(caller.call("k.x", "", seconds(60))).await;
     assert_eq!(error.unwrap_err().code(), ErrorCode::NO_SUCH_PROCEDURE);
+}
+
+/// With the usual settings membership takes longer than that, and the link lives on for half a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_vanishes_without_a_word_is_known_to_be_lost_within_five_seconds() {
+    let realm = Realm::new();
+    let caller = realm.node().await;
+    let provider = Mortal::start(realm.builder()).await;
+    link(&[caller.clone(), provider.node.clone()]).await;
+    let endless = Endless::serve(&provider.node, "k.x").await;
+    offered(&provider.node, &caller).await;
+    let calling = call(&caller, "k.x", seconds(600));
+    within(endless.started.notified()).await;
+    let begun = Instant::now();
+    provider.kill();
+    assert_lost(&within(calling).await.unwrap().unwrap_err());
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(5_500), "{took:?}");
 }

@@ -123,6 +123,7 @@ async fn who_does_not_take_parts_holds_the_other_side_up() {
     until(async || sent.load(Ordering::Relaxed) > 0).await;
     let mut last = 0;
     loop {
+        // tidy: allow sleep: that nothing moves shows only after a while
         tokio::time::sleep(Duration::from_millis(300)).await;
         let now = sent.load(Ordering::Relaxed);
         if now == last {

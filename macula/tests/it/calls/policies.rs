@@ -38,7 +38,8 @@ async fn whoever_serves_by_another_policy_later_is_out_and_told() {
     let error = within(refused).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::POLICY_CONFLICT);
     assert!(error.detail().contains("round-robin"), "{error}");
-    // Elsewhere as soon as the first one is known there.
+    // Elsewhere as soon as the first one is known there. Of two in the same millisecond the lower id would have it.
+    later().await;
     let conflicting = RegisterOptions::default().invoke(Invoke::Hash);
     let refused = second.register("p.x", conflicting, super::echo);
     let error = match within(refused).await {
@@ -61,6 +62,12 @@ async fn whoever_serves_by_another_policy_later_is_out_and_told() {
     drop((held, also));
 }
 
+/// Waits until what is registered next counts as later.
+async fn later() {
+    let begun = std::time::Instant::now();
+    until(async || begun.elapsed() > Duration::from_millis(10)).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_alone_serves_until_it_is_taken_over() {
     let realm = Realm::new();
@@ -74,6 +81,7 @@ async fn one_alone_serves_until_it_is_taken_over() {
     let refused = second.register("o.x", single(), super::echo);
     let error = within(refused).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::ALREADY_REGISTERED);
+    later().await;
     let _taken = serve_id(&second, "o.x", single().takeover()).await;
     let error = within(held.ended()).await;
     assert_eq!(error.code(), ErrorCode::ALREADY_REGISTERED);
@@ -82,6 +90,29 @@ async fn one_alone_serves_until_it_is_taken_over() {
         let by = answered_by(node, "o.x", seconds(5)).await;
         assert_eq!(by, second.node_id().to_string());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_is_told_when_its_registration_ends() {
+    let realm = Realm::new();
+    let [member, other] = realm.mesh().await;
+    let client = realm.client(&member).await;
+    let single = || RegisterOptions::default().invoke(Invoke::Single);
+    let held = within(client.register("t.x", single(), super::echo))
+        .await
+        .unwrap();
+    let also = within(client.register("t.y", single(), super::echo))
+        .await
+        .unwrap();
+    let _taken = serve_id(&other, "t.x", single().takeover()).await;
+    let error = within(held.ended()).await;
+    assert_eq!(error.code(), ErrorCode::ALREADY_REGISTERED);
+    // The other one goes on.
+    offered(&other, &member).await;
+    within(client.call("t.y", "", seconds(5))).await.unwrap();
+    let by = answered_by(&member, "t.x", seconds(5)).await;
+    assert_eq!(by, other.node_id().to_string());
+    drop(also);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -326,9 +326,12 @@ async fn a_subscription_says_why_it_has_ended() {
         .max_events(2)
         .overflow(Overflow::Disconnect);
     let mut slow = node.subscribe("end.x", impatient).await.unwrap();
+    let publisher = node.publisher("end.x", PublishOptions::default());
+    let publisher = publisher.await.unwrap();
     for payload in ["1", "2", "3"] {
-        node.publish("end.x", payload).await.unwrap();
+        publisher.publish(payload).await.unwrap();
     }
+    publisher.flush().await;
     for expected in ["1", "2"] {
         assert_eq!(event(&mut slow).await.payload()[..], *expected.as_bytes());
     }

@@ -1,60 +1,15 @@
 //! A link moves to the direct path when there is one.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use macula::{CallOptions, Node, RegisterOptions, Reply};
-use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 
+use super::gate::Gate;
 use super::{Dead, eager, echo, hidden, is_linked_by, linked_by, peer};
-use crate::mesh::{Realm, event, loopback, offered, subscribe, until, within};
-
-/// An address that leads to a node once it is opened, for one that dials it.
-struct Gate {
-    address: SocketAddr,
-    front: Arc<UdpSocket>,
-    is_open: Arc<AtomicBool>,
-}
-
-impl Gate {
-    async fn new() -> Self {
-        let front = Arc::new(UdpSocket::bind(loopback()).await.unwrap());
-        Self {
-            address: front.local_addr().unwrap(),
-            front,
-            is_open: Arc::default(),
-        }
-    }
-
-    /// Leads to `node`.
-    async fn lead(&self, node: SocketAddr) {
-        let back = Arc::new(UdpSocket::bind(loopback()).await.unwrap());
-        back.connect(node).await.unwrap();
-        let (front, is_open) = (Arc::clone(&self.front), Arc::clone(&self.is_open));
-        tokio::spawn(async move {
-            let (mut there, mut here) = (vec![0; 65_535], vec![0; 65_535]);
-            let mut dialler = None;
-            loop {
-                tokio::select! {
-                    Ok((length, from)) = front.recv_from(&mut there) => {
-                        dialler = Some(from);
-                        if is_open.load(Ordering::Relaxed) {
-                            back.send(&there[..length]).await.unwrap();
-                        }
-                    }
-                    Ok(length) = back.recv(&mut here) => {
-                        if let Some(dialler) = dialler && is_open.load(Ordering::Relaxed) {
-                            front.send_to(&here[..length], dialler).await.unwrap();
-                        }
-                    }
-                }
-            }
-        });
-    }
-}
+use crate::mesh::{Realm, event, offered, subscribe, until, within};
 
 /// Publishes until a while after `is_open`. How many events there were.
 async fn publish(node: Node, is_open: Arc<AtomicBool>) -> u64 {

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use macula_wire::batch::MAX_BATCH_EVENTS;
 use macula_wire::limit::DEFAULT_MAX_FRAME_LEN;
 use macula_wire::{
-    BatchBuilder, BatchHead, Body, ContentType, Entries, Envelope, Epoch, FrameDecoder, Message,
-    NodeId, Sequence, TopicAlias,
+    BatchBuilder, BatchHead, Body, ContentType, EarlierEvent, EarlierEvents, Entries, Envelope,
+    Epoch, FrameDecoder, Message, NodeId, Sequence, TopicAlias, TopicIndex,
 };
 
 /// An integer is refused, or encodes to the same bytes again.
@@ -52,6 +52,26 @@ pub fn envelope(data: &[u8]) {
         again.extend_from_slice(&payload);
         assert_eq!(again, data);
         assert_eq!(envelope == Envelope::EMPTY, data.starts_with(&[0; 5]));
+    }
+}
+
+/// What nodes tell of earlier events is refused, or encodes to the same bytes again.
+///
+/// Input: which type (1 byte), its bytes.
+pub fn earlier(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else {
+        return;
+    };
+    let bytes = Bytes::copy_from_slice(bytes);
+    let mut again = Vec::new();
+    let written = match kind % 3 {
+        0 => EarlierEvent::decode(bytes.clone()).map(|value| value.encode(&mut again)),
+        1 => EarlierEvents::decode(bytes.clone()).map(|value| value.encode(&mut again)),
+        _ => TopicIndex::decode(bytes.clone()).map(|value| value.encode(&mut again)),
+    };
+    if let Ok(written) = written {
+        written.expect("it was read");
+        assert_eq!(again, bytes);
     }
 }
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::Place;
 use super::fault::{Fault, Percent, Tally};
+use super::leftovers;
 use crate::failure::Failure;
 use crate::mesh::guard::Guard;
 
@@ -35,7 +36,7 @@ pub(in crate::mesh) struct Spaces {
 }
 
 impl Spaces {
-    /// Makes namespaces for `size` nodes.
+    /// Makes namespaces for `size` nodes, and removes those that earlier runs left.
     ///
     /// # Errors
     ///
@@ -44,9 +45,10 @@ impl Spaces {
         if size > MAX_NODES {
             return Err(Failure::failed(format!("{size} nodes are too many")));
         }
+        leftovers::remove();
         let seed = RandomState::new().build_hasher().finish();
         let spaces = Self {
-            name: format!("mesh-{seed:016x}"),
+            name: format!("{}{seed:016x}", leftovers::own_prefix()),
             size,
             guard: Arc::clone(guard),
             classes: Mutex::default(),

@@ -16,8 +16,14 @@ use crate::mesh::journal::Expected;
 use crate::mesh::until::{Deadline, Seen, pause, until};
 use crate::mesh::world::{World, ensure};
 
-/// How many nodes there are. Nobody plays at the first, which the others join by, and at the last.
-pub(super) const SIZE: usize = 6;
+/// How many nodes there are. Nobody plays at the first, which the others join by, and at the one before the last.
+pub(super) const SIZE: usize = 7;
+/// The one that an application runs itself, which publishes with QoS 1 and wants receipts.
+pub(super) const MEMBER: usize = 6;
+/// The name of that application.
+pub(super) const RELIABLE: &str = "m6";
+/// How much it writes down in each step at least: some hundred events.
+const RELIABLE_BYTES: u64 = 30_000;
 /// What the players call.
 const PROCEDURES: [&str; 2] = ["promises.quick", "promises.slow"];
 const JOIN_LIMIT: Duration = Duration::from_secs(60);
@@ -49,7 +55,7 @@ pub(super) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Starts the nodes, and players at them who publish `step` events in each step.
+    /// Starts the nodes; their players will publish `step` events in each step.
     ///
     /// # Errors
     ///
@@ -64,6 +70,11 @@ impl<'a> Stage<'a> {
         prepare(&fleet)?;
         let mut ledger = Ledger::begin(world.path("journals").into())?;
         let mut nodes = Vec::new();
+        let journal = ledger.journal(RELIABLE).display().to_string();
+        let part = ["--journal", &journal, "--topic", "q.sure"];
+        let pace = ["--every-us", "16000"];
+        let more = part.iter().chain(&pace).map(|word| (*word).to_owned());
+        fleet.played(MEMBER, more.collect())?;
         for number in 0..SIZE {
             fleet.start(number, &[0])?;
             nodes.push(fleet.id(number)?);
@@ -72,7 +83,7 @@ impl<'a> Stage<'a> {
         for node in &nodes {
             ledger.up(node)?;
         }
-        let mut stage = Self {
+        Ok(Self {
             world,
             fleet,
             ledger,
@@ -80,15 +91,20 @@ impl<'a> Stage<'a> {
             step,
             nodes,
             since,
-        };
-        stage.cast()?;
-        Ok(stage)
+        })
     }
 
-    fn cast(&mut self) -> Result<(), Failure> {
+    /// Starts the players.
+    ///
+    /// # Errors
+    ///
+    /// When one does not begin.
+    pub(super) fn cast(&mut self) -> Result<(), Failure> {
         self.reader("r2", 2, "p.**", &[])?;
         self.reader("r3", 3, "p.one.*", &[])?;
         self.reader("r4", 4, "p.**", &[])?;
+        self.reader("ra", 3, "q.**", &["--nack-each", "7"])?;
+        self.reader("rq", 4, "q.**", &[])?;
         let [quick, slow] = PROCEDURES;
         self.enter("s3", 3, &["serve", quick])?;
         self.enter("s4", 4, &["serve", slow, "--takes-ms", "40"])?;
@@ -190,16 +206,15 @@ impl<'a> Stage<'a> {
             };
             goals.push((name, goal));
         }
-        for name in self.names('r') {
-            if !excused.contains(&name) {
-                goals.push((name, self.ledger.length(name).saturating_add(1)));
-            }
+        for (names, bytes) in [(self.names('r'), 1), (vec![RELIABLE], RELIABLE_BYTES)] {
+            let names = names.into_iter().filter(|name| !excused.contains(name));
+            goals.extend(names.map(|name| (name, self.ledger.length(name).saturating_add(bytes))));
         }
         let deadline = Deadline::within(FLOW_LIMIT.saturating_add(Duration::from_millis(share)));
         loop {
             let mut idle = Vec::new();
             for (name, goal) in &goals {
-                let reached = if name.starts_with('r') {
+                let reached = if name.starts_with(['r', 'm']) {
                     self.ledger.length(name)
                 } else {
                     let (number, answered) = self.player(name)?.progress()?;
@@ -227,8 +242,12 @@ impl<'a> Stage<'a> {
     /// When it has ended before.
     pub(super) fn kill_node(&mut self, number: usize) -> Result<(), Failure> {
         let id = self.fleet.id(number)?;
-        self.ledger.killed(&id)?;
         self.fleet.kill(number)?;
+        // Written down when nothing can happen there any more.
+        self.ledger.killed(&id)?;
+        if number == MEMBER {
+            self.ledger.killed(RELIABLE)?;
+        }
         Ok(())
     }
 
@@ -262,11 +281,10 @@ impl<'a> Stage<'a> {
     ///
     /// When it has ended before, or does not begin again.
     pub(super) fn kill_player(&mut self, name: &str) -> Result<(), Failure> {
-        self.ledger.killed(name)?;
         let world = self.world;
-        let player = self.player(name)?;
-        player.kill()?;
-        player.again(world)
+        self.player(name)?.kill()?;
+        self.ledger.killed(name)?;
+        self.player(name)?.again(world)
     }
 
     /// Lets who publishes and calls end, waits until nothing moves, and compares everything with what is promised.
@@ -278,6 +296,8 @@ impl<'a> Stage<'a> {
         for name in self.names('w').into_iter().chain(self.names('c')) {
             self.player(name)?.end()?;
         }
+        // It waits for its receipts.
+        self.dismiss_node(MEMBER)?;
         self.is_still()?;
         let answer = self.checked()?;
         for name in self.names('r').into_iter().chain(self.names('s')) {
@@ -288,6 +308,8 @@ impl<'a> Stage<'a> {
         let mut counts = counts;
         for key in [
             "accepted",
+            "reliable",
+            "receipts",
             "delivered",
             "missing",
             "gaps",
@@ -298,7 +320,7 @@ impl<'a> Stage<'a> {
             let count = answer.get(key).and_then(Value::as_u64).unwrap_or(0);
             counts = counts.with(key, count);
         }
-        for key in ["delivered", "answered", "runs"] {
+        for key in ["reliable", "receipts", "delivered", "answered", "runs"] {
             let count = answer.get(key).and_then(Value::as_u64).unwrap_or(0);
             ensure(count > 0, || format!("nothing was {key}: {answer}"))?;
         }

@@ -1,0 +1,199 @@
+//! A node that publishes reliably itself: what a program does that is a member of the realm.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use macula::realm::{NodeIdentity, TrustBundle};
+use macula::transport::Clock;
+use macula::{EventOptions, Node, NodeDirectory, PublishOptions, Publisher, Qos, Receipt};
+use macula_testkit::history::{Did, Journal};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::label;
+use super::part::{Asked, Failed, Part, say};
+
+/// How long receipts are waited for when the member was asked to end.
+const RECEIPTS_LIMIT: Duration = Duration::from_secs(10);
+
+/// Run a node and publish events with QoS 1 at it, topics in turn; what the node is told is told as `macula node run` is.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    part: Part,
+    /// The UDP address to listen at.
+    #[arg(long, value_name = "ADDR")]
+    listen: SocketAddr,
+    /// An address that others are to dial.
+    #[arg(long, value_name = "ADDR")]
+    advertise: Vec<SocketAddr>,
+    /// A member to join by.
+    #[arg(long, value_name = "ADDR")]
+    join: Vec<SocketAddr>,
+    /// On what, each event on the next of them.
+    #[arg(long, value_name = "TOPIC", required = true)]
+    topic: Vec<String>,
+    /// How many are written down and published together.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    burst: u64,
+    /// How long to wait after each burst, in microseconds.
+    #[arg(long, value_name = "US", default_value_t = 0)]
+    every_us: u64,
+    /// By when an event has to be accepted or refused, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 5_000)]
+    deadline_ms: u64,
+    /// How long a payload is, in bytes.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    size: usize,
+}
+
+pub(crate) async fn run(args: Args) -> Result<(), Failed> {
+    let journal = args.part.open()?;
+    let number = args.part.next_number(|did| {
+        if let Did::Publish { number, .. } = did {
+            Some(*number)
+        } else {
+            None
+        }
+    })?;
+    let mut asked = Asked::listen()?;
+    let node = started(&args).await?;
+    let id = node.node_id().to_string();
+    journal.write(Did::Attached { node: &id })?;
+    say(&json!({
+        "event": "ready",
+        "node": id,
+        "realm": node.realm().as_str(),
+        "listen": node.local_addr(),
+    }));
+    let mut publishers = Vec::new();
+    for topic in &args.topic {
+        let options = PublishOptions::default().qos(Qos::AtLeastOnce);
+        publishers.push(node.publisher(topic, options).await?);
+    }
+    let mut member = Member {
+        name: args.part.name(),
+        journal: &journal,
+        args: &args,
+        publishers,
+        number,
+    };
+    member.publish(&mut asked).await?;
+    node.shutdown().await;
+    Ok(())
+}
+
+async fn started(args: &Args) -> Result<Node, Failed> {
+    let directory = NodeDirectory::new(args.part.folder());
+    let mut config = directory.config().map_err(Failed::setup)?;
+    config.listen = args.listen;
+    config.advertise.clone_from(&args.advertise);
+    config.join.clone_from(&args.join);
+    let identity = NodeIdentity::load(directory.path()).map_err(Failed::setup)?;
+    let trust = TrustBundle::load(directory.path()).map_err(Failed::setup)?;
+    let builder = Node::builder()
+        .identity(identity)
+        .trust(trust)
+        .local_socket(directory.socket_path())
+        .member_cache(directory.members_path());
+    let epoch = directory
+        .next_epoch(Clock::new().unix_ms())
+        .map_err(Failed::setup)?;
+    Ok(config.apply(builder).epoch(epoch).start().await?)
+}
+
+struct Member<'a> {
+    name: String,
+    journal: &'a Journal,
+    args: &'a Args,
+    publishers: Vec<Publisher>,
+    /// The number of the next event.
+    number: u64,
+}
+
+impl Member<'_> {
+    /// Publishes until the signal comes, and then waits for receipts.
+    async fn publish(&mut self, asked: &mut Asked) -> Result<(), Failed> {
+        let mut receipts = FuturesUnordered::new();
+        let pace = Duration::from_micros(self.args.every_us);
+        let mut next = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                () = asked.wait() => break,
+                Some((number, receipt)) = receipts.next(), if !receipts.is_empty() => {
+                    self.receipt(number, receipt)?;
+                }
+                () = tokio::time::sleep_until(next) => {
+                    for _turn in 0..self.args.burst.max(1) {
+                        let number = self.number;
+                        self.number = number.saturating_add(1);
+                        if let Some(pending) = self.event(number).await? {
+                            receipts.push(async move { (number, pending.receipt().await.ok()) });
+                        }
+                    }
+                    next = (next + pace).max(Instant::now());
+                }
+            }
+        }
+        let rest = async {
+            while let Some((number, receipt)) = receipts.next().await {
+                self.receipt(number, receipt)?;
+            }
+            Ok::<(), Failed>(())
+        };
+        // What has not come by then is missing in the journal.
+        tokio::time::timeout(RECEIPTS_LIMIT, rest)
+            .await
+            .unwrap_or(Ok(()))
+    }
+
+    fn publisher(&self, number: u64) -> Option<&Publisher> {
+        let count = u64::try_from(self.publishers.len()).ok()?;
+        let turn = number.checked_rem(count)?;
+        self.publishers.get(usize::try_from(turn).ok()?)
+    }
+
+    /// Writes down that an event is about to be published, publishes it, and writes down whether it was accepted.
+    async fn event(&self, number: u64) -> Result<Option<macula::PendingReceipt>, Failed> {
+        let Some(publisher) = self.publisher(number) else {
+            return Ok(None);
+        };
+        self.journal.write(Did::Publish {
+            topic: publisher.topic().as_str(),
+            number,
+            qos: 1,
+            wait_ms: Some(self.args.deadline_ms),
+            receipt: true,
+        })?;
+        let payload = label::payload(&self.name, number, self.args.size);
+        let deadline = Duration::from_millis(self.args.deadline_ms);
+        let options = EventOptions::default().deadline(deadline);
+        match publisher.publish_with_receipt(payload, &options).await {
+            Ok(pending) => {
+                self.journal.write(Did::Accepted { number })?;
+                Ok(Some(pending))
+            }
+            Err(error) => {
+                let code = u16::from(error.code().number());
+                self.journal.write(Did::Refused { number, code })?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn receipt(&self, number: u64, receipt: Option<Receipt>) -> std::io::Result<()> {
+        let Some(receipt) = receipt else {
+            return Ok(());
+        };
+        self.journal.write(Did::Receipt {
+            number,
+            matched: u64::from(receipt.matched),
+            acked: u64::from(receipt.acked),
+            expired: u64::from(receipt.expired),
+            dropped: u64::from(receipt.dropped),
+        })
+    }
+}
