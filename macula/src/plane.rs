@@ -25,6 +25,7 @@ mod talk;
 pub(crate) mod tally;
 pub(crate) mod topic;
 pub(crate) mod trees;
+mod unsent;
 pub(crate) mod verified;
 pub(crate) mod vigil;
 pub(crate) mod watches;
@@ -101,6 +102,8 @@ pub(crate) struct Plane {
     pub(crate) links: Links,
     /// What is kept until it is acknowledged.
     pub(crate) reliable: Reliable,
+    /// What waits for links to members.
+    outstanding: unsent::Outstanding,
     /// Trees for topics that many want, where there is a member.
     pub(crate) trees: trees::Grown,
     /// Who waits for lookups to end.
@@ -175,6 +178,7 @@ impl Plane {
             repeats: Mutex::new(Repeats::new(RepeatsConfig::default())),
             links: Links::default(),
             reliable,
+            outstanding: unsent::Outstanding::default(),
             trees: trees::Grown::default(),
             lookups: crate::node::Lookups::default(),
             queues: RwLock::default(),
@@ -303,11 +307,13 @@ impl Plane {
         tokio::time::timeout(patience, all).await.is_ok()
     }
 
-    /// Tells receivers of what was dropped on links that have room again, and forgets ids that are too old.
+    /// Tells receivers of what was dropped on links that have room again, and forgets ids that are too old, and what has
+    /// waited for too long for a link.
     pub(crate) fn tell_drops(&self) {
         let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
         repeats.tend(self.clock.now());
         drop(repeats);
+        self.tend_unsent();
         for attached in self.links.all() {
             for egress in attached.each_egress() {
                 egress.tell_drops(&attached.link);

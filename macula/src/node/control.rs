@@ -166,6 +166,7 @@ impl Sink<NodeOutput> for Outputs {
             NodeOutput::Lost(node) => {
                 self.plane.publisher_lost(node);
                 self.plane.kept_member_lost(node);
+                self.plane.unsent_member_lost(node);
             }
             NodeOutput::Misbehaved { peer, offence } => {
                 add(&self.plane.counters.misbehaved, 1);

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use macula_pubsub::{Destination, Forwarder, Source};
-use macula_wire::Topic;
+use macula_wire::{NodeId, Topic};
 
 use super::Plane;
 use super::links::Attached;
@@ -16,7 +16,7 @@ pub(crate) struct Receivers {
     pub(crate) queues: Vec<Arc<Queue>>,
     pub(crate) links: Vec<Arc<Attached>>,
     /// Members with interest and without a link.
-    pub(crate) unlinked: u64,
+    pub(crate) unlinked: Vec<NodeId>,
     /// Whether the members among them get events along a tree. They do not stand among the links then.
     pub(crate) by_tree: bool,
     /// The links by which a tree begins here.
@@ -29,14 +29,12 @@ impl Receivers {
     /// How many are owed each event.
     pub(crate) fn count(&self) -> u64 {
         let known = self.queues.len().saturating_add(self.links.len());
-        u64::try_from(known)
-            .unwrap_or(u64::MAX)
-            .saturating_add(self.unlinked)
+        u64::try_from(known.saturating_add(self.unlinked.len())).unwrap_or(u64::MAX)
     }
 
     /// Whether nobody is owed anything.
     pub(crate) const fn is_empty(&self) -> bool {
-        let nobody = self.queues.is_empty() && self.links.is_empty() && self.unlinked == 0;
+        let nobody = self.queues.is_empty() && self.links.is_empty() && self.unlinked.is_empty();
         nobody && !self.by_tree
     }
 }
@@ -105,7 +103,7 @@ fn resolve(plane: &Plane, topic: &Topic, from: Source) -> Receivers {
             Destination::Member(_) if receivers.by_tree => {}
             Destination::Member(node) => match plane.links.member(&node) {
                 Some(attached) => receivers.links.push(attached),
-                None => receivers.unlinked = receivers.unlinked.saturating_add(1),
+                None => receivers.unlinked.push(node),
             },
         }
     }

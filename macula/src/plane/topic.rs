@@ -1,5 +1,7 @@
 //! A topic that this process publishes on.
 
+mod leave;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,14 +15,13 @@ use tokio::sync::{Notify, OnceCell, oneshot};
 
 use super::Plane;
 use super::counters::add;
-use super::egress::{Feed, Sent};
+use super::egress::Feed;
 use super::links::Attached;
 use super::prove;
 use super::reliable::{Owed, Parcel, Receipted, Reserved};
 use super::route::{Receivers, RouteCache};
-use super::trees;
 use crate::Error;
-use crate::event::{Event, Gap, GapCause, Origin};
+use crate::event::{Event, Origin};
 use crate::receipt::Outcomes;
 
 /// How many payload bytes a batch collects before its publisher waits.
@@ -248,11 +249,8 @@ impl OwnTopic {
                 plane.max_payload_len,
             )));
         }
-        if promise.is_some()
-            && !self.is_kept.swap(true, Ordering::AcqRel)
-            && let Some(trees) = plane.trees.get()
-        {
-            trees.go_straight(&self.origin.topic);
+        if promise.is_some() {
+            self.is_kept.store(true, Ordering::Release);
         }
         let (sequence, start) = {
             let mut waiting = self.lock();
@@ -403,17 +401,6 @@ impl OwnTopic {
         }
     }
 
-    /// A batch as it goes along the tree of its topic, if there is one.
-    fn along_a_tree(
-        &self,
-        plane: &Plane,
-        receivers: &Receivers,
-        sealed: &SealedBatch,
-    ) -> Option<trees::Input> {
-        let trees = plane.trees.get().filter(|_| receivers.by_tree)?;
-        trees.publish(plane, &self.origin, &self.feed, sealed)
-    }
-
     /// Lets events come together while every link still has something to write: a batch leaves as soon as one link has
     /// nothing left, or when it is full. A quiet topic therefore sends at once, and a busy one sends full batches.
     async fn gather(&self, receivers: &Receivers) {
@@ -472,6 +459,9 @@ impl OwnTopic {
         sealed: SealedBatch,
         mut owed: Owed,
     ) {
+        if let Some(trees) = plane.trees.get() {
+            trees.go_straight(&self.origin.topic);
+        }
         let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
         if !self.origin.topic.is_reserved() {
             add(&plane.counters.events_published, count);
@@ -493,57 +483,6 @@ impl OwnTopic {
             sealed.into(),
         );
         plane.keep(&parcel, owed).await;
-    }
-
-    /// The time to live of a batch ended before it could leave: its receivers are told that it is missing.
-    fn give_up(&self, plane: &Plane, receivers: &Receivers, sealed: &SealedBatch) {
-        let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
-        let (from, next) = (sealed.base, sealed.base.plus(count));
-        if !self.origin.topic.is_reserved() {
-            add(&plane.counters.events_published, count);
-        }
-        add(&plane.expired, count.saturating_mul(receivers.count()));
-        for queue in &receivers.queues {
-            let origin = Arc::clone(&self.origin);
-            queue.push_gap(Gap::range(origin, from, Some(next), GapCause::Expired));
-        }
-        for attached in &receivers.links {
-            attached
-                .egress(self.priority())
-                .skip(&self.feed, from, next);
-        }
-    }
-
-    fn send(&self, plane: &Plane, receivers: &Receivers, sealed: SealedBatch, ttl_ms: Option<u32>) {
-        let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
-        if !self.origin.topic.is_reserved() {
-            add(&plane.counters.events_published, count);
-        }
-        if receivers.unlinked > 0 {
-            add(
-                &plane.counters.dropped_no_link,
-                count.saturating_mul(receivers.unlinked),
-            );
-        }
-        let base = sealed.base;
-        let history = self.history.load(Ordering::Relaxed);
-        let expires = plane.expires(ttl_ms);
-        let expires = expires.as_ref();
-        let frame = plane.prepare(&self.origin, sealed, receivers, expires, history);
-        for attached in &receivers.links {
-            let egress = attached.egress(self.priority());
-            if egress.send(
-                &attached.link,
-                &self.feed,
-                base,
-                count,
-                frame.clone(),
-                expires,
-            ) == Sent::Dropped
-            {
-                add(&plane.counters.dropped_outbox, count);
-            }
-        }
     }
 }
 

@@ -8,6 +8,7 @@ mod options;
 mod sizes;
 mod trees;
 mod typed;
+mod unlinked;
 
 use std::collections::{BTreeMap, BTreeSet};
 

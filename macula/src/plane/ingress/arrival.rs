@@ -15,6 +15,7 @@ use crate::plane::deliver::Expires;
 use crate::plane::egress::{Feed, Sent};
 use crate::plane::gaps::Missing;
 use crate::plane::route::Receivers;
+use crate::plane::unsent::Unsent;
 
 impl Plane {
     /// Hands a batch to those who are owed it, as far as it is new.
@@ -94,14 +95,14 @@ impl Plane {
     pub(super) fn pass_on(
         &self,
         origin: &Origin,
-        feed: &Feed,
+        feed: &Arc<Feed>,
         batch: &Batch,
         frame: &Frame,
         receivers: &Receivers,
         expires: Option<&Expires>,
     ) {
         let count = u64::try_from(batch.entries.count()).unwrap_or(u64::MAX);
-        if receivers.links.is_empty() {
+        if receivers.links.is_empty() && receivers.unlinked.is_empty() {
             return;
         }
         let Some(out) = one_hop_less(frame) else {
@@ -121,6 +122,14 @@ impl Plane {
                 Sent::Dropped => add(&self.counters.dropped_outbox, count),
             }
         }
+        self.send_when_linked(&receivers.unlinked, || Unsent {
+            feed: Arc::clone(feed),
+            priority: origin.priority,
+            base: batch.base,
+            count,
+            frame: out.clone(),
+            expires: expires.cloned(),
+        });
     }
 }
 
