@@ -22,6 +22,7 @@ use super::control::{Control, MAX_CALLS, MAX_INPUTS, MAX_MEMBER_EVENTS, Outputs}
 use super::dial::{Dialled, Dialler, Ways};
 use super::link::LinkRunner;
 use super::news::MemberNews;
+use super::trace::NAME_TAG;
 use super::watch;
 use crate::Error;
 use crate::credentials::RealmCredentials;
@@ -158,6 +159,8 @@ fn keep_up(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
     let (shared, told) = both();
     tasks.spawn("round trips", tell_round_trips(shared, told));
     let (shared, told) = both();
+    tasks.spawn("services", crate::services::announce(shared, told));
+    let (shared, told) = both();
     tasks.spawn("wall clock", tell_time(shared, told));
     let (shared, told) = both();
     tasks.spawn("announcements", crate::keep::announce(shared, told));
@@ -207,7 +210,11 @@ fn plane(plan: &Plan, epoch: Epoch, clock: Clock) -> Result<Plane, Error> {
         replay: plan.replay.clone(),
         uplink: None,
     };
-    Ok(Plane::new(own, clock, prover, random))
+    let plane = Plane::new(own, clock, prover, random);
+    for tag in plan.tags.iter().filter(|tag| tag.key == NAME_TAG) {
+        plane.services.call(&tag.value);
+    }
+    Ok(plane)
 }
 
 /// The transport's settings, with a certificate for HTTP/3 where it is wanted.
