@@ -112,7 +112,7 @@ impl Rpc {
             since_ms: self.wall_ms(),
             takeover: options.takeover,
         };
-        if is_compared(&pattern) && !self.offers.is_own(&pattern) {
+        if watching::is_compared(&pattern) && !self.offers.is_own(&pattern) {
             self.hold(OfferKey::of_pattern(&pattern));
         }
         let changed = self.offers.add(&pattern, provider, Own { offer, slots });
@@ -205,8 +205,8 @@ impl Rpc {
     /// How many registrations there are on this node, but for those of the names by which services describe themselves.
     #[must_use]
     pub fn registrations(&self) -> usize {
-        let patterns = self.registrations.values();
-        patterns.filter(|pattern| is_compared(pattern)).count()
+        let all = self.registrations.values();
+        all.filter(|one| watching::is_compared(one)).count()
     }
 
     /// What `member` offers of what is watched, ascending.
@@ -272,7 +272,7 @@ impl Rpc {
         let provider = registrant.into();
         Arc::make_mut(&mut self.slots).remove(&provider);
         let mut changed = self.offers.remove(&pattern, provider);
-        if is_compared(&pattern) && !self.offers.is_own(&pattern) {
+        if watching::is_compared(&pattern) && !self.offers.is_own(&pattern) {
             changed |= self.let_go(OfferKey::of_pattern(&pattern));
         }
         Some(changed)
@@ -363,12 +363,6 @@ impl Rpc {
         let changed = self.offers.forget(node);
         self.settle_if(changed);
     }
-}
-
-/// Whether whoever serves it has to know who else does. All nodes serve the names of services, alike, so that nobody needs
-/// to hear of all others.
-fn is_compared(pattern: &Pattern) -> bool {
-    !pattern.is_of_services()
 }
 
 impl Machine for Rpc {

@@ -282,10 +282,10 @@ mod tests {
     async fn the_mean_is_of_all_calls_and_the_last_error_is_kept_in_part() {
         let tally = Tally::default();
         assert_eq!(tally.read().mean_us, 0);
-        for millis in [10, 30] {
+        for (millis, letters) in [(10, 100), (30, 300)] {
             let mut call = tally.begin();
             tokio::time::advance(Duration::from_millis(millis)).await;
-            call.failed(ErrorCode::APPLICATION, &"ü".repeat(millis as usize * 10));
+            call.failed(ErrorCode::APPLICATION, &"ü".repeat(letters));
         }
         assert_eq!(tally.read().mean_us, 20_000);
         let error = tally.last_error().unwrap();

@@ -171,13 +171,10 @@ async fn stats(node: &Node, procedure: &str) -> Value {
     let mut found = None;
     until(async || {
         let all = asked(node, "$svc.stats").await;
-        let endpoints = all
+        let mut endpoints = all
             .iter()
             .flat_map(|one| one["endpoints"].as_array().unwrap());
-        found = endpoints
-            .filter(|one| one["procedure"] == procedure)
-            .next()
-            .cloned();
+        found = endpoints.find(|one| one["procedure"] == procedure).cloned();
         found.is_some()
     })
     .await;
