@@ -62,7 +62,7 @@ mod testament;
 mod time;
 mod typed;
 
-pub use builder::{DEFAULT_PORT, NodeBuilder};
+pub use builder::{DEFAULT_DIRECT, DEFAULT_PORT, NodeBuilder};
 pub use call::{
     CallFailure, CallOptions, Calling, Canceller, Invocation, NodeReply, PartSender, Replies,
     Reply, Route,
@@ -79,7 +79,7 @@ pub use event::{ClosedReason, Delivery, Event, EventOptions, Gap, GapCause, Subs
 pub use graph::{Graph, GraphEdge, GraphNode};
 pub use keep::Keeping;
 pub use machine::{
-    Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, Watched, Wish,
+    Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, TreeNeeds, Watched, Wish,
     is_of_forwarding, is_of_overlay, is_of_routing,
 };
 pub use matching::Matching;
@@ -89,6 +89,7 @@ pub use node::{
 };
 pub use plane::counters::Counts;
 pub use plane::forward::{ForwardingConfig, ForwardingCounts};
+pub use plane::trees::counts::TreeCounts;
 pub use publisher::{PublishOptions, Publisher};
 pub use queue::{History, Order, Overflow, SubscribeOptions, SubscriptionCounts};
 pub use receipt::{EventId, PendingReceipt, Qos, Receipt};

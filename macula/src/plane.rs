@@ -24,6 +24,8 @@ pub(crate) mod route;
 mod talk;
 pub(crate) mod tally;
 pub(crate) mod topic;
+pub(crate) mod trees;
+mod unsent;
 pub(crate) mod verified;
 pub(crate) mod vigil;
 pub(crate) mod watches;
@@ -101,6 +103,10 @@ pub(crate) struct Plane {
     pub(crate) links: Links,
     /// What is kept until it is acknowledged.
     pub(crate) reliable: Reliable,
+    /// What waits for links to members.
+    outstanding: unsent::Outstanding,
+    /// Trees for topics that many want, where there is a member.
+    pub(crate) trees: trees::Grown,
     /// Who waits for lookups to end.
     pub(crate) lookups: crate::node::Lookups,
     pub(crate) queues: RwLock<BTreeMap<LocalId, Arc<Queue>>>,
@@ -175,6 +181,8 @@ impl Plane {
             repeats: Mutex::new(Repeats::new(RepeatsConfig::default())),
             links: Links::default(),
             reliable,
+            outstanding: unsent::Outstanding::default(),
+            trees: trees::Grown::default(),
             lookups: crate::node::Lookups::default(),
             queues: RwLock::default(),
             registrations: RwLock::default(),
@@ -228,7 +236,8 @@ impl Plane {
             let again = tokio::time::sleep(WATCH_AGAIN);
             self.watch(&Name::Topic(topic.clone())).await?;
             let receivers = route.resolve(self, topic, Source::Own);
-            if !receivers.queues.is_empty() || !receivers.links.is_empty() {
+            let anybody = !receivers.queues.is_empty() || !receivers.links.is_empty();
+            if anybody || receivers.by_tree {
                 return Ok(());
             }
             tokio::select! {
@@ -295,17 +304,20 @@ impl Plane {
             for topic in self.own_topics() {
                 topic.flushed().await;
             }
+            self.trees_are_idle().await;
             self.all_settled().await;
             self.serving.idle().await;
         };
         tokio::time::timeout(patience, all).await.is_ok()
     }
 
-    /// Tells receivers of what was dropped on links that have room again, and forgets ids that are too old.
+    /// Tells receivers of what was dropped on links that have room again, and forgets ids that are too old, and what has
+    /// waited for too long for a link.
     pub(crate) fn tell_drops(&self) {
         let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
         repeats.tend(self.clock.now());
         drop(repeats);
+        self.tend_unsent();
         for attached in self.links.all() {
             for egress in attached.each_egress() {
                 egress.tell_drops(&attached.link);

@@ -30,6 +30,7 @@ use crate::keep::MAX_RETAINED;
 use crate::machine::{NodeInput, NodeMachine};
 use crate::plane::forward::ForwardingConfig;
 use crate::plane::prove::Prover;
+use crate::plane::trees::{self, Trees};
 use crate::plane::{Owner, Plane};
 
 /// How often drops that nobody was told of yet are looked for.
@@ -62,6 +63,7 @@ pub(crate) struct Plan {
     pub(crate) pubsub: macula_pubsub::Config,
     pub(crate) replay: macula_pubsub::ReplayConfig,
     pub(crate) forwarding: ForwardingConfig,
+    pub(crate) direct: usize,
     pub(crate) max_payload_len: usize,
     pub(crate) http: bool,
     pub(crate) socket: Option<PathBuf>,
@@ -127,6 +129,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     let links = run_links(runner, incoming, dialled_queue);
     plane.tasks.spawn("links", links);
     keep_up(&plane, &control, news);
+    grow_trees(&plan, &plane, &control);
     let remembered = cache.as_ref().map_or(&[][..], |cache| cache.found());
     let ways = Ways::new(&plan.join, remembered, plane.random());
     if !ways.is_empty() {
@@ -168,6 +171,15 @@ fn keep_up(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
     plane.watches.serve_by(watches);
     let (shared, asked) = both();
     tasks.spawn("watches", watch::run(shared, asked, watch_queue));
+}
+
+/// Starts what sends events of topics that many want along trees.
+fn grow_trees(plan: &Plan, plane: &Arc<Plane>, control: &Control) {
+    let (trees, inputs) = Trees::new(plan.direct, plan.identity.signer(), plan.identity.chain());
+    let fresh = plane.trees.set(trees).is_ok();
+    debug_assert!(fresh, "a plane has its trees once");
+    let running = trees::run(Arc::clone(plane), control.clone(), inputs);
+    plane.tasks.spawn("trees", running);
 }
 
 fn cache(plan: &Plan, plane: &Plane, wall_ms: u64) -> Option<Arc<MemberCache>> {
@@ -304,7 +316,9 @@ fn machine(
     let rpc = Rpc::new(calls, plane.node(), now);
     let realm = plane.realm.clone();
     let kad = Kad::new(routing, realm, signer, random.fork(), now, wall_ms);
-    Ok(NodeMachine::new(swim, overlay, pubsub, rpc, kad).with_link_pool(plan.swim.link_pool))
+    Ok(NodeMachine::new(swim, overlay, pubsub, rpc, kad)
+        .with_link_pool(plan.swim.link_pool)
+        .with_direct_members(plan.direct))
 }
 
 /// The settings of routing in a realm whose root issues every id: what one member may announce is bounded by what it may

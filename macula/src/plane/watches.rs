@@ -248,7 +248,8 @@ impl Plane {
             let changed = self.tables_changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if route.resolve(self, topic, Source::Own).unlinked == 0 {
+            let receivers = route.resolve(self, topic, Source::Own);
+            if receivers.unlinked.is_empty() {
                 return;
             }
             changed.await;

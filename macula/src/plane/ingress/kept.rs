@@ -48,7 +48,7 @@ impl Ingress {
             add(&plane.counters.denied, count);
         }
         let receivers = announced.route.resolve(plane, topic, self.source);
-        let forwarded = one_hop_less(frame);
+        let forwarded = one_hop_less(&frame);
         let mut owed = Vec::new();
         if is_proven && may {
             let kept = receivers.destinations.iter().filter(|to| match to {
@@ -119,7 +119,7 @@ impl Ingress {
                 });
             }
             if let Some(missing) = gap {
-                self.missing(topic, publisher, epoch, missing.from, missing.to);
+                plane.tell_missing(origin, missing.from, missing.to);
             }
         }
     }
