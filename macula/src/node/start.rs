@@ -89,7 +89,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         hello.clone(),
         vec![credentials.clone()],
     )
-    .map_err(|error| bind_error(&error, plan.listen))?;
+    .map_err(|error| super::socket::bind_error(&error, plan.listen))?;
     let local = listen_locally(&plan, &credentials, transport, hello).await?;
     let plane = Arc::new(plane(&plan, epoch, clock)?);
     let cache = cache(&plan, &plane, wall_ms);
@@ -191,21 +191,6 @@ fn cache(plan: &Plan, plane: &Plane, wall_ms: u64) -> Option<Arc<MemberCache>> {
         plane.node(),
         wall_ms,
     )))
-}
-
-fn bind_error(error: &BindError, listen: SocketAddr) -> Error {
-    match error {
-        BindError::AddressInUse { .. } => Error::new(
-            ErrorCode::UNAVAILABLE,
-            format!(
-                "{listen}/udp is in use: stop the program that has it, or choose another with --listen"
-            ),
-        ),
-        other => Error::new(
-            ErrorCode::INTERNAL,
-            format!("cannot listen at {listen}/udp: {other}"),
-        ),
-    }
 }
 
 fn plane(plan: &Plan, epoch: Epoch, clock: Clock) -> Result<Plane, Error> {
