@@ -54,6 +54,7 @@ mod publisher;
 mod queue;
 mod receipt;
 mod served;
+mod services;
 mod stats;
 mod subscription;
 pub mod system;
@@ -93,6 +94,7 @@ pub use publisher::{PublishOptions, Publisher};
 pub use queue::{History, Order, Overflow, SubscribeOptions, SubscriptionCounts};
 pub use receipt::{EventId, PendingReceipt, Qos, Receipt};
 pub use served::Served;
+pub use services::{Service, ServiceOptions};
 pub use stats::{
     AuthFailures, CacheCounts, EndpointCounts, MemberCounts, MembershipCounts, NodeStats,
     RoutingCounts, process,

@@ -62,6 +62,7 @@ use crate::event::Origin;
 use crate::keep::Keep;
 use crate::node::Reacher;
 use crate::queue::Queue;
+use crate::services::Services;
 
 /// The most topics that one process publishes on.
 pub(crate) const MAX_OWN_TOPICS: usize = 65_536;
@@ -111,6 +112,8 @@ pub(crate) struct Plane {
     pub(crate) queues: RwLock<BTreeMap<LocalId, Arc<Queue>>>,
     pub(crate) registrations: RwLock<BTreeMap<RegistrationKey, Registration>>,
     pub(crate) invocations: Invocations,
+    /// What is served on this node, as it is told to whoever asks.
+    pub(crate) services: Services,
     /// The one link of a client.
     pub(crate) uplink: Option<Arc<Attached>>,
     /// Signs batches that travel beyond the link that proves their publisher, and checks such batches of others.
@@ -184,6 +187,7 @@ impl Plane {
             queues: RwLock::default(),
             registrations: RwLock::default(),
             invocations: Invocations::new(&InvocationConfig::default()),
+            services: Services::default(),
             uplink,
             prover,
             verified: Verified::default(),

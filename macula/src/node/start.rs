@@ -22,6 +22,7 @@ use super::control::{Control, MAX_CALLS, MAX_INPUTS, MAX_MEMBER_EVENTS, Outputs}
 use super::dial::{Dialled, Dialler, Ways};
 use super::link::LinkRunner;
 use super::news::MemberNews;
+use super::trace::NAME_TAG;
 use super::watch;
 use crate::Error;
 use crate::credentials::RealmCredentials;
@@ -88,7 +89,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         hello.clone(),
         vec![credentials.clone()],
     )
-    .map_err(|error| bind_error(&error, plan.listen))?;
+    .map_err(|error| super::socket::bind_error(&error, plan.listen))?;
     let local = listen_locally(&plan, &credentials, transport, hello).await?;
     let plane = Arc::new(plane(&plan, epoch, clock)?);
     let cache = cache(&plan, &plane, wall_ms);
@@ -161,6 +162,8 @@ fn keep_up(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
     let (shared, told) = both();
     tasks.spawn("round trips", tell_round_trips(shared, told));
     let (shared, told) = both();
+    tasks.spawn("services", crate::services::announce(shared, told));
+    let (shared, told) = both();
     tasks.spawn("wall clock", tell_time(shared, told));
     let (shared, told) = both();
     tasks.spawn("announcements", crate::keep::announce(shared, told));
@@ -190,21 +193,6 @@ fn cache(plan: &Plan, plane: &Plane, wall_ms: u64) -> Option<Arc<MemberCache>> {
     )))
 }
 
-fn bind_error(error: &BindError, listen: SocketAddr) -> Error {
-    match error {
-        BindError::AddressInUse { .. } => Error::new(
-            ErrorCode::UNAVAILABLE,
-            format!(
-                "{listen}/udp is in use: stop the program that has it, or choose another with --listen"
-            ),
-        ),
-        other => Error::new(
-            ErrorCode::INTERNAL,
-            format!("cannot listen at {listen}/udp: {other}"),
-        ),
-    }
-}
-
 fn plane(plan: &Plan, epoch: Epoch, clock: Clock) -> Result<Plane, Error> {
     let own = plan.identity.certificate().principal();
     let realm = plan.trust.realm().clone();
@@ -219,7 +207,11 @@ fn plane(plan: &Plan, epoch: Epoch, clock: Clock) -> Result<Plane, Error> {
         replay: plan.replay.clone(),
         uplink: None,
     };
-    Ok(Plane::new(own, clock, prover, random))
+    let plane = Plane::new(own, clock, prover, random);
+    for tag in plan.tags.iter().filter(|tag| tag.key == NAME_TAG) {
+        plane.services.call(&tag.value);
+    }
+    Ok(plane)
 }
 
 /// The transport's settings, with a certificate for HTTP/3 where it is wanted.
