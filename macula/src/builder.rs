@@ -13,6 +13,9 @@ use crate::{Error, ForwardingConfig, Node};
 /// The UDP port that nodes listen at by default.
 pub const DEFAULT_PORT: u16 = 4433;
 
+/// To how many members a node sends an event itself by default; to more it goes along a tree.
+pub const DEFAULT_DIRECT: usize = 16;
+
 /// A node that is not running yet.
 ///
 /// An identity and a trust bundle are needed; everything else has a default.
@@ -30,6 +33,7 @@ pub struct NodeBuilder {
     pubsub: macula_pubsub::Config,
     replay: macula_pubsub::ReplayConfig,
     forwarding: ForwardingConfig,
+    direct: usize,
     max_payload_len: usize,
     http: bool,
     socket: Option<PathBuf>,
@@ -52,6 +56,7 @@ impl NodeBuilder {
             pubsub: macula_pubsub::Config::default(),
             replay: macula_pubsub::ReplayConfig::default(),
             forwarding: ForwardingConfig::default(),
+            direct: DEFAULT_DIRECT,
             max_payload_len: limit::DEFAULT_MAX_PAYLOAD_LEN,
             http: true,
             socket: None,
@@ -145,6 +150,15 @@ impl NodeBuilder {
     #[must_use]
     pub fn replay(mut self, config: macula_pubsub::ReplayConfig) -> Self {
         self.replay = config;
+        self
+    }
+
+    /// To how many members the node sends an event itself, by default 16. What more members want goes along a tree over
+    /// them, in which each passes it on to a few; it takes a few links more to get there, and costs the node as much
+    /// whether a hundred want it or ten thousand. Nodes with different values get on.
+    #[must_use]
+    pub const fn direct_members(mut self, most: usize) -> Self {
+        self.direct = most;
         self
     }
 
@@ -245,6 +259,7 @@ impl NodeBuilder {
             pubsub: self.pubsub,
             replay: self.replay,
             forwarding: self.forwarding,
+            direct: self.direct,
             max_payload_len: self.max_payload_len,
             http: self.http,
             socket: self.socket,

@@ -25,6 +25,8 @@ pub(crate) mod route;
 mod talk;
 pub(crate) mod tally;
 pub(crate) mod topic;
+pub(crate) mod trees;
+mod unsent;
 pub(crate) mod verified;
 pub(crate) mod vigil;
 pub(crate) mod watches;
@@ -63,6 +65,7 @@ use crate::keep::Keep;
 use crate::log::EventLog;
 use crate::node::Reacher;
 use crate::queue::Queue;
+use crate::services::Services;
 
 /// The most topics that one process publishes on.
 pub(crate) const MAX_OWN_TOPICS: usize = 65_536;
@@ -107,11 +110,17 @@ pub(crate) struct Plane {
     pub(crate) asked: asked::Asked,
     /// What is kept until it is acknowledged.
     pub(crate) reliable: Reliable,
+    /// What waits for links to members.
+    outstanding: unsent::Outstanding,
+    /// Trees for topics that many want, where there is a member.
+    pub(crate) trees: trees::Grown,
     /// Who waits for lookups to end.
     pub(crate) lookups: crate::node::Lookups,
     pub(crate) queues: RwLock<BTreeMap<LocalId, Arc<Queue>>>,
     pub(crate) registrations: RwLock<BTreeMap<RegistrationKey, Registration>>,
     pub(crate) invocations: Invocations,
+    /// What is served on this node, as it is told to whoever asks.
+    pub(crate) services: Services,
     /// The one link of a client.
     pub(crate) uplink: Option<Arc<Attached>>,
     /// Signs batches that travel beyond the link that proves their publisher, and checks such batches of others.
@@ -187,10 +196,13 @@ impl Plane {
             links: Links::default(),
             asked: asked::Asked::default(),
             reliable,
+            outstanding: unsent::Outstanding::default(),
+            trees: trees::Grown::default(),
             lookups: crate::node::Lookups::default(),
             queues: RwLock::default(),
             registrations: RwLock::default(),
             invocations: Invocations::new(&InvocationConfig::default()),
+            services: Services::default(),
             uplink,
             prover,
             verified: Verified::default(),
@@ -239,8 +251,8 @@ impl Plane {
             let again = tokio::time::sleep(WATCH_AGAIN);
             self.watch(&Name::Topic(topic.clone())).await?;
             let receivers = route.resolve(self, topic, Source::Own);
-            let is_wanted = !receivers.queues.is_empty() || !receivers.links.is_empty();
-            if is_wanted || !receivers.groups.is_empty() {
+            let anybody = !receivers.queues.is_empty() || !receivers.links.is_empty();
+            if anybody || receivers.by_tree || !receivers.groups.is_empty() {
                 return Ok(());
             }
             tokio::select! {
@@ -308,6 +320,7 @@ impl Plane {
             for topic in self.own_topics() {
                 topic.flushed().await;
             }
+            self.trees_are_idle().await;
             self.all_settled().await;
             self.serving.idle().await;
         };
@@ -318,11 +331,13 @@ impl Plane {
         is_done
     }
 
-    /// Tells receivers of what was dropped on links that have room again, and forgets ids that are too old.
+    /// Tells receivers of what was dropped on links that have room again, and forgets ids that are too old, and what has
+    /// waited for too long for a link.
     pub(crate) fn tell_drops(&self) {
         let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
         repeats.tend(self.clock.now());
         drop(repeats);
+        self.tend_unsent();
         for attached in self.links.all() {
             for egress in attached.each_egress() {
                 egress.tell_drops(&attached.link);

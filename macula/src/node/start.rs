@@ -32,6 +32,7 @@ use crate::keep::MAX_RETAINED;
 use crate::machine::{NodeInput, NodeMachine};
 use crate::plane::Plane;
 use crate::plane::forward::ForwardingConfig;
+use crate::plane::trees::{self, Trees};
 
 /// How often drops that nobody was told of yet are looked for.
 const TELL_DROPS_PERIOD: Duration = Duration::from_millis(200);
@@ -63,6 +64,7 @@ pub(crate) struct Plan {
     pub(crate) pubsub: macula_pubsub::Config,
     pub(crate) replay: macula_pubsub::ReplayConfig,
     pub(crate) forwarding: ForwardingConfig,
+    pub(crate) direct: usize,
     pub(crate) max_payload_len: usize,
     pub(crate) http: bool,
     pub(crate) socket: Option<PathBuf>,
@@ -89,7 +91,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         hello.clone(),
         vec![credentials.clone()],
     )
-    .map_err(|error| bind_error(&error, plan.listen))?;
+    .map_err(|error| super::socket::bind_error(&error, plan.listen))?;
     let local = listen_locally(&plan, &credentials, transport, hello).await?;
     let plane = plane_with_log(&plan, epoch, clock).await?;
     let cache = cache(&plan, &plane, wall_ms);
@@ -129,6 +131,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     let links = run_links(runner, incoming, dialled_queue);
     plane.tasks.spawn("links", links);
     keep_up(&plane, &control, news);
+    grow_trees(&plan, &plane, &control);
     let remembered = cache.as_ref().map_or(&[][..], |cache| cache.found());
     let ways = Ways::new(&plan.join, remembered, plane.random());
     if !ways.is_empty() {
@@ -139,6 +142,17 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         plane.tasks.spawn("member cache", keeping);
     }
     let node = Node::running(plane, control, endpoint, dialler, members, cache);
+    complete(&node);
+    #[cfg(feature = "http3")]
+    if plan.http {
+        let refreshing = face.refresh(node.downgrade());
+        node.plane().tasks.spawn("http3 face", refreshing);
+    }
+    Ok(node)
+}
+
+/// Starts what needs the node itself.
+fn complete(node: &Node) {
     let system = crate::system::handler(node.downgrade());
     let fresh = node.plane().system.set(system).is_ok();
     let executing = crate::testament::execute(node.downgrade(), node.member_events());
@@ -146,12 +160,6 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     let reacher = super::Reacher(node.downgrade());
     let fresh = node.plane().reacher.set(reacher).is_ok() && fresh;
     debug_assert!(fresh, "a plane has one node");
-    #[cfg(feature = "http3")]
-    if plan.http {
-        let refreshing = face.refresh(node.downgrade());
-        node.plane().tasks.spawn("http3 face", refreshing);
-    }
-    Ok(node)
 }
 
 /// Starts what a node does all the time: telling drops and round trips and the time, and watching for the data plane.
@@ -163,6 +171,8 @@ fn keep_up(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
     let (shared, told) = both();
     tasks.spawn("round trips", tell_round_trips(shared, told));
     let (shared, told) = both();
+    tasks.spawn("services", crate::services::announce(shared, told));
+    let (shared, told) = both();
     tasks.spawn("wall clock", tell_time(shared, told));
     let (shared, told) = both();
     tasks.spawn("announcements", crate::keep::announce(shared, told));
@@ -170,6 +180,15 @@ fn keep_up(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
     plane.watches.serve_by(watches);
     let (shared, asked) = both();
     tasks.spawn("watches", watch::run(shared, asked, watch_queue));
+}
+
+/// Starts what sends events of topics that many want along trees.
+fn grow_trees(plan: &Plan, plane: &Arc<Plane>, control: &Control) {
+    let (trees, inputs) = Trees::new(plan.direct, plan.identity.signer(), plan.identity.chain());
+    let fresh = plane.trees.set(trees).is_ok();
+    debug_assert!(fresh, "a plane has its trees once");
+    let running = trees::run(Arc::clone(plane), control.clone(), inputs);
+    plane.tasks.spawn("trees", running);
 }
 
 fn cache(plan: &Plan, plane: &Plane, wall_ms: u64) -> Option<Arc<MemberCache>> {
@@ -181,21 +200,6 @@ fn cache(plan: &Plan, plane: &Plane, wall_ms: u64) -> Option<Arc<MemberCache>> {
         plane.node(),
         wall_ms,
     )))
-}
-
-fn bind_error(error: &BindError, listen: SocketAddr) -> Error {
-    match error {
-        BindError::AddressInUse { .. } => Error::new(
-            ErrorCode::UNAVAILABLE,
-            format!(
-                "{listen}/udp is in use: stop the program that has it, or choose another with --listen"
-            ),
-        ),
-        other => Error::new(
-            ErrorCode::INTERNAL,
-            format!("cannot listen at {listen}/udp: {other}"),
-        ),
-    }
 }
 
 /// The transport's settings, with a certificate for HTTP/3 where it is wanted.
@@ -281,7 +285,9 @@ fn machine(plan: &Plan, plane: &Plane, endpoint: &Endpoint) -> Result<NodeMachin
     let rpc = Rpc::new(calls, plane.node(), now);
     let realm = plane.realm.clone();
     let kad = Kad::new(routing, realm, signer, random.fork(), now, wall_ms);
-    Ok(NodeMachine::new(swim, overlay, pubsub, rpc, kad).with_link_pool(plan.swim.link_pool))
+    Ok(NodeMachine::new(swim, overlay, pubsub, rpc, kad)
+        .with_link_pool(plan.swim.link_pool)
+        .with_direct_members(plan.direct))
 }
 
 /// The settings of routing in a realm whose root issues every id: what one member may announce is bounded by what it may

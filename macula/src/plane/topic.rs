@@ -1,5 +1,6 @@
 //! A topic that this process publishes on.
 
+mod leave;
 mod payload;
 mod promise;
 
@@ -19,13 +20,13 @@ use tokio::sync::{Notify, OnceCell};
 
 use super::Plane;
 use super::counters::add;
-use super::egress::{Feed, Sent};
+use super::egress::Feed;
 use super::links::Attached;
 use super::prove;
 use super::reliable::{Owed, Parcel, Receipted};
 use super::route::{Receivers, RouteCache};
 use crate::Error;
-use crate::event::{Event, Gap, GapCause, Origin};
+use crate::event::{Event, Origin};
 
 /// How many payload bytes a batch collects before its publisher waits.
 const MAX_BATCH_BYTES: usize = 64 << 10;
@@ -321,7 +322,13 @@ impl OwnTopic {
             self.room.notify_waiters();
             match sealed {
                 Some((sealed, Some(owed), _)) => self.keep(plane, &receivers, sealed, owed).await,
-                Some((sealed, None, Some(ttl))) => self.send(plane, &receivers, sealed, ttl),
+                Some((sealed, None, Some(ttl))) => {
+                    let along = self.along_a_tree(plane, &receivers, &sealed);
+                    self.send(plane, &receivers, sealed, ttl);
+                    if let (Some(input), Some(trees)) = (along, plane.trees.get()) {
+                        trees.tell(input).await;
+                    }
+                }
                 Some((sealed, None, None)) => self.give_up(plane, &receivers, &sealed),
                 None => return,
             }
@@ -338,7 +345,12 @@ impl OwnTopic {
                 .clone();
             Box::pin(async move { outbox.idle().await })
         };
-        match receivers.links.as_slice() {
+        let links = if receivers.by_tree {
+            &receivers.branches
+        } else {
+            &receivers.links
+        };
+        match links.as_slice() {
             [] => {}
             [only] => {
                 let outbox = only.egress(self.priority()).outbox(&only.link);
@@ -381,6 +393,9 @@ impl OwnTopic {
         sealed: SealedBatch,
         mut owed: Owed,
     ) {
+        if let Some(trees) = plane.trees.get() {
+            trees.go_straight(&self.origin.topic);
+        }
         let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
         if !self.origin.topic.is_reserved() {
             add(&plane.counters.events_published, count);
@@ -404,57 +419,6 @@ impl OwnTopic {
         );
         plane.keep(&parcel, owed).await;
     }
-
-    /// The time to live of a batch ended before it could leave: its receivers are told that it is missing.
-    fn give_up(&self, plane: &Plane, receivers: &Receivers, sealed: &SealedBatch) {
-        let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
-        let (from, next) = (sealed.base, sealed.base.plus(count));
-        if !self.origin.topic.is_reserved() {
-            add(&plane.counters.events_published, count);
-        }
-        add(&plane.expired, count.saturating_mul(receivers.count()));
-        for queue in &receivers.queues {
-            let origin = Arc::clone(&self.origin);
-            queue.push_gap(Gap::range(origin, from, Some(next), GapCause::Expired));
-        }
-        for attached in &receivers.links {
-            attached
-                .egress(self.priority())
-                .skip(&self.feed, from, next);
-        }
-    }
-
-    fn send(&self, plane: &Plane, receivers: &Receivers, sealed: SealedBatch, ttl_ms: Option<u32>) {
-        let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
-        if !self.origin.topic.is_reserved() {
-            add(&plane.counters.events_published, count);
-        }
-        if receivers.unlinked > 0 {
-            add(
-                &plane.counters.dropped_no_link,
-                count.saturating_mul(receivers.unlinked),
-            );
-        }
-        let base = sealed.base;
-        let history = self.history.load(Ordering::Relaxed);
-        let expires = plane.expires(ttl_ms);
-        let expires = expires.as_ref();
-        let frame = plane.prepare(&self.origin, sealed, receivers, expires, history);
-        for attached in &receivers.links {
-            let egress = attached.egress(self.priority());
-            if egress.send(
-                &attached.link,
-                &self.feed,
-                base,
-                count,
-                frame.clone(),
-                expires,
-            ) == Sent::Dropped
-            {
-                add(&plane.counters.dropped_outbox, count);
-            }
-        }
-    }
 }
 
 impl Waiting {
@@ -477,7 +441,7 @@ pub(crate) async fn wait_for_room(plane: &Plane, receivers: &Receivers, priority
     for queue in &receivers.queues {
         queue.ready().await;
     }
-    for attached in &receivers.links {
+    for attached in receivers.links.iter().chain(&receivers.branches) {
         attached.released().await;
         let egress = attached.egress(priority);
         egress

@@ -28,7 +28,7 @@ pub(crate) struct Testament {
 impl Client {
     /// Leaves an event behind, which the member publishes under its own id `delay` after this client has gone; at most 16,
     /// of 64 KiB each, and a day. Nothing is published if the client has attached to the same member again by then.
-    /// [`Event::testator`] says whose it is. It ends with the member, which keeps it in memory.
+    /// [`Event::testator`](crate::Event::testator) says whose it is. It ends with the member, which keeps it in memory.
     ///
     /// # Errors
     ///

@@ -8,7 +8,9 @@ mod kept;
 mod loss;
 mod options;
 mod sizes;
+mod trees;
 mod typed;
+mod unlinked;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -161,7 +161,7 @@ async fn a_link_has_one_lookup_stream_of_each_side() {
     until(async || node.stats().await.unwrap().counts.misbehaved == 1).await;
     let answered = node.stats().await.unwrap().routing.requests_answered;
     first.say(find(3)).await;
-    until(async || node.stats().await.unwrap().routing.requests_answered == answered + 1).await;
+    until(async || node.stats().await.unwrap().routing.requests_answered > answered).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

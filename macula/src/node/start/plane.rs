@@ -8,6 +8,7 @@ use macula_wire::{ChannelRun, Epoch, ErrorCode};
 use super::Plan;
 use crate::Error;
 use crate::log::{EventLog, KeptRecord, Writing};
+use crate::node::trace::NAME_TAG;
 use crate::plane::prove::Prover;
 use crate::plane::{Owner, Plane};
 
@@ -90,5 +91,9 @@ fn plane(
         log: found.map(|found| Arc::clone(&found.log)),
         uplink: None,
     };
-    Ok(Plane::new(own, clock, prover, random))
+    let plane = Plane::new(own, clock, prover, random);
+    for tag in plan.tags.iter().filter(|tag| tag.key == NAME_TAG) {
+        plane.services.call(&tag.value);
+    }
+    Ok(plane)
 }

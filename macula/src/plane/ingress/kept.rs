@@ -49,7 +49,7 @@ impl Ingress {
             add(&plane.counters.denied, count);
         }
         let receivers = announced.route.resolve(plane, topic, self.source);
-        let forwarded = one_hop_less(frame);
+        let forwarded = one_hop_less(&frame);
         let is_here = |to: &Destination| match to {
             Destination::Local(_) => true,
             Destination::Session(_) => forwarded.is_some(),
@@ -126,7 +126,7 @@ impl Ingress {
                 });
             }
             if let Some(missing) = gap {
-                self.missing(topic, publisher, epoch, missing.from, missing.to);
+                plane.tell_missing(origin, missing.from, missing.to);
             }
         }
     }
