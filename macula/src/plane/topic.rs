@@ -1,13 +1,15 @@
 //! A topic that this process publishes on.
 
 mod leave;
+mod order;
 mod payload;
 mod promise;
 
+pub(crate) use order::Unordered;
 pub(crate) use payload::{Enveloped, Payload};
 pub(crate) use promise::{Promise, Stored, stored};
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -99,6 +101,8 @@ pub(crate) struct OwnTopic {
     declared: OnceCell<()>,
     /// How many of its last events are kept.
     history: AtomicU32,
+    /// The sequence behind the last event that was offered to the replay buffer.
+    offered: AtomicU64,
 }
 
 /// Why an event was not taken.
@@ -120,6 +124,7 @@ impl OwnTopic {
             full: Notify::new(),
             declared: OnceCell::new(),
             history: AtomicU32::new(0),
+            offered: AtomicU64::new(0),
         }
     }
 
@@ -196,6 +201,7 @@ impl OwnTopic {
             payload.push(&mut waiting.builder);
             if let Some(promise) = promise.take() {
                 waiting.promise(promise);
+                plane.reliable.unordered.insert(self);
             }
             let sequence = waiting.next;
             waiting.next = sequence.next();
@@ -258,6 +264,9 @@ impl OwnTopic {
         payload: impl Payload,
         mut promise: Option<Promise>,
     ) -> Result<Sequence, Error> {
+        if promise.is_some() {
+            self.after_others(plane).await;
+        }
         match self.try_put(plane, key, &payload, &mut promise) {
             Ok(sequence) => return Ok(sequence),
             Err(NotTaken::Refused(error)) => return Err(error),
@@ -315,6 +324,7 @@ impl OwnTopic {
                 let sealed = self.seal(&mut waiting, ttl_ms);
                 if sealed.is_none() {
                     waiting.sending = false;
+                    plane.reliable.unordered.remove(&self);
                 }
                 let owed = std::mem::take(&mut waiting.owed);
                 sealed.map(|sealed| (sealed, is_kept.then_some(owed), ttl))
@@ -404,6 +414,7 @@ impl OwnTopic {
             debug_assert!(false, "a batch that was just made");
             return;
         };
+        let behind = batch.base.plus(count).get();
         let history = self.history.load(Ordering::Relaxed);
         if history > 0 {
             let expires = plane.expires(batch.ttl_ms).map(|expires| expires.at);
@@ -418,6 +429,8 @@ impl OwnTopic {
             sealed.into(),
         );
         plane.keep(&parcel, owed).await;
+        self.offered.fetch_max(behind, Ordering::AcqRel);
+        self.room.notify_waiters();
     }
 }
 

@@ -63,7 +63,10 @@ impl<'a> Stage<'a> {
         let mut ledger = Ledger::begin(world.path("journals").into())?;
         let mut nodes = Vec::new();
         let journal = ledger.journal(RELIABLE).display().to_string();
-        let part = ["--journal", &journal, "--topic", "q.sure"];
+        let topics = [
+            "--topic", "q.sure", "--topic", "q.safe", "--topic", "q.kept",
+        ];
+        let part = [&["--journal", &journal][..], &topics].concat();
         let pace = ["--every-us", "16000"];
         let more = part.iter().chain(&pace).map(|word| (*word).to_owned());
         fleet.played(MEMBER, more.collect())?;
