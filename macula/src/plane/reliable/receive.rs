@@ -25,8 +25,15 @@ pub(crate) struct Arrival {
 impl Plane {
     /// Takes in a batch that is kept by its sender, and keeps it in turn for subscribers and clients. Before that,
     /// `is_new` is called if it is to be handed on.
-    pub(crate) fn arrive(self: &Arc<Self>, arrival: Arrival, is_new: impl FnOnce()) -> Taken {
-        self.reliably(|machines, now| machines.take(now, arrival, is_new))
+    pub(crate) fn arrive(self: &Arc<Self>, mut arrival: Arrival, is_new: impl FnOnce()) -> Taken {
+        self.reliably(|machines, now| {
+            self.strike_ended(&mut arrival.owed);
+            if let Some(group) = &mut arrival.group {
+                self.strike_ended(&mut group.members);
+            }
+            arrival.group = arrival.group.filter(|group| !group.members.is_empty());
+            machines.take(now, arrival, is_new)
+        })
     }
 }
 
