@@ -2,6 +2,8 @@
 
 mod leave;
 
+pub(crate) use self::leave::wait_for_room;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -484,20 +486,6 @@ impl Waiting {
             let at = u32::try_from(at).unwrap_or(u32::MAX);
             self.owed.receipts.push(Receipted { at, waiting });
         }
-    }
-}
-
-/// Waits for each receiver that may still be waited for; see [`Egress::wait_for_room`](super::egress::Egress::wait_for_room).
-pub(crate) async fn wait_for_room(plane: &Plane, receivers: &Receivers, priority: Priority) {
-    for queue in &receivers.queues {
-        queue.ready().await;
-    }
-    for attached in receivers.links.iter().chain(&receivers.branches) {
-        attached.released().await;
-        let egress = attached.egress(priority);
-        egress
-            .wait_for_room(&attached.link, plane.clock.now())
-            .await;
     }
 }
 

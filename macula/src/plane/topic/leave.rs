@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use macula_wire::batch::BatchHead;
+use macula_wire::message::Priority;
 use macula_wire::{Instant, SealedBatch, Sequence, limit};
 
 use super::{OwnTopic, Waiting};
@@ -127,5 +128,25 @@ impl OwnTopic {
             frame: frame.clone(),
             expires: expires.cloned(),
         });
+    }
+}
+
+/// Waits for each receiver that may still be waited for; see [`Egress::wait_for_room`](crate::plane::egress::Egress::wait_for_room).
+pub(crate) async fn wait_for_room(plane: &Plane, receivers: &Receivers, priority: Priority) {
+    for queue in &receivers.queues {
+        queue.ready().await;
+    }
+    for attached in &receivers.links {
+        attached.released().await;
+        let egress = attached.egress(priority);
+        egress
+            .wait_for_room(&attached.link, plane.clock.now())
+            .await;
+    }
+    for attached in &receivers.branches {
+        let egress = attached.egress(priority);
+        egress
+            .wait_for_room_along(&attached.link, plane.clock.now())
+            .await;
     }
 }

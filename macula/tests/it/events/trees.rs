@@ -216,3 +216,17 @@ async fn kept_events_go_straight_behind_those_that_went_along_a_tree() {
     }
     assert!(stats().await.counts.kept_sent >= 5 * COUNT);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_as_fast_as_it_goes_arrives_whole() {
+    const MANY: u64 = 20_000;
+    let realm = Realm::new();
+    let nodes = mesh(&realm, 8).await;
+    let publishers = [&nodes[0], &nodes[1]];
+    let mut subscriptions = all_subscribe(&nodes, &publishers, "flood.*").await;
+    let publish = async |node: &Node| publish_numbered(node, "flood.x", MANY).await;
+    tokio::join!(publish(&nodes[0]), publish(&nodes[1]));
+    for subscription in &mut subscriptions {
+        read(subscription, &publishers, MANY).await;
+    }
+}
