@@ -38,6 +38,7 @@ pub struct NodeBuilder {
     http: bool,
     socket: Option<PathBuf>,
     member_cache: Option<PathBuf>,
+    event_log: Option<PathBuf>,
 }
 
 impl NodeBuilder {
@@ -60,6 +61,7 @@ impl NodeBuilder {
             http: true,
             socket: None,
             member_cache: None,
+            event_log: None,
         }
     }
 
@@ -194,6 +196,17 @@ impl NodeBuilder {
         self
     }
 
+    /// A folder for events that outlive the node ([`Qos::Durable`](crate::Qos::Durable)); by default none. It is made if it
+    /// is not there, and belongs to this node alone.
+    ///
+    /// A node that starts sends what members were owed by its earlier run. What of the log cannot be read is set aside
+    /// under another name, with a warning.
+    #[must_use]
+    pub fn event_log(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.event_log = Some(folder.into());
+        self
+    }
+
     /// Starts the node in the present tokio runtime. It listens when this returns, and joins on its own.
     ///
     /// # Errors
@@ -251,6 +264,7 @@ impl NodeBuilder {
             http: self.http,
             socket: self.socket,
             member_cache: self.member_cache,
+            event_log: self.event_log,
         })
         .await
     }

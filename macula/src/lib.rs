@@ -45,7 +45,9 @@ mod directory;
 mod error;
 mod event;
 mod graph;
+mod group;
 mod keep;
+mod log;
 mod machine;
 mod matching;
 mod node;
@@ -77,6 +79,7 @@ pub use directory::{
 pub use error::Error;
 pub use event::{ClosedReason, Delivery, Event, EventOptions, Gap, GapCause, Subscribers};
 pub use graph::{Graph, GraphEdge, GraphNode};
+pub use group::{Balance, Group};
 pub use keep::Keeping;
 pub use machine::{
     Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, TreeNeeds, Watched, Wish,

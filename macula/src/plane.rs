@@ -3,6 +3,7 @@
 //! Nothing here asks a machine. Tasks that read links, publishers and callers look at the present tables, remember
 //! what they found, and look again when [`Plane::version`] has moved.
 
+pub(crate) mod asked;
 mod attempt;
 pub(crate) mod caller;
 pub(crate) mod counters;
@@ -37,13 +38,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use macula_pubsub::{
-    Forwarder, ForwarderConfig, LocalId, Repeats, RepeatsConfig, ReplayConfig, Source, Table,
+    Forwarder, ForwarderConfig, GroupTable, LocalId, Repeats, RepeatsConfig, ReplayConfig, Source,
+    Table,
 };
 use macula_realm::Principal;
 use macula_rpc::{InvocationConfig, Invocations, ProviderTable, RegistrationKey};
 use macula_transport::{Clock, TaskSet};
 use macula_wire::message::Priority;
-use macula_wire::{Epoch, ErrorCode, NodeId, Random, RealmName, Topic, TopicAlias};
+use macula_wire::{ChannelRun, Epoch, ErrorCode, NodeId, Random, RealmName, Topic, TopicAlias};
 use tokio::sync::Notify;
 
 use self::counters::Counters;
@@ -60,6 +62,7 @@ use crate::Error;
 use crate::call::Handler;
 use crate::event::Origin;
 use crate::keep::Keep;
+use crate::log::EventLog;
 use crate::node::Reacher;
 use crate::queue::Queue;
 use crate::services::Services;
@@ -92,6 +95,8 @@ pub(crate) struct Plane {
     /// How much has happened to members so far.
     pub(crate) member_changes: AtomicU64,
     pub(crate) table: ArcSwap<Table>,
+    /// Who shares which topic in a group.
+    pub(crate) groups: ArcSwap<GroupTable>,
     pub(crate) providers: ArcSwap<ProviderTable>,
     pub(crate) forwarder: Forwarder,
     /// Which events subscribers were handed, by the ids of their publishers.
@@ -101,6 +106,8 @@ pub(crate) struct Plane {
     /// How many events were dropped in this process because their time to live was over.
     pub(crate) expired: Arc<AtomicU64>,
     pub(crate) links: Links,
+    /// What a client has its member publish.
+    pub(crate) asked: asked::Asked,
     /// What is kept until it is acknowledged.
     pub(crate) reliable: Reliable,
     /// What waits for links to members.
@@ -139,6 +146,10 @@ pub(crate) struct Owner {
     pub(crate) max_payload_len: usize,
     /// How events are kept until they are acknowledged.
     pub(crate) replay: ReplayConfig,
+    /// The numbering of what is kept.
+    pub(crate) run: ChannelRun,
+    /// Where events are kept that outlive the node.
+    pub(crate) log: Option<Arc<EventLog>>,
     /// The one link of a client.
     pub(crate) uplink: Option<Arc<Attached>>,
 }
@@ -156,9 +167,11 @@ impl Plane {
             epoch,
             max_payload_len,
             replay,
+            run,
+            log,
             uplink,
         } = own;
-        let reliable = Reliable::new(replay, own.node, epoch, random.fork(), clock.now());
+        let reliable = Reliable::new(replay, own.node, run, random.fork(), clock.now(), log);
         Self {
             own,
             realm,
@@ -174,12 +187,14 @@ impl Plane {
             leaving: AtomicBool::new(false),
             member_changes: AtomicU64::new(0),
             table: ArcSwap::default(),
+            groups: ArcSwap::default(),
             providers: ArcSwap::default(),
             forwarder: Forwarder::new(&ForwarderConfig::default()),
             archive: Keep::default(),
             expired: Arc::default(),
             repeats: Mutex::new(Repeats::new(RepeatsConfig::default())),
             links: Links::default(),
+            asked: asked::Asked::default(),
             reliable,
             outstanding: unsent::Outstanding::default(),
             trees: trees::Grown::default(),
@@ -237,7 +252,7 @@ impl Plane {
             self.watch(&Name::Topic(topic.clone())).await?;
             let receivers = route.resolve(self, topic, Source::Own);
             let anybody = !receivers.queues.is_empty() || !receivers.links.is_empty();
-            if anybody || receivers.by_tree {
+            if anybody || receivers.by_tree || !receivers.groups.is_empty() {
                 return Ok(());
             }
             tokio::select! {
@@ -299,7 +314,8 @@ impl Plane {
 
     /// Waits until everything published was handed to links and every call that was taken has ended. `false` if that
     /// took longer than `patience`.
-    pub(crate) async fn drained(&self, patience: Duration) -> bool {
+    pub(crate) async fn drained(self: &Arc<Self>, patience: Duration) -> bool {
+        self.hear_applications();
         let all = async {
             for topic in self.own_topics() {
                 topic.flushed().await;
@@ -308,7 +324,11 @@ impl Plane {
             self.all_settled().await;
             self.serving.idle().await;
         };
-        tokio::time::timeout(patience, all).await.is_ok()
+        let is_done = tokio::time::timeout(patience, all).await.is_ok();
+        if let Some(log) = &self.reliable.log {
+            log.flush().await;
+        }
+        is_done
     }
 
     /// Tells receivers of what was dropped on links that have room again, and forgets ids that are too old, and what has

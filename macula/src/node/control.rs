@@ -132,6 +132,10 @@ impl Sink<NodeOutput> for Outputs {
             NodeOutput::Table(table) => {
                 self.plane.replace_table(table);
             }
+            NodeOutput::Groups(groups) => {
+                self.plane.groups.store(groups);
+                self.plane.changed();
+            }
             NodeOutput::Providers(table) => {
                 self.plane.providers.store(table);
                 self.plane.changed();

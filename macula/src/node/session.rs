@@ -92,13 +92,14 @@ impl Session {
         let principal = self.principal.clone();
         self.control
             .run(move |machine, now| {
-                machine.pubsub_mut().subscribe(
-                    now,
-                    &ClientRules,
-                    &principal,
-                    subscriber,
-                    request.pattern,
-                )
+                let (who, pattern) = (&principal, request.pattern);
+                let pubsub = machine.pubsub_mut();
+                match &request.group {
+                    None => pubsub.subscribe(now, &ClientRules, who, subscriber, pattern),
+                    Some(group) => {
+                        pubsub.subscribe_shared(now, &ClientRules, who, subscriber, pattern, group)
+                    }
+                }
             })
             .await?
             .map_err(super::subscribe_error)

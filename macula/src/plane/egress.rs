@@ -61,6 +61,15 @@ pub(crate) struct Egress {
     given_up_ms: AtomicU64,
 }
 
+/// Whether a receiver remembers what was announced to it before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Announced {
+    /// It does.
+    Once,
+    /// It forgets what is of an earlier run of the publisher, so it is told before each batch.
+    Anew,
+}
+
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Sent {
@@ -204,13 +213,15 @@ impl Egress {
         base: Sequence,
         count: u64,
         frames: [OutFrame; 2],
+        announced: Announced,
     ) -> bool {
         let outbox = self.outbox(link);
         let mut table = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         let progress = table
             .entry((feed.publisher, feed.epoch, feed.alias))
             .or_insert_with(|| Progress::new(feed, base));
-        let missing = progress.told.is_none_or(|told| told != progress.next);
+        let missing =
+            announced == Announced::Anew || progress.told.is_none_or(|told| told != progress.next);
         let alias = if missing {
             progress.alias_frame()
         } else {

@@ -3,11 +3,13 @@
 mod along;
 mod arrival;
 mod kept;
+mod publish;
 mod single;
 mod watching;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use macula_pubsub::Source;
 use macula_transport::{FrameReceiver, LinkError};
@@ -24,7 +26,7 @@ use super::Plane;
 use super::counters::add;
 use super::egress::Feed;
 use super::links::Attached;
-use super::route::RouteCache;
+use super::route::{Receivers, RouteCache};
 use super::topic::wait_for_room;
 use super::watches::Use;
 use crate::event::Origin;
@@ -40,6 +42,9 @@ struct Announced {
     proof: Proof,
     /// That those who want it are watched, where a client publishes it.
     used: Option<Arc<Use>>,
+    /// Whether this node publishes what comes as its own: once a group wants a client's events, which the client cannot
+    /// keep for it, and from then on, so that nobody sees a hole in the client's own numbers.
+    is_taken_over: AtomicBool,
     joined: Joined,
 }
 
@@ -228,6 +233,7 @@ impl Ingress {
             route: RouteCache::default(),
             proof,
             used: None,
+            is_taken_over: AtomicBool::new(false),
             joined: Joined::default(),
         }
     }
@@ -266,7 +272,7 @@ impl Ingress {
         };
         let topic = &announced.origin.topic;
         if self.is_local() {
-            return self.republish(topic, &batch).await;
+            return self.republish(topic, &batch, 0).await;
         }
         let proven = announced.proof == Proof::Link
             || self.plane.prover.proves(batch.publisher, topic, &batch);
@@ -292,6 +298,9 @@ impl Ingress {
         let Some(skip) = self.plane.accept(origin, &batch) else {
             return Ok(());
         };
+        if self.takes_over(&announced, &receivers) {
+            return self.republish(topic, &batch, skip).await;
+        }
         let expires = self.plane.expires(batch.ttl_ms);
         let expires = expires.as_ref();
         wait_for_room(&self.plane, &receivers, self.priority).await;
@@ -320,6 +329,14 @@ impl Ingress {
             Source::Member(_) if topic.is_reserved() => self.plane.uplink.is_some(),
             Source::Own | Source::Member(_) => true,
         }
+    }
+
+    /// Whether this node publishes in its own name what comes: once a group wants the events of a client, and from then on.
+    fn takes_over(&self, announced: &Announced, receivers: &Receivers) -> bool {
+        if matches!(self.source, Source::Session(_)) && !receivers.groups.is_empty() {
+            announced.is_taken_over.store(true, Ordering::Release);
+        }
+        announced.is_taken_over.load(Ordering::Acquire)
     }
 }
 

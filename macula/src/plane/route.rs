@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use macula_pubsub::{Destination, Forwarder, Source};
+use macula_pubsub::{Destination, Forwarder, GroupMatch, Source};
 use macula_wire::{NodeId, Topic};
 
 use super::Plane;
@@ -23,6 +23,8 @@ pub(crate) struct Receivers {
     pub(crate) branches: Vec<Arc<Attached>>,
     /// All of them.
     pub(crate) destinations: Vec<Destination>,
+    /// The groups of which one member is owed each event.
+    pub(crate) groups: Vec<GroupMatch>,
 }
 
 impl Receivers {
@@ -35,7 +37,7 @@ impl Receivers {
     /// Whether nobody is owed anything.
     pub(crate) const fn is_empty(&self) -> bool {
         let nobody = self.queues.is_empty() && self.links.is_empty() && self.unlinked.is_empty();
-        nobody && !self.by_tree
+        nobody && !self.by_tree && self.groups.is_empty()
     }
 }
 
@@ -108,5 +110,15 @@ fn resolve(plane: &Plane, topic: &Topic, from: Source) -> Receivers {
         }
     }
     receivers.destinations = found;
+    receivers.groups = plane.groups.load().matches(topic);
+    if let Source::Member(_) = from {
+        // Its publisher has chosen this node: one here gets it.
+        for group in &mut receivers.groups {
+            group
+                .members
+                .retain(|to| !matches!(to, Destination::Member(_)));
+        }
+        receivers.groups.retain(|group| !group.members.is_empty());
+    }
     receivers
 }

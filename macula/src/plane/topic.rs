@@ -1,8 +1,12 @@
 //! A topic that this process publishes on.
 
 mod leave;
+mod payload;
+mod promise;
 
-pub(crate) use self::leave::wait_for_room;
+pub(crate) use leave::wait_for_room;
+pub(crate) use payload::{Enveloped, Payload};
+pub(crate) use promise::{Promise, Stored, stored};
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,21 +14,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::select_all;
-use macula_wire::batch::{BY_REFERENCE, BatchBuilder};
+use macula_wire::batch::BatchBuilder;
 use macula_wire::message::Priority;
 use macula_wire::{ContentType, Envelope, ErrorCode, Instant, SealedBatch, Sequence};
-use tokio::sync::{Notify, OnceCell, oneshot};
+use tokio::sync::{Notify, OnceCell};
 
 use super::Plane;
 use super::counters::add;
 use super::egress::Feed;
 use super::links::Attached;
 use super::prove;
-use super::reliable::{Owed, Parcel, Receipted, Reserved};
+use super::reliable::{Owed, Parcel, Receipted};
 use super::route::{Receivers, RouteCache};
 use crate::Error;
 use crate::event::{Event, Origin};
-use crate::receipt::Outcomes;
 
 /// How many payload bytes a batch collects before its publisher waits.
 const MAX_BATCH_BYTES: usize = 64 << 10;
@@ -79,14 +82,6 @@ impl Waiting {
     }
 }
 
-/// What goes with an event that is kept until its receivers have it.
-#[derive(Debug)]
-pub(crate) struct Promise {
-    pub(crate) room: Reserved,
-    /// Who waits to hear what becomes of it.
-    pub(crate) receipt: Option<oneshot::Sender<Outcomes>>,
-}
-
 /// A declared topic: its sequence, and the events that wait for the next batch.
 #[derive(Debug)]
 pub(crate) struct OwnTopic {
@@ -107,77 +102,6 @@ pub(crate) struct OwnTopic {
     declared: OnceCell<()>,
     /// How many of its last events are kept.
     history: AtomicU32,
-}
-
-/// A payload on its way into a batch.
-pub(crate) trait Payload {
-    /// Its length in bytes.
-    fn len(&self) -> usize;
-
-    /// How much it takes of a batch, with what goes with it, in bytes.
-    fn encoded_len(&self) -> usize {
-        self.len()
-    }
-
-    /// The envelope that says so, if it stays as the last value of its topic.
-    fn retained(&self) -> Option<(&Envelope, &Bytes)> {
-        None
-    }
-
-    /// Adds it to a batch.
-    fn push(&self, batch: &mut BatchBuilder);
-}
-
-impl Payload for Bytes {
-    fn len(&self) -> usize {
-        Self::len(self)
-    }
-
-    fn push(&self, batch: &mut BatchBuilder) {
-        if self.len() < BY_REFERENCE {
-            batch.push(self);
-        } else {
-            batch.push_bytes(self.clone());
-        }
-    }
-}
-
-/// A payload with its envelope.
-pub(crate) struct Enveloped<'a> {
-    /// Encoded.
-    pub(crate) encoded: &'a [u8],
-    pub(crate) envelope: &'a Envelope,
-    pub(crate) payload: Bytes,
-}
-
-impl Payload for Enveloped<'_> {
-    fn len(&self) -> usize {
-        self.payload.len()
-    }
-
-    fn encoded_len(&self) -> usize {
-        self.payload.len().saturating_add(self.encoded.len())
-    }
-
-    fn retained(&self) -> Option<(&Envelope, &Bytes)> {
-        self.envelope
-            .retain
-            .then_some((self.envelope, &self.payload))
-    }
-
-    fn push(&self, batch: &mut BatchBuilder) {
-        batch.push_enveloped(self.encoded, self.payload.clone());
-    }
-}
-
-impl Payload for &[u8] {
-    fn len(&self) -> usize {
-        <[u8]>::len(self)
-    }
-
-    fn push(&self, batch: &mut BatchBuilder) {
-        batch.push(self);
-    }
 }
 
 /// Why an event was not taken.
@@ -355,6 +279,11 @@ impl OwnTopic {
         }
     }
 
+    /// Keeps its events from here on until their receivers have them.
+    pub(crate) fn keep_all(&self) {
+        self.is_kept.store(true, Ordering::Release);
+    }
+
     /// Waits until everything taken so far has been handed to the queues of links and subscribers.
     pub(crate) async fn flushed(&self) {
         loop {
@@ -373,6 +302,10 @@ impl OwnTopic {
             let receivers =
                 self.route
                     .resolve(plane, &self.origin.topic, macula_pubsub::Source::Own);
+            if !receivers.groups.is_empty() {
+                // One of a group is chosen for each event, and another one if that is lost.
+                self.is_kept.store(true, Ordering::Release);
+            }
             self.gather(&receivers).await;
             if self.is_kept.load(Ordering::Acquire) {
                 self.tree_is_still(plane).await;
@@ -465,6 +398,7 @@ impl OwnTopic {
             plane.hold(&self.origin, &batch, expires, history);
         }
         owed.to.clone_from(&receivers.destinations);
+        owed.groups.clone_from(&receivers.groups);
         let parcel = Parcel::new(
             Arc::clone(&self.origin),
             Arc::clone(&self.feed),
@@ -481,6 +415,7 @@ impl Waiting {
         let (events, bytes) = self.owed.reserved;
         let more = promise.room.pass_on();
         self.owed.reserved = (events.saturating_add(1), bytes.saturating_add(more));
+        self.owed.stored.extend(promise.stored);
         if let Some(waiting) = promise.receipt {
             let at = self.builder.count().saturating_sub(1);
             let at = u32::try_from(at).unwrap_or(u32::MAX);

@@ -1,7 +1,9 @@
 //! Events between nodes of one process, over real sockets.
 
 mod baseline;
+mod durable;
 mod earlier;
+mod groups;
 mod kept;
 mod loss;
 mod options;
