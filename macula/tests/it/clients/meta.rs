@@ -12,7 +12,7 @@ use macula::{
 use serde_json::{Value, json};
 
 use super::who;
-use crate::mesh::{Realm, subscribe, within};
+use crate::mesh::{Realm, subscribe, until, within};
 
 async fn ask(client: &Client, question: &str, about: Value) -> Result<Value, Error> {
     let payload = if about.is_null() {
@@ -230,6 +230,7 @@ async fn sessions_are_members_and_the_clients_of_the_node() {
     let [one, two] = realm.mesh().await;
     let client = realm.client(&one).await;
     let acme = of_tenant(&realm, &one, "acme").await;
+    until(async || one.stats().await.unwrap().links_clients == 2).await;
     let list = ask(&client, "$meta.session.list", Value::Null)
         .await
         .unwrap();
