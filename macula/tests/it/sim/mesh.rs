@@ -193,7 +193,7 @@ impl Host for Realm {
                     .push((context.now(), context.node(), one));
             }
             NodeOutput::Described(record) => self.described.push((context.node(), record)),
-            NodeOutput::Found(_) => {}
+            NodeOutput::Found(_) | NodeOutput::Wanted { .. } | NodeOutput::Served { .. } => {}
             other => context.fail(format!("unexpected {other:?}")),
         }
     }
