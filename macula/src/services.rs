@@ -18,6 +18,7 @@ use macula_wire::message::Invoke;
 use macula_wire::{ErrorCode, NodeId, Pattern, RegistrationId};
 use tokio::sync::Notify;
 
+pub(crate) use self::answer::kind;
 pub(crate) use self::declare::{Declaration, SERVICE, declare};
 pub(crate) use self::names::announce;
 pub use self::options::ServiceOptions;
@@ -89,6 +90,7 @@ pub(crate) struct Endpoint {
     pub(crate) weight: u32,
     pub(crate) concurrency: u32,
     pub(crate) zone: Option<String>,
+    pub(crate) since_at_ms: u64,
     pub(crate) tally: Arc<Tally>,
 }
 
@@ -111,6 +113,7 @@ impl Endpoint {
                 wanted => wanted.min(most),
             },
             zone: zone.map(ToString::to_string),
+            since_at_ms: plane.clock.unix_ms(),
             tally,
         }
     }
@@ -315,6 +318,18 @@ impl Services {
                 state.declared.remove(&key);
             }
         });
+    }
+
+    /// Everything that is served here, and by whom.
+    pub(crate) fn endpoints(&self) -> Vec<(Registrant, NodeId, Endpoint)> {
+        self.read(|state| {
+            let all = state.instances.values().flat_map(|instance| {
+                let provider = instance.provider;
+                let each = instance.endpoints.iter();
+                each.map(move |(registrant, one)| (*registrant, provider, one.clone()))
+            });
+            all.collect()
+        })
     }
 
     /// What counts the calls of a registration.

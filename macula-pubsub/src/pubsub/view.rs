@@ -5,7 +5,7 @@ use std::sync::Arc;
 use macula_wire::{NodeId, Pattern, Topic};
 
 use super::PubSub;
-use crate::Table;
+use crate::{Subscriber, Table};
 
 impl PubSub {
     /// The latest table. Its [`Output::Table`](crate::Output::Table) may still wait.
@@ -26,6 +26,11 @@ impl PubSub {
     #[must_use]
     pub fn subscriptions(&self) -> usize {
         self.subscriptions.len()
+    }
+
+    /// The subscriptions of this node, ascending.
+    pub fn subscribed(&self) -> impl Iterator<Item = (&Subscriber, &Pattern)> {
+        self.subscriptions.iter()
     }
 
     /// How many distinct patterns this node wants.

@@ -296,17 +296,6 @@ impl Plane {
         self.reliably(|machines, now| machines.replay.handle_input(now, gone));
     }
 
-    /// Takes out the subscriptions and clients of this node that have ended. Whoever ends is taken off the lists of the plane
-    /// first, and told to the machines then: so, with the machines locked, one that is on the lists is not forgotten.
-    fn strike_ended(&self, destinations: &mut Vec<Destination>) {
-        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
-        destinations.retain(|to| match to {
-            Destination::Local(id) => queues.contains_key(id),
-            Destination::Session(session) => self.links.session(*session).is_some(),
-            Destination::Member(_) => true,
-        });
-    }
-
     /// Takes in what a receiver says of events that it was sent; `false` if `body` is about something else.
     pub(crate) fn kept_word(self: &Arc<Self>, from: Destination, body: &Body) -> bool {
         let input = match body {

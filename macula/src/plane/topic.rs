@@ -5,6 +5,7 @@ mod order;
 mod payload;
 mod promise;
 
+pub(crate) use leave::wait_for_room;
 pub(crate) use order::Unordered;
 pub(crate) use payload::{Enveloped, Payload};
 pub(crate) use promise::{Promise, Stored, stored};
@@ -15,17 +16,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::select_all;
-use macula_wire::batch::{BatchBuilder, BatchHead};
+use macula_wire::batch::BatchBuilder;
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, Envelope, ErrorCode, Instant, SealedBatch, Sequence, limit};
+use macula_wire::{ContentType, Envelope, ErrorCode, Instant, Sequence};
 use tokio::sync::{Notify, OnceCell};
 
 use super::Plane;
-use super::counters::add;
 use super::egress::Feed;
 use super::links::Attached;
-use super::prove;
-use super::reliable::{Owed, Parcel, Receipted};
+use super::reliable::{Owed, Receipted};
 use super::route::{Receivers, RouteCache};
 use crate::Error;
 use crate::event::{Event, Origin};
@@ -93,6 +92,8 @@ pub(crate) struct OwnTopic {
     is_kept: AtomicBool,
     waiting: Mutex<Waiting>,
     route: RouteCache,
+    /// When the latest of its events went along a tree, in milliseconds of the plane's clock; 0 for never.
+    along_ms: AtomicU64,
     /// Told when the batch was taken, so that there is room for more events.
     room: Notify,
     /// Told when a publisher finds no room, so that the batch need not wait for company.
@@ -120,6 +121,7 @@ impl OwnTopic {
             is_kept: AtomicBool::new(false),
             waiting: Mutex::new(Waiting::default()),
             route: RouteCache::default(),
+            along_ms: AtomicU64::new(0),
             room: Notify::new(),
             full: Notify::new(),
             declared: OnceCell::new(),
@@ -312,13 +314,18 @@ impl OwnTopic {
                 self.is_kept.store(true, Ordering::Release);
             }
             self.gather(&receivers).await;
-            if !self.is_kept.load(Ordering::Acquire) {
+            if self.is_kept.load(Ordering::Acquire) {
+                self.tree_is_still(plane).await;
+            } else {
                 wait_for_room(plane, &receivers, self.priority()).await;
             }
             let sealed = {
                 let mut waiting = self.lock();
                 let ttl = waiting.ttl_left(|| plane.clock.now());
                 let is_kept = self.is_kept.load(Ordering::Acquire);
+                if is_kept && self.until_still(plane).is_some() {
+                    continue;
+                }
                 // What is kept and has expired goes on, so that its receipt tells.
                 let ttl_ms = ttl.unwrap_or_else(|| is_kept.then_some(1));
                 let sealed = self.seal(&mut waiting, ttl_ms);
@@ -333,11 +340,7 @@ impl OwnTopic {
             match sealed {
                 Some((sealed, Some(owed), _)) => self.keep(plane, &receivers, sealed, owed).await,
                 Some((sealed, None, Some(ttl))) => {
-                    let along = self.along_a_tree(plane, &receivers, &sealed);
-                    self.send(plane, &receivers, sealed, ttl);
-                    if let (Some(input), Some(trees)) = (along, plane.trees.get()) {
-                        trees.tell(input).await;
-                    }
+                    self.leave(plane, &receivers, sealed, ttl).await;
                 }
                 Some((sealed, None, None)) => self.give_up(plane, &receivers, &sealed),
                 None => return,
@@ -377,61 +380,6 @@ impl OwnTopic {
             }
         }
     }
-
-    fn seal(&self, waiting: &mut Waiting, ttl_ms: Option<u32>) -> Option<SealedBatch> {
-        let count = u64::try_from(waiting.builder.count()).unwrap_or(u64::MAX);
-        let head = BatchHead {
-            hops: limit::DEFAULT_HOPS,
-            publisher: self.origin.publisher,
-            epoch: self.origin.epoch,
-            alias: self.feed.alias,
-            base: Sequence::new(waiting.next.get().saturating_sub(count)),
-            ttl_ms,
-            content: waiting.key.content.clone(),
-            enveloped: waiting.key.enveloped,
-            signature: None,
-        };
-        // A frame beyond 16 MiB cannot be: a batch holds one payload over 64 KiB at most, and that one was checked.
-        waiting.builder.seal(&head).ok().flatten()
-    }
-
-    /// Keeps a batch until everybody who is owed it now has it.
-    async fn keep(
-        &self,
-        plane: &Arc<Plane>,
-        receivers: &Receivers,
-        sealed: SealedBatch,
-        mut owed: Owed,
-    ) {
-        if let Some(trees) = plane.trees.get() {
-            trees.go_straight(&self.origin.topic);
-        }
-        let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
-        if !self.origin.topic.is_reserved() {
-            add(&plane.counters.events_published, count);
-        }
-        let Some(batch) = prove::open(&sealed) else {
-            debug_assert!(false, "a batch that was just made");
-            return;
-        };
-        let behind = batch.base.plus(count).get();
-        let history = self.history.load(Ordering::Relaxed);
-        if history > 0 {
-            let expires = plane.expires(batch.ttl_ms).map(|expires| expires.at);
-            plane.hold(&self.origin, &batch, expires, history);
-        }
-        owed.to.clone_from(&receivers.destinations);
-        owed.groups.clone_from(&receivers.groups);
-        let parcel = Parcel::new(
-            Arc::clone(&self.origin),
-            Arc::clone(&self.feed),
-            batch,
-            sealed.into(),
-        );
-        plane.keep(&parcel, owed).await;
-        self.offered.fetch_max(behind, Ordering::AcqRel);
-        self.room.notify_waiters();
-    }
 }
 
 impl Waiting {
@@ -446,20 +394,6 @@ impl Waiting {
             let at = u32::try_from(at).unwrap_or(u32::MAX);
             self.owed.receipts.push(Receipted { at, waiting });
         }
-    }
-}
-
-/// Waits for each receiver that may still be waited for; see [`Egress::wait_for_room`](super::egress::Egress::wait_for_room).
-pub(crate) async fn wait_for_room(plane: &Plane, receivers: &Receivers, priority: Priority) {
-    for queue in &receivers.queues {
-        queue.ready().await;
-    }
-    for attached in receivers.links.iter().chain(&receivers.branches) {
-        attached.released().await;
-        let egress = attached.egress(priority);
-        egress
-            .wait_for_room(&attached.link, plane.clock.now())
-            .await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Kept events that come from other nodes.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use macula_pubsub::{
     Custody, Destination, GroupMatch, Intake, IntakeInput, Offer, Outcome, Taken, Upstream,
@@ -38,6 +38,17 @@ impl Plane {
 }
 
 impl Plane {
+    /// Takes out the subscriptions and clients of this node that have ended. Whoever ends is taken off the lists of the plane
+    /// first, and told to the machines then: so, with the machines locked, one that is on the lists is not forgotten.
+    pub(super) fn strike_ended(&self, destinations: &mut Vec<Destination>) {
+        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
+        destinations.retain(|to| match to {
+            Destination::Local(id) => queues.contains_key(id),
+            Destination::Session(session) => self.links.session(*session).is_some(),
+            Destination::Member(_) => true,
+        });
+    }
+
     /// Takes a batch off its sender without handing it to anybody.
     pub(crate) fn refuse(
         self: &Arc<Self>,
