@@ -4,18 +4,19 @@ mod leave;
 mod payload;
 mod promise;
 
+pub(crate) use leave::wait_for_room;
 pub(crate) use payload::{Enveloped, Payload};
 pub(crate) use promise::{Promise, Stored, stored};
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::select_all;
-use macula_wire::batch::{BatchBuilder, BatchHead};
+use macula_wire::batch::BatchBuilder;
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, Envelope, ErrorCode, Instant, SealedBatch, Sequence, limit};
+use macula_wire::{ContentType, Envelope, ErrorCode, Instant, SealedBatch, Sequence};
 use tokio::sync::{Notify, OnceCell};
 
 use super::Plane;
@@ -91,6 +92,8 @@ pub(crate) struct OwnTopic {
     is_kept: AtomicBool,
     waiting: Mutex<Waiting>,
     route: RouteCache,
+    /// When the latest of its events went along a tree, in milliseconds of the plane's clock; 0 for never.
+    along_ms: AtomicU64,
     /// Told when the batch was taken, so that there is room for more events.
     room: Notify,
     /// Told when a publisher finds no room, so that the batch need not wait for company.
@@ -116,6 +119,7 @@ impl OwnTopic {
             is_kept: AtomicBool::new(false),
             waiting: Mutex::new(Waiting::default()),
             route: RouteCache::default(),
+            along_ms: AtomicU64::new(0),
             room: Notify::new(),
             full: Notify::new(),
             declared: OnceCell::new(),
@@ -303,13 +307,18 @@ impl OwnTopic {
                 self.is_kept.store(true, Ordering::Release);
             }
             self.gather(&receivers).await;
-            if !self.is_kept.load(Ordering::Acquire) {
+            if self.is_kept.load(Ordering::Acquire) {
+                self.tree_is_still(plane).await;
+            } else {
                 wait_for_room(plane, &receivers, self.priority()).await;
             }
             let sealed = {
                 let mut waiting = self.lock();
                 let ttl = waiting.ttl_left(|| plane.clock.now());
                 let is_kept = self.is_kept.load(Ordering::Acquire);
+                if is_kept && self.until_still(plane).is_some() {
+                    continue;
+                }
                 // What is kept and has expired goes on, so that its receipt tells.
                 let ttl_ms = ttl.unwrap_or_else(|| is_kept.then_some(1));
                 let sealed = self.seal(&mut waiting, ttl_ms);
@@ -323,11 +332,7 @@ impl OwnTopic {
             match sealed {
                 Some((sealed, Some(owed), _)) => self.keep(plane, &receivers, sealed, owed).await,
                 Some((sealed, None, Some(ttl))) => {
-                    let along = self.along_a_tree(plane, &receivers, &sealed);
-                    self.send(plane, &receivers, sealed, ttl);
-                    if let (Some(input), Some(trees)) = (along, plane.trees.get()) {
-                        trees.tell(input).await;
-                    }
+                    self.leave(plane, &receivers, sealed, ttl).await;
                 }
                 Some((sealed, None, None)) => self.give_up(plane, &receivers, &sealed),
                 None => return,
@@ -366,23 +371,6 @@ impl OwnTopic {
                 }
             }
         }
-    }
-
-    fn seal(&self, waiting: &mut Waiting, ttl_ms: Option<u32>) -> Option<SealedBatch> {
-        let count = u64::try_from(waiting.builder.count()).unwrap_or(u64::MAX);
-        let head = BatchHead {
-            hops: limit::DEFAULT_HOPS,
-            publisher: self.origin.publisher,
-            epoch: self.origin.epoch,
-            alias: self.feed.alias,
-            base: Sequence::new(waiting.next.get().saturating_sub(count)),
-            ttl_ms,
-            content: waiting.key.content.clone(),
-            enveloped: waiting.key.enveloped,
-            signature: None,
-        };
-        // A frame beyond 16 MiB cannot be: a batch holds one payload over 64 KiB at most, and that one was checked.
-        waiting.builder.seal(&head).ok().flatten()
     }
 
     /// Keeps a batch until everybody who is owed it now has it.
@@ -433,20 +421,6 @@ impl Waiting {
             let at = u32::try_from(at).unwrap_or(u32::MAX);
             self.owed.receipts.push(Receipted { at, waiting });
         }
-    }
-}
-
-/// Waits for each receiver that may still be waited for; see [`Egress::wait_for_room`](super::egress::Egress::wait_for_room).
-pub(crate) async fn wait_for_room(plane: &Plane, receivers: &Receivers, priority: Priority) {
-    for queue in &receivers.queues {
-        queue.ready().await;
-    }
-    for attached in receivers.links.iter().chain(&receivers.branches) {
-        attached.released().await;
-        let egress = attached.egress(priority);
-        egress
-            .wait_for_room(&attached.link, plane.clock.now())
-            .await;
     }
 }
 

@@ -2,28 +2,79 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use macula_wire::SealedBatch;
+use macula_wire::batch::BatchHead;
+use macula_wire::message::Priority;
+use macula_wire::{Instant, SealedBatch, Sequence, limit};
 
-use super::OwnTopic;
+use super::{OwnTopic, Waiting};
 use crate::event::{Gap, GapCause};
 use crate::plane::Plane;
 use crate::plane::counters::add;
 use crate::plane::egress::Sent;
 use crate::plane::route::Receivers;
-use crate::plane::trees;
+use crate::plane::trees::Trees;
 use crate::plane::unsent::Unsent;
 
+/// How long after its last event a tree may take to bring it to everybody: as long as nodes wait for what is missing.
+const STILL: Duration = Duration::from_secs(2);
+
 impl OwnTopic {
-    /// A batch as it goes along the tree of its topic, if there is one.
-    pub(super) fn along_a_tree(
+    /// Takes what waits as a batch.
+    pub(super) fn seal(&self, waiting: &mut Waiting, ttl_ms: Option<u32>) -> Option<SealedBatch> {
+        let count = u64::try_from(waiting.builder.count()).unwrap_or(u64::MAX);
+        let head = BatchHead {
+            hops: limit::DEFAULT_HOPS,
+            publisher: self.origin.publisher,
+            epoch: self.origin.epoch,
+            alias: self.feed.alias,
+            base: Sequence::new(waiting.next.get().saturating_sub(count)),
+            ttl_ms,
+            content: waiting.key.content.clone(),
+            enveloped: waiting.key.enveloped,
+            signature: None,
+        };
+        // A frame beyond 16 MiB cannot be: a batch holds one payload over 64 KiB at most, and that one was checked.
+        waiting.builder.seal(&head).ok().flatten()
+    }
+
+    /// Sends a batch to everybody, and along the tree of its topic if there is one.
+    pub(super) async fn leave(
         &self,
         plane: &Plane,
         receivers: &Receivers,
-        sealed: &SealedBatch,
-    ) -> Option<trees::Input> {
-        let trees = plane.trees.get().filter(|_| receivers.by_tree)?;
-        trees.publish(plane, &self.origin, &self.feed, sealed)
+        sealed: SealedBatch,
+        ttl_ms: Option<u32>,
+    ) {
+        let trees = plane.trees.get().filter(|_| receivers.by_tree);
+        let publish = |trees: &Trees| trees.publish(plane, &self.origin, &self.feed, &sealed);
+        let along = trees.and_then(publish);
+        self.send(plane, receivers, sealed, ttl_ms);
+        if let (Some(input), Some(trees)) = (along, trees) {
+            let now_ms = plane.clock.now().as_nanos() / 1_000_000;
+            self.along_ms.store(now_ms.max(1), Ordering::Relaxed);
+            trees.tell(input).await;
+        }
+    }
+
+    /// How long the events that went along a tree may still be on their way. What is kept goes straight, and would overtake
+    /// them.
+    pub(super) fn until_still(&self, plane: &Plane) -> Option<Duration> {
+        let along_ms = self.along_ms.load(Ordering::Relaxed);
+        if along_ms == 0 {
+            return None;
+        }
+        let still = Instant::from_millis(along_ms) + STILL;
+        let left = still.saturating_since(plane.clock.now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Waits as long. Cancel safe.
+    pub(super) async fn tree_is_still(&self, plane: &Plane) {
+        if let Some(left) = self.until_still(plane) {
+            tokio::time::sleep(left).await;
+        }
     }
 
     /// The time to live of a batch ended before it could leave: its receivers are told that it is missing.
@@ -45,13 +96,7 @@ impl OwnTopic {
         }
     }
 
-    pub(super) fn send(
-        &self,
-        plane: &Plane,
-        receivers: &Receivers,
-        sealed: SealedBatch,
-        ttl_ms: Option<u32>,
-    ) {
+    fn send(&self, plane: &Plane, receivers: &Receivers, sealed: SealedBatch, ttl_ms: Option<u32>) {
         let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
         if !self.origin.topic.is_reserved() {
             add(&plane.counters.events_published, count);
@@ -83,5 +128,25 @@ impl OwnTopic {
             frame: frame.clone(),
             expires: expires.cloned(),
         });
+    }
+}
+
+/// Waits for each receiver that may still be waited for; see [`Egress::wait_for_room`](crate::plane::egress::Egress::wait_for_room).
+pub(crate) async fn wait_for_room(plane: &Plane, receivers: &Receivers, priority: Priority) {
+    for queue in &receivers.queues {
+        queue.ready().await;
+    }
+    for attached in &receivers.links {
+        attached.released().await;
+        let egress = attached.egress(priority);
+        egress
+            .wait_for_room(&attached.link, plane.clock.now())
+            .await;
+    }
+    for attached in &receivers.branches {
+        let egress = attached.egress(priority);
+        egress
+            .wait_for_room_along(&attached.link, plane.clock.now())
+            .await;
     }
 }
