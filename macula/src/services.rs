@@ -58,6 +58,8 @@ struct State {
     next: Number,
     instances: BTreeMap<Number, Instance>,
     registrants: BTreeMap<Registrant, Number>,
+    /// The default instance of each process that has one.
+    defaults: BTreeMap<Option<SessionKey>, Number>,
     /// To which instance a client will add a registration.
     declared: BTreeMap<(SessionKey, RegistrationId), Number>,
 }
@@ -134,13 +136,6 @@ impl State {
         number
     }
 
-    /// The default instance of a process.
-    fn default_of(&self, session: Option<SessionKey>) -> Option<Number> {
-        let mut all = self.instances.iter();
-        let found = all.find(|(_, one)| one.is_default && one.session == session);
-        found.map(|(number, _)| *number)
-    }
-
     fn made(&self) -> impl Iterator<Item = &Instance> {
         self.instances.values().filter(|one| !one.is_default)
     }
@@ -152,8 +147,16 @@ impl State {
             .get(&number)
             .is_some_and(|one| !one.is_needed())
         {
-            self.instances.remove(&number);
+            self.forget(number);
         }
+    }
+
+    fn forget(&mut self, number: Number) -> Option<Instance> {
+        let instance = self.instances.remove(&number)?;
+        if instance.is_default {
+            self.defaults.remove(&instance.session);
+        }
+        Some(instance)
     }
 
     /// A declared registration was made, or never will be.
@@ -259,13 +262,15 @@ impl Services {
                     let instance = state.instances.get(number);
                     instance.is_some_and(|one| one.session == session)
                 })
-                .or_else(|| state.default_of(session));
+                .or_else(|| state.defaults.get(&session).copied());
             let number = chosen.unwrap_or_else(|| {
                 let name = self.default_name(plane, provider);
                 let about = ServiceOptions::new(name, NO_VERSION).description(NO_SERVICE);
                 let mut instance = self.instance(plane, about, session, provider);
                 instance.is_default = true;
-                state.make(instance)
+                let number = state.make(instance);
+                state.defaults.insert(session, number);
+                number
             });
             if let Some(instance) = state.instances.get_mut(&number) {
                 instance.endpoints.insert(registrant, endpoint);
@@ -304,7 +309,7 @@ impl Services {
             let gone = state.instances.iter().filter(|(_, one)| of_session(one));
             let gone: Vec<Number> = gone.map(|(number, _)| *number).collect();
             for number in gone {
-                if let Some(instance) = state.instances.remove(&number) {
+                if let Some(instance) = state.forget(number) {
                     for registrant in instance.endpoints.keys() {
                         state.registrants.remove(registrant);
                     }

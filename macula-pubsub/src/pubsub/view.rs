@@ -66,8 +66,8 @@ impl PubSub {
         self.interests.count()
     }
 
-    /// How often a pattern of another member was refused because of [`Config::max_interests`](crate::Config::max_interests) or
-    /// [`Config::max_patterns`](crate::Config::max_patterns); its events do not reach that member from here.
+    /// How often a pattern of another member was refused because of
+    /// [`Config::max_interests`](crate::Config::max_interests) or [`Config::max_patterns`](crate::Config::max_patterns); its events do not reach that member from here.
     #[must_use]
     pub const fn interests_refused(&self) -> u64 {
         self.interests.refused()
