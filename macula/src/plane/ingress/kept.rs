@@ -80,6 +80,7 @@ impl Ingress {
             frame,
         );
         let follows = !owed.is_empty();
+        let kept = parcel.clone();
         let arrival = Arrival {
             peer: self.attached.link.peer().node,
             deliver,
@@ -89,7 +90,7 @@ impl Ingress {
         };
         let taken = plane.arrive(arrival, || {
             if follows {
-                self.follow(&announced, base, count);
+                kept.goes_behind(self.follow(&announced, base, count));
             }
         });
         match taken {
@@ -104,8 +105,13 @@ impl Ingress {
         judged(taken, count)
     }
 
-    /// Takes the place of a publisher in its topic along, and tells what is missing before it.
-    fn follow(&self, announced: &Announced, base: macula_wire::Sequence, count: u64) {
+    /// Takes the place of a publisher in its topic along. What is missing before it, if anything is.
+    fn follow(
+        &self,
+        announced: &Announced,
+        base: macula_wire::Sequence,
+        count: u64,
+    ) -> Vec<Missing> {
         let plane = &self.plane;
         let origin = &announced.origin;
         let now = plane.clock.now();
@@ -113,22 +119,26 @@ impl Ingress {
         let accepted = plane
             .forwarder
             .accept(now, publisher, epoch, topic, base, count);
+        let missing = |from, to, cause| Missing {
+            publisher,
+            epoch,
+            topic: topic.clone(),
+            from,
+            to,
+            cause,
+        };
+        let mut found = Vec::new();
         // What was seen, and is of an earlier run, is judged by its ids.
         if let Acceptance::Accepted { gap, restarted, .. } = accepted {
             if restarted {
-                plane.tell_gap(&Missing {
-                    publisher,
-                    epoch,
-                    topic: topic.clone(),
-                    from: base,
-                    to: None,
-                    cause: GapCause::PublisherLost,
-                });
+                found.push(missing(base, None, GapCause::PublisherLost));
             }
-            if let Some(missing) = gap {
-                plane.tell_missing(origin, missing.from, missing.to);
+            if let Some(gap) = gap {
+                add(&plane.counters.missing, gap.to.since(gap.from));
+                found.push(missing(gap.from, Some(gap.to), GapCause::Dropped));
             }
         }
+        found
     }
 }
 

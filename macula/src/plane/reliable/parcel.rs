@@ -12,6 +12,7 @@ use macula_wire::{Batch, ChannelRun, DeliveryId, Entries, Envelope};
 use crate::event::Origin;
 use crate::log::EventLog;
 use crate::plane::egress::Feed;
+use crate::plane::gaps::Missing;
 
 /// A batch that is kept. Clones share it.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ struct Contents {
     expires: Option<tokio::time::Instant>,
     /// Places of events that are not for applications of this node, once that was found out.
     unwanted: OnceLock<BTreeSet<u32>>,
+    /// What is missing before it, which subscriptions of this node are told in its place.
+    behind: OnceLock<Vec<Missing>>,
     /// Where it is to be forgotten once nobody needs it any more.
     logged: OnceLock<(Arc<EventLog>, u64)>,
 }
@@ -51,6 +54,7 @@ impl Parcel {
             frame,
             expires,
             unwanted: OnceLock::new(),
+            behind: OnceLock::new(),
             logged: OnceLock::new(),
         }))
     }
@@ -114,6 +118,17 @@ impl Parcel {
 
     pub(super) fn ttl(&self) -> Option<Duration> {
         ttl_of(&self.0.batch)
+    }
+
+    /// These are missing before it.
+    pub(crate) fn goes_behind(&self, missing: Vec<Missing>) {
+        let fresh = self.0.behind.set(missing).is_ok();
+        debug_assert!(fresh, "it arrives once");
+    }
+
+    /// What is missing before it.
+    pub(super) fn behind(&self) -> &[Missing] {
+        self.0.behind.get().map_or(&[], Vec::as_slice)
     }
 
     /// It stands in `log` under `id`, until nobody needs it any more.

@@ -8,7 +8,7 @@ use macula_wire::message::Priority;
 use macula_wire::{DeliveryId, Envelope};
 
 use super::{Credit, Machines, Parcel, parcel};
-use crate::event::Event;
+use crate::event::{Event, Gap};
 use crate::plane::Plane;
 use crate::plane::counters::add;
 use crate::plane::egress::Announced;
@@ -27,6 +27,9 @@ impl Plane {
             let Some(transmit) = machines.replay.next(Destination::Local(id), class) else {
                 return;
             };
+            if transmit.offset == 0 && transmit.attempt == 0 {
+                tell_behind(&queue, &transmit.payload);
+            }
             if transmit.payload.batch().enveloped {
                 self.hand_one_by_one(&queue, id, &transmit);
             } else {
@@ -184,5 +187,13 @@ impl Plane {
             }
         }
         false
+    }
+}
+
+/// Tells a subscription what is missing before events that it is about to be handed.
+fn tell_behind(queue: &Queue, payload: &Parcel) {
+    for missing in payload.behind() {
+        let origin = Arc::clone(payload.origin());
+        queue.push_gap(Gap::range(origin, missing.from, missing.to, missing.cause));
     }
 }

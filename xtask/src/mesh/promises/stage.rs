@@ -109,6 +109,7 @@ impl<'a> Stage<'a> {
         self.reader("r4", 4, "p.**", &[])?;
         self.reader("ra", 3, "q.**", &["--nack-each", "7"])?;
         self.reader("rq", 4, "q.**", &[])?;
+        self.reader("rf", 2, "q.**", &[])?;
         self.reader("g3", 3, "q.**", &["--group", "crew"])?;
         self.reader("g4", 4, "q.**", &["--group", "crew"])?;
         let [quick, slow] = PROCEDURES;
