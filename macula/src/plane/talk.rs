@@ -66,6 +66,7 @@ pub(super) async fn hold(
     let mut answer = pin!(answer);
     if ends.progress.is_none() && replies.is_none() {
         return tokio::select! {
+            biased;
             answer = &mut answer => Ok(answer),
             code = gone(sender, receiver, (call, mode), canceller) => Err(code),
         };

@@ -25,6 +25,10 @@ use crate::receipt::Outcomes;
 /// How many payload bytes a batch collects before its publisher waits.
 const MAX_BATCH_BYTES: usize = 64 << 10;
 
+/// How long a topic has sent nothing when its next event leaves by itself, from the task that publishes it. Whoever
+/// publishes more often than that gives a task to send them together, and goes on.
+const QUIET: Duration = Duration::from_micros(50);
+
 /// What all events of one batch share besides their topic.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct BatchKey {
@@ -46,6 +50,8 @@ struct Waiting {
     owed: Owed,
     /// When the first event of the batch was published, where its time to live counts.
     since: Option<Instant>,
+    /// When a batch was sent last.
+    sent: Option<Instant>,
 }
 
 impl Waiting {
@@ -277,7 +283,7 @@ impl OwnTopic {
         if let Some((envelope, payload)) = payload.retained() {
             self.retain(plane, key, sequence, envelope, payload);
         }
-        if start {
+        if start && !self.send_at_once(plane) {
             let topic = Arc::clone(self);
             let sender = Arc::clone(plane);
             plane
@@ -285,6 +291,36 @@ impl OwnTopic {
                 .spawn("events", async move { topic.send_waiting(&sender).await });
         }
         Ok(sequence)
+    }
+
+    /// Sends the only event of a topic that has been quiet, if its receivers take it without waiting. To hand it to another
+    /// task would cost it more than all else here. Whether nothing waits to be sent any more.
+    fn send_at_once(&self, plane: &Arc<Plane>) -> bool {
+        let now = plane.clock.now();
+        let receivers = self
+            .route
+            .resolve(plane, &self.origin.topic, macula_pubsub::Source::Own);
+        let sealed = {
+            let mut waiting = self.lock();
+            let is_quiet = waiting
+                .sent
+                .is_none_or(|sent| now.saturating_since(sent) >= QUIET);
+            let is_kept = self.is_kept.load(Ordering::Acquire);
+            if is_kept || !is_quiet || !takes_at_once(&receivers, self.priority()) {
+                return false;
+            }
+            waiting.sent = Some(now);
+            let ttl_ms = waiting.key.ttl_ms;
+            self.seal(&mut waiting, ttl_ms)
+                .map(|sealed| (sealed, ttl_ms))
+        };
+        if let Some((sealed, ttl_ms)) = sealed {
+            self.send(plane, &receivers, sealed, ttl_ms);
+        }
+        // Others may have published meanwhile.
+        let is_done = self.is_done();
+        self.room.notify_waiters();
+        is_done
     }
 
     /// Lets an event stay as the last value. A client's does so at its member.
@@ -380,6 +416,7 @@ impl OwnTopic {
                 if sealed.is_none() {
                     waiting.sending = false;
                 }
+                waiting.sent = Some(plane.clock.now());
                 let owed = std::mem::take(&mut waiting.owed);
                 sealed.map(|sealed| (sealed, is_kept.then_some(owed), ttl))
             };
@@ -389,6 +426,11 @@ impl OwnTopic {
                 Some((sealed, None, Some(ttl))) => self.send(plane, &receivers, sealed, ttl),
                 Some((sealed, None, None)) => self.give_up(plane, &receivers, &sealed),
                 None => return,
+            }
+            // A topic that has nothing more to send waits for nothing: to be woken when its links have written would cost
+            // the event that was just sent a hand-over between threads.
+            if self.is_done() {
+                return self.room.notify_waiters();
             }
         }
     }
@@ -419,6 +461,15 @@ impl OwnTopic {
                 }
             }
         }
+    }
+
+    /// Whether nothing waits, so that nobody is on the way to send it from here on.
+    fn is_done(&self) -> bool {
+        let mut waiting = self.lock();
+        if waiting.builder.is_empty() {
+            waiting.sending = false;
+        }
+        !waiting.sending
     }
 
     fn seal(&self, waiting: &mut Waiting, ttl_ms: Option<u32>) -> Option<SealedBatch> {
@@ -547,6 +598,15 @@ pub(crate) async fn wait_for_room(plane: &Plane, receivers: &Receivers, priority
             .wait_for_room(&attached.link, plane.clock.now())
             .await;
     }
+}
+
+/// Whether no receiver has to be waited for, and no link has anything left to write.
+fn takes_at_once(receivers: &Receivers, priority: Priority) -> bool {
+    let is_idle = |attached: &Arc<Attached>| {
+        let outbox = attached.egress(priority).outbox(&attached.link);
+        !attached.is_held() && outbox.queued_bytes() == 0
+    };
+    receivers.queues.iter().all(|queue| queue.is_ready()) && receivers.links.iter().all(is_idle)
 }
 
 pub(crate) fn too_large(length: usize, max: usize) -> Error {
