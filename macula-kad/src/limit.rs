@@ -222,9 +222,7 @@ mod tests {
                 sequence: 1,
                 expires_ms: 1,
                 withdrawn: true,
-                content: RecordContent::Interest(InterestContent {
-                    pattern: Pattern::new("a").unwrap(),
-                }),
+                content: RecordContent::Interest(InterestContent::each(Pattern::new("a").unwrap())),
             },
             signature: Signature::from_bytes([0; 64]),
         });

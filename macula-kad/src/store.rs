@@ -386,12 +386,14 @@ impl Store {
     }
 }
 
-/// Whether the name is one that nobody announces: it is reserved, and neither that of an index of topics nor of services.
+/// Whether the name is one that nobody announces: it is reserved, and neither that of an index of topics, of testaments, nor
+/// of services.
 fn is_reserved(content: &RecordContent) -> bool {
     let of_services = matches!(content, RecordContent::Provider(provider)
         if provider.pattern.is_of_services());
     let name = content.name();
     let first = name.split('.').next().unwrap_or_default();
-    let is_index = matches!(content, RecordContent::Value(_)) && first == limit::INDEX_SEGMENT;
-    name.starts_with('$') && !is_index && !of_services
+    let is_ours = matches!(content, RecordContent::Value(_))
+        && [limit::INDEX_SEGMENT, limit::TESTAMENT_SEGMENT].contains(&first);
+    name.starts_with('$') && !is_ours && !of_services
 }

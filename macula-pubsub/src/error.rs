@@ -13,9 +13,18 @@ pub enum SubscribeError {
     /// The subscriber has a subscription under this id already.
     #[error("the subscription id is in use")]
     Exists,
+    /// The group has another balance on this node: one group has one.
+    #[error("the group is balanced in another way by its other subscriptions")]
+    PolicyConflict,
     /// The session has [`max_session_subscriptions`](crate::Config::max_session_subscriptions).
     #[error("the session has {limit} subscriptions, which is the limit")]
     SessionFull {
+        /// The limit.
+        limit: usize,
+    },
+    /// So many groups of this node want the pattern, which is the limit.
+    #[error("{limit} groups want the pattern on this node, which is the limit")]
+    TooManyGroups {
         /// The limit.
         limit: usize,
     },
@@ -43,7 +52,8 @@ impl SubscribeError {
         match self {
             Self::Denied => ErrorCode::DENIED,
             Self::Exists => ErrorCode::INVALID_ARGUMENT,
-            Self::SessionFull { .. } => ErrorCode::QUOTA_EXCEEDED,
+            Self::PolicyConflict => ErrorCode::POLICY_CONFLICT,
+            Self::SessionFull { .. } | Self::TooManyGroups { .. } => ErrorCode::QUOTA_EXCEEDED,
             Self::TooManyPatterns { .. } | Self::TooManySubscriptions { .. } => {
                 ErrorCode::OVERLOADED
             }

@@ -37,6 +37,7 @@
 mod config;
 mod error;
 mod forwarder;
+mod groups;
 mod ids;
 mod intake;
 mod interest;
@@ -53,6 +54,7 @@ mod watch;
 pub use config::{Config, ForwarderConfig, IntakeConfig, ReplayConfig};
 pub use error::{DeclareError, RetractError, SubscribeError, UnsubscribeError};
 pub use forwarder::{Acceptance, Forwarder, ForwarderStats, Missing, Source};
+pub use groups::{GroupMatch, GroupTable};
 pub use intake::{Intake, IntakeInput, IntakeOffence, IntakeOutput, Taken};
 pub use matcher::MatchKey;
 pub use pubsub::{Input, Output, PubSub};

@@ -1,6 +1,8 @@
 //! The machine: subscriptions of this node, interest of the others, and the tables made of both.
 
 mod boundary;
+mod heard;
+mod view;
 
 pub use boundary::{Input, Output};
 
@@ -8,8 +10,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use macula_realm::{Action, Authority, Principal, Verdict};
+use macula_wire::limit::MAX_GROUPS;
+use macula_wire::message::GroupInterest;
 use macula_wire::{Instant, Machine, NodeId, Pace, Pattern, SubscriptionId, Topic};
 
+use crate::groups::Groups;
 use crate::interest::{Change, Interests};
 use crate::{
     Config, DeclareError, RetractError, SessionId, SubscribeError, Subscriber, Table,
@@ -25,6 +30,9 @@ pub struct PubSub {
     own: NodeId,
     now: Instant,
     interests: Interests,
+    groups: Groups,
+    /// The groups of those subscriptions that are of one.
+    grouped: BTreeMap<Subscriber, Arc<str>>,
     subscriptions: BTreeMap<Subscriber, Pattern>,
     sessions: BTreeMap<SessionId, usize>,
     /// How many publishers declared a topic.
@@ -44,12 +52,15 @@ impl PubSub {
     #[must_use]
     pub fn new(config: Config, own: NodeId, now: Instant) -> Self {
         let interests = Interests::new(&config);
+        let groups = Groups::new(&config);
         let pace = Pace::new(config.settle);
         Self {
             config,
             own,
             now,
             interests,
+            groups,
+            grouped: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             sessions: BTreeMap::new(),
             publications: BTreeMap::new(),
@@ -75,20 +86,82 @@ impl PubSub {
         pattern: Pattern,
     ) -> Result<(), SubscribeError> {
         self.advance(now);
+        self.admit(authority, who, subscriber, &pattern)?;
+        let changed = self.interests.add(&pattern, subscriber.destination());
+        self.subscriptions.insert(subscriber, pattern);
+        self.settle_if(changed);
+        Ok(())
+    }
+
+    /// Adds a subscription that shares the events with the others of a group: one of them gets each. Otherwise as
+    /// [`subscribe`](Self::subscribe).
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError`], among them [`PolicyConflict`](SubscribeError::PolicyConflict) if the group has another balance on
+    /// this node. Nothing has changed then.
+    pub fn subscribe_shared(
+        &mut self,
+        now: Instant,
+        authority: &impl Authority,
+        who: &Principal,
+        subscriber: Subscriber,
+        pattern: Pattern,
+        group: &GroupInterest,
+    ) -> Result<(), SubscribeError> {
+        self.advance(now);
+        let name: Arc<str> = group.name.as_str().into();
+        if self
+            .groups
+            .balance(&name)
+            .is_some_and(|balance| balance != group.balance)
+        {
+            return Err(SubscribeError::PolicyConflict);
+        }
+        let others = self.groups.of(&pattern);
+        if others.len() >= MAX_GROUPS && others.iter().all(|other| *other.name != *name) {
+            return Err(SubscribeError::TooManyGroups { limit: MAX_GROUPS });
+        }
+        self.admit(authority, who, subscriber, &pattern)?;
+        let to = subscriber.destination();
+        self.groups.add(&pattern, &name, group.balance, to);
+        self.grouped.insert(subscriber, name);
+        self.subscriptions.insert(subscriber, pattern);
+        self.settle_if(self.groups.has_changed());
+        Ok(())
+    }
+
+    /// Checks a subscription, and counts it for its session.
+    fn admit(
+        &mut self,
+        authority: &impl Authority,
+        who: &Principal,
+        subscriber: Subscriber,
+        pattern: &Pattern,
+    ) -> Result<(), SubscribeError> {
         match authority.check(who, Action::Subscribe, pattern.as_str()) {
             Verdict::Allow => {}
             Verdict::Deny => return Err(SubscribeError::Denied),
             Verdict::Unknown => return Err(SubscribeError::Undecided),
         }
-        self.check_room(subscriber, &pattern)?;
+        self.check_room(subscriber, pattern)?;
         if let Subscriber::Session(session, _) = subscriber {
             let count = self.sessions.entry(session).or_insert(0);
             *count = count.saturating_add(1);
         }
-        let changed = self.interests.add(&pattern, subscriber.destination());
-        self.subscriptions.insert(subscriber, pattern);
-        self.settle_if(changed);
         Ok(())
+    }
+
+    /// What a subscriber wanted is not wanted any more. Whether it makes a difference.
+    fn take_back(&mut self, subscriber: Subscriber, pattern: &Pattern) -> bool {
+        let to = subscriber.destination();
+        match self.grouped.remove(&subscriber) {
+            Some(name) => {
+                self.groups.remove(pattern, &name, to);
+                self.groups.has_changed()
+            }
+            None => self.interests.remove(pattern, to),
+        }
     }
 
     /// Ends a subscription of this node.
@@ -109,7 +182,7 @@ impl PubSub {
         if let Subscriber::Session(session, _) = subscriber {
             self.leave_session(session);
         }
-        let changed = self.interests.remove(&pattern, subscriber.destination());
+        let changed = self.take_back(subscriber, &pattern);
         self.settle_if(changed);
         Ok(())
     }
@@ -127,7 +200,7 @@ impl PubSub {
         let mut changed = false;
         for subscriber in &gone {
             if let Some(pattern) = self.subscriptions.remove(subscriber) {
-                changed |= self.interests.remove(&pattern, subscriber.destination());
+                changed |= self.take_back(*subscriber, &pattern);
             }
         }
         self.sessions.remove(&session);
@@ -201,72 +274,13 @@ impl PubSub {
             *count = count.saturating_sub(1);
             if *count == 0 {
                 self.watched.remove(&key);
-                changed |= self.interests.forget_key(&key);
+                self.groups.forget_key(&key);
+                changed |= self.interests.forget_key(&key) | self.groups.has_changed();
                 self.outputs.push_back(Output::Unwatch { key });
             }
         }
         self.settle_if(changed);
         Ok(())
-    }
-
-    /// The latest table. Its [`Output::Table`] may still wait.
-    #[must_use]
-    pub const fn table(&self) -> &Arc<Table> {
-        &self.table
-    }
-
-    /// The version of the table in which every change made so far has its effect. It has been put out, or it will be
-    /// within [`Config::settle`].
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        let pending = u64::from(self.pace.due().is_some());
-        self.table.version().saturating_add(pending)
-    }
-
-    /// How many subscriptions there are on this node.
-    #[must_use]
-    pub fn subscriptions(&self) -> usize {
-        self.subscriptions.len()
-    }
-
-    /// How many distinct patterns this node wants.
-    #[must_use]
-    pub fn patterns(&self) -> usize {
-        self.interests.own_patterns()
-    }
-
-    /// The topics that are declared for publishing, ascending.
-    pub fn publications(&self) -> impl Iterator<Item = &Topic> {
-        self.publications.keys()
-    }
-
-    /// Counts the changes of the set of declared topics.
-    #[must_use]
-    pub const fn declarations(&self) -> u64 {
-        self.declarations
-    }
-
-    /// What `member` wants under the keys that are watched, ascending.
-    pub fn interest_of(&self, member: &NodeId) -> impl Iterator<Item = &Pattern> {
-        self.interests.of(member)
-    }
-
-    /// The other members that want something under the keys that are watched, ascending.
-    pub fn interested(&self) -> impl Iterator<Item = &NodeId> {
-        self.interests.members()
-    }
-
-    /// How many patterns other members want, each counted for each of them.
-    #[must_use]
-    pub const fn interests(&self) -> usize {
-        self.interests.count()
-    }
-
-    /// How often a pattern of another member was refused because of [`Config::max_interests`] or
-    /// [`Config::max_patterns`]; its events do not reach that member from here.
-    #[must_use]
-    pub const fn interests_refused(&self) -> u64 {
-        self.interests.refused()
     }
 
     fn check_room(&self, subscriber: Subscriber, pattern: &Pattern) -> Result<(), SubscribeError> {
@@ -320,30 +334,21 @@ impl PubSub {
         self.table = Arc::new(Table::of(version, self.interests.snapshot()));
         let table = Arc::clone(&self.table);
         self.outputs.push_back(Output::Table(table));
+        if self.groups.has_changed() {
+            let groups = Arc::new(self.groups.take_table());
+            self.outputs.push_back(Output::Groups(groups));
+        }
         while let Some(change) = self.interests.next_change() {
-            self.outputs.push_back(match change {
-                Change::Announce(pattern) => Output::Announce { pattern },
-                Change::Withdraw(pattern) => Output::Withdraw { pattern },
-            });
+            let (pattern, each) = match change {
+                Change::Announce(pattern) => (pattern, true),
+                Change::Withdraw(pattern) => (pattern, false),
+            };
+            self.announce(pattern, each);
         }
-    }
-
-    fn on_wanted(&mut self, node: NodeId, pattern: Pattern) {
-        if node == self.own || !self.watched.contains_key(&WatchKey::of_pattern(&pattern)) {
-            return;
+        while let Some(pattern) = self.groups.next_touched() {
+            let each = self.interests.is_own(&pattern);
+            self.announce(pattern, each);
         }
-        let changed = self.interests.want(node, pattern);
-        self.settle_if(changed);
-    }
-
-    fn on_unwanted(&mut self, node: NodeId, pattern: &Pattern) {
-        let changed = self.interests.unwant(node, pattern);
-        self.settle_if(changed);
-    }
-
-    fn on_member_down(&mut self, node: NodeId) {
-        let changed = self.interests.forget(node);
-        self.settle_if(changed);
     }
 }
 
@@ -356,6 +361,11 @@ impl Machine for PubSub {
         match input {
             Input::Wanted { node, pattern } => self.on_wanted(node, pattern),
             Input::Unwanted { node, pattern } => self.on_unwanted(node, &pattern),
+            Input::Shared {
+                node,
+                pattern,
+                groups,
+            } => self.on_shared(node, &pattern, &groups),
             Input::MemberDown { node } => self.on_member_down(node),
         }
     }

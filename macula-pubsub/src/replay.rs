@@ -5,6 +5,8 @@ mod channel;
 mod pick;
 mod receive;
 mod settle;
+mod transmit;
+mod view;
 
 pub use boundary::{
     Custody, GroupOffer, Offer, OfferError, Outcome, ReceiptId, ReplayInput, ReplayOffence,
@@ -35,6 +37,8 @@ pub struct Replay<T> {
     now: Instant,
     /// The next id.
     next: u64,
+    /// The last id that an earlier run of the node may have sent.
+    before: u64,
     /// By the id of the first event.
     entries: BTreeMap<u64, Entry<T>>,
     channels: BTreeMap<(Destination, Priority), Channel>,
@@ -113,6 +117,7 @@ impl<T: Clone> Replay<T> {
             run,
             now,
             next: 1,
+            before: 0,
             entries: BTreeMap::new(),
             channels: BTreeMap::new(),
             reach: BTreeMap::new(),
@@ -138,9 +143,21 @@ impl<T: Clone> Replay<T> {
         self.run
     }
 
-    /// Lets ids begin at `next`, where it is beyond those that were used: for a buffer that goes on after a restart.
+    /// Lets ids go on at `next`, where it is beyond those that were used. For a buffer that goes on after a restart: it is
+    /// given first what was owed, each under its former id, and then goes on behind all ids that were ever used.
     pub fn begin_at(&mut self, next: DeliveryId) {
         self.next = self.next.max(next.get());
+    }
+
+    /// Says that an earlier run of the node may have sent every id below `next`, so that receivers may speak of them.
+    pub fn sent_before(&mut self, next: DeliveryId) {
+        self.before = self.before.max(next.get().saturating_sub(1));
+    }
+
+    /// The id that the next offer gets.
+    #[must_use]
+    pub const fn next_id(&self) -> DeliveryId {
+        DeliveryId::new(self.next)
     }
 
     /// Begins a receipt for one event, to be named in its offers and then [closed](Self::close_receipt).
@@ -259,117 +276,6 @@ impl<T: Clone> Replay<T> {
             self.timers.insert((at, Timer::Expire(first)));
         }
         self.entries.insert(first, entry);
-    }
-
-    /// Takes note that an entry is owed to a destination, which may be away.
-    fn owe(&mut self, to: Destination, class: Priority, first: u64) {
-        if !self.reach.contains_key(&to) {
-            let reach = match to {
-                Destination::Local(_) | Destination::Session(_) => Reach::Up,
-                Destination::Member(_) => {
-                    let until = self.now + self.config.lease;
-                    self.timers.insert((until, Timer::Lease(to)));
-                    Reach::Down(until)
-                }
-            };
-            self.reach.insert(to, reach);
-        }
-        let channel = self.channels.entry((to, class)).or_default();
-        channel.owed.insert(first);
-        self.tell_ready(to, class);
-    }
-
-    /// Tells once that a destination that can be reached has something to get.
-    fn tell_ready(&mut self, to: Destination, class: Priority) {
-        let is_up = matches!(self.reach.get(&to), Some(Reach::Up));
-        let Some(channel) = self.channels.get_mut(&(to, class)) else {
-            return;
-        };
-        if is_up && !channel.told && channel.has_more() {
-            channel.told = true;
-            self.outputs.push_back(ReplayOutput::Ready(to, class));
-        }
-    }
-
-    /// What a destination gets next; `None` if there is nothing, or it cannot be reached. Whoever takes something sends
-    /// it: what is lost on the way is asked for by the receiver, or sent again with the next link.
-    pub fn next(&mut self, to: Destination, class: Priority) -> Option<Transmit<T>> {
-        if !matches!(self.reach.get(&to), Some(Reach::Up)) {
-            return None;
-        }
-        let channel = self.channels.get_mut(&(to, class))?;
-        let floor = channel.owed.first().copied();
-        while let Some((id, attempt)) = channel.again.pop_front() {
-            if let Some((first, entry)) = self.entries.range(..=id).next_back()
-                && entry.owes(to, id)
-            {
-                let offset = u32::try_from(id.saturating_sub(*first)).unwrap_or(u32::MAX);
-                return Some(Transmit {
-                    prev: DeliveryId::new(id.saturating_sub(1)),
-                    first: DeliveryId::new(id),
-                    count: 1,
-                    offset,
-                    floor: DeliveryId::new(floor.unwrap_or(id).min(id)),
-                    group: entry.group.as_ref().map(|group| group.name.clone()),
-                    attempt: attempt.max(entry.attempt),
-                    payload: entry.payload.clone(),
-                });
-            }
-        }
-        let behind = (
-            std::ops::Bound::Excluded(channel.cursor),
-            std::ops::Bound::Unbounded,
-        );
-        let Some(first) = channel.owed.range(behind).next().copied() else {
-            channel.told = false;
-            return None;
-        };
-        let entry = self.entries.get(&first)?;
-        let prev = channel.cursor;
-        let last = first.saturating_add(entry.count).saturating_sub(1);
-        channel.cursor = last;
-        channel.sent = channel.sent.max(last);
-        Some(Transmit {
-            prev: DeliveryId::new(prev),
-            first: DeliveryId::new(first),
-            count: u32::try_from(entry.count).unwrap_or(u32::MAX),
-            offset: 0,
-            floor: DeliveryId::new(floor.unwrap_or(first).min(first)),
-            group: entry.group.as_ref().map(|group| group.name.clone()),
-            attempt: entry.attempt,
-            payload: entry.payload.clone(),
-        })
-    }
-
-    /// Whether there is room for anything more.
-    #[must_use]
-    pub const fn has_room(&self, custody: Custody) -> bool {
-        let room = self.room(custody);
-        let (max_events, max_bytes) = self.config.room(custody);
-        room.events < max_events && room.bytes < max_bytes
-    }
-
-    /// How many events wait, and how many bytes they take.
-    #[must_use]
-    pub const fn used(&self, custody: Custody) -> (usize, usize) {
-        let room = self.room(custody);
-        (room.events, room.bytes)
-    }
-
-    /// How many events are not settled at a destination.
-    #[must_use]
-    pub fn owed_to(&self, to: Destination) -> u64 {
-        let classes = Priority::ALL.iter();
-        let channels = classes.filter_map(|class| self.channels.get(&(to, *class)));
-        let entries = channels.flat_map(|channel| &channel.owed);
-        let each = entries.filter_map(|first| self.entries.get(first)?.owed.get(&to));
-        each.map(Ids::count).fold(0, u64::saturating_add)
-    }
-
-    /// How many receipts are being made.
-    #[must_use]
-    pub fn open_receipts(&self) -> usize {
-        self.receipts.len()
     }
 
     const fn room(&self, custody: Custody) -> Room {

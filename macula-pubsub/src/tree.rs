@@ -247,6 +247,7 @@ impl<P: Clone> Machine for Tree<P> {
             TreeInput::Forget { topic } => self.on_forget(&topic),
             TreeInput::LinkUp { peer, rtt } => self.on_link_up(peer, rtt),
             TreeInput::LinkDown { peer } => self.on_link_down(peer),
+            TreeInput::Restarted { peer } => self.on_restarted(peer),
             TreeInput::Absent { peer } => self.on_absent(peer, true),
             TreeInput::Present { peer } => self.on_absent(peer, false),
             TreeInput::Lagging { peer } => self.on_lagging(peer),

@@ -112,7 +112,7 @@ impl Rpc {
             since_ms: self.wall_ms(),
             takeover: options.takeover,
         };
-        if !self.offers.is_own(&pattern) {
+        if watching::is_compared(&pattern) && !self.offers.is_own(&pattern) {
             self.hold(OfferKey::of_pattern(&pattern));
         }
         let changed = self.offers.add(&pattern, provider, Own { offer, slots });
@@ -202,10 +202,11 @@ impl Rpc {
         self.table.version().saturating_add(pending)
     }
 
-    /// How many registrations there are on this node.
+    /// How many registrations there are on this node, but for those of the names by which services describe themselves.
     #[must_use]
     pub fn registrations(&self) -> usize {
-        self.registrations.len()
+        let all = self.registrations.values();
+        all.filter(|one| watching::is_compared(one)).count()
     }
 
     /// What `member` offers of what is watched, ascending.
@@ -271,7 +272,7 @@ impl Rpc {
         let provider = registrant.into();
         Arc::make_mut(&mut self.slots).remove(&provider);
         let mut changed = self.offers.remove(&pattern, provider);
-        if !self.offers.is_own(&pattern) {
+        if watching::is_compared(&pattern) && !self.offers.is_own(&pattern) {
             changed |= self.let_go(OfferKey::of_pattern(&pattern));
         }
         Some(changed)

@@ -93,11 +93,7 @@ impl TaskSet {
     /// A task that ends so costs no hand-over to another one. What might take long asks [`is_beginning`] before, and waits.
     ///
     /// Whoever calls this holds no locks. A panic ends the task only. `name` is for the log.
-    pub fn begin(
-        &self,
-        name: &'static str,
-        mut task: Pin<Box<dyn Future<Output = ()> + Send>>,
-    ) {
+    pub fn begin(&self, name: &'static str, mut task: Pin<Box<dyn Future<Output = ()> + Send>>) {
         {
             let mut state = self.shared.lock();
             if state.closed {

@@ -2,11 +2,9 @@
 
 use alloc::vec::Vec;
 
-use bytes::Bytes;
-
-use crate::field::{Field, UNLIMITED, record};
+use crate::field::{record, whole};
 use crate::message::Event;
-use crate::{DecodeError, EncodeError, Epoch, NodeId, Reader, Sequence, Topic, check};
+use crate::{EncodeError, Epoch, NodeId, Sequence, Topic, check};
 
 /// The most earlier events of one list.
 pub const MAX_EARLIER: usize = 4_096;
@@ -82,33 +80,6 @@ record! {
 
 fn check_index(index: &TopicIndex) -> Result<(), EncodeError> {
     check::ascending(index.topics.iter().map(|one| &one.topic))
-}
-
-macro_rules! whole {
-    ($($name:ident)*) => {$(
-        impl $name {
-            /// Appends the encoding to `out`.
-            ///
-            /// # Errors
-            ///
-            /// [`EncodeError`] if a field is over its limit or breaks a rule.
-            pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-                self.put(stringify!($name), UNLIMITED, out)
-            }
-
-            /// Reads what [`encode`](Self::encode) wrote; the payloads are slices of `bytes`.
-            ///
-            /// # Errors
-            ///
-            /// [`DecodeError`] if `bytes` are anything else.
-            pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
-                let mut reader = Reader::new(bytes);
-                let value = Self::take(stringify!($name), UNLIMITED, &mut reader)?;
-                reader.finish()?;
-                Ok(value)
-            }
-        }
-    )*};
 }
 
 whole!(EarlierEvent EarlierEvents TopicIndex);

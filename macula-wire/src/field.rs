@@ -325,3 +325,34 @@ macro_rules! limit {
     };
 }
 pub(crate) use limit;
+
+/// Lets records be encoded and decoded by themselves, outside of a message.
+macro_rules! whole {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// Appends the encoding to `out`.
+            ///
+            /// # Errors
+            ///
+            /// [`EncodeError`](crate::EncodeError) if a field is over its limit or breaks a rule.
+            pub fn encode(&self, out: &mut alloc::vec::Vec<u8>) -> Result<(), crate::EncodeError> {
+                crate::field::Field::put(self, stringify!($name), crate::field::UNLIMITED, out)
+            }
+
+            /// Reads what [`encode`](Self::encode) wrote; the payloads are slices of `bytes`.
+            ///
+            /// # Errors
+            ///
+            /// [`DecodeError`](crate::DecodeError) if `bytes` are anything else.
+            pub fn decode(bytes: bytes::Bytes) -> Result<Self, crate::DecodeError> {
+                let mut reader = crate::Reader::new(bytes);
+                let name = stringify!($name);
+                let limit = crate::field::UNLIMITED;
+                let value = <Self as crate::field::Field>::take(name, limit, &mut reader)?;
+                reader.finish()?;
+                Ok(value)
+            }
+        }
+    )*};
+}
+pub(crate) use whole;

@@ -27,6 +27,7 @@ mod random;
 mod reader;
 mod sign;
 pub mod signed;
+mod testament;
 mod time;
 pub mod varint;
 
@@ -51,4 +52,5 @@ pub use random::Random;
 pub use reader::Reader;
 pub use sign::{SIGNATURE_LEN, Signature, Signer, Verifier};
 pub use signed::Domain;
+pub use testament::{Testament, Testaments};
 pub use time::Instant;

@@ -9,6 +9,7 @@ pub use crate::envelope::{MAX_SELECTED, RESERVED_HEADER};
 pub use crate::extension::{MAX_EXTENSION_LEN, MAX_EXTENSIONS};
 pub use crate::frame::{DEFAULT_MAX_FRAME_LEN, FORMAT_MAX_FRAME_LEN, HEADER_LEN};
 pub use crate::name::{MAX_NAME_LEN, MAX_SEGMENTS};
+pub use crate::testament::{MAX_TESTAMENTS, TESTAMENT_SEGMENT, TESTAMENT_TYPE};
 
 /// The largest payload of an event or a call in bytes by default: 1 MiB.
 ///
@@ -30,7 +31,9 @@ pub const MAX_KEY_LEN: usize = 64;
 pub const MAX_CHAIN: usize = 4;
 /// The longest certificate in bytes.
 pub const MAX_CERTIFICATE_LEN: usize = crate::field::MAX_LISTED_BYTES;
-/// The longest name of a group of subscribers in bytes.
+/// The most groups that one record of interest names.
+pub const MAX_GROUPS: usize = 16;
+/// The longest name of a group, in bytes.
 pub const MAX_GROUP_LEN: usize = 64;
 /// The most ranges of ids that one EVENT_ACK lists as acknowledged, and as refused.
 pub const MAX_ACK_RANGES: usize = 32;

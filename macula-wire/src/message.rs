@@ -29,8 +29,8 @@ pub use overlay::{
     OverlayVerdict, OverlayWalk,
 };
 pub use record::{
-    InterestContent, NodeContent, ProviderContent, RecordContent, RecordKind, RoutingRecord,
-    SignedRoutingRecord, ValueContent,
+    GroupInterest, InterestContent, NodeContent, ProviderContent, RecordContent, RecordKind,
+    RoutingRecord, SignedRoutingRecord, ValueContent,
 };
 pub use reliable::{
     Balance, Deliver, DeliveryRange, DeliveryRefusal, EventAck, RefusalCause, Resend,

@@ -14,7 +14,7 @@ use macula::realm::{IssueRequest, RealmRoot};
 use macula::wire::ErrorCode;
 use macula::{
     CallFailure, CallOptions, Codec, Delivery, EventOptions, History, Node, Overflow,
-    PublishOptions, Qos, RegisterOptions, Reply, SubscribeOptions, Subscription,
+    PublishOptions, Qos, RegisterOptions, Reply, ServiceOptions, SubscribeOptions, Subscription,
 };
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,7 @@ async fn main() -> Result<(), Failed> {
     calls(&one, &two).await?;
     parts(&one, &two).await?;
     everybody(&one, &two).await?;
+    services(&one, &two).await?;
     errors(&one).await?;
 
     one.shutdown().await;
@@ -227,6 +228,27 @@ async fn everybody(one: &Node, two: &Node) -> Result<(), Failed> {
             answers += usize::from(reply.result.is_ok());
         }
     }
+    Ok(())
+}
+
+async fn services(one: &Node, two: &Node) -> Result<(), Failed> {
+    let about = ServiceOptions::new("thermostat", "1.0.0").description("heats the house");
+    let service = two.service(about)?;
+    let heat = service.register("heat.up", RegisterOptions::default(), |_| async {
+        Ok(Reply::text("warmer"))
+    });
+    let _served = heat.await?;
+    one.call("heat.up", "", CallOptions::default()).await?;
+    let told = loop {
+        let options = CallOptions::default();
+        match one.call("$svc.stats.thermostat", "", options).await {
+            Ok(told) => break told,
+            // Its names are announced within 100 ms.
+            Err(error) if error.code() == ErrorCode::NO_SUCH_PROCEDURE => {}
+            Err(error) => return Err(error.into()),
+        }
+    };
+    println!("{}", String::from_utf8_lossy(&told.payload));
     Ok(())
 }
 

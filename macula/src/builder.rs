@@ -13,6 +13,9 @@ use crate::{Error, ForwardingConfig, Node};
 /// The UDP port that nodes listen at by default.
 pub const DEFAULT_PORT: u16 = 4433;
 
+/// To how many members a node sends an event itself by default; to more it goes along a tree.
+pub const DEFAULT_DIRECT: usize = 16;
+
 /// A node that is not running yet.
 ///
 /// An identity and a trust bundle are needed; everything else has a default.
@@ -30,10 +33,12 @@ pub struct NodeBuilder {
     pubsub: macula_pubsub::Config,
     replay: macula_pubsub::ReplayConfig,
     forwarding: ForwardingConfig,
+    direct: usize,
     max_payload_len: usize,
     http: bool,
     socket: Option<PathBuf>,
     member_cache: Option<PathBuf>,
+    event_log: Option<PathBuf>,
 }
 
 impl NodeBuilder {
@@ -51,10 +56,12 @@ impl NodeBuilder {
             pubsub: macula_pubsub::Config::default(),
             replay: macula_pubsub::ReplayConfig::default(),
             forwarding: ForwardingConfig::default(),
+            direct: DEFAULT_DIRECT,
             max_payload_len: limit::DEFAULT_MAX_PAYLOAD_LEN,
             http: true,
             socket: None,
             member_cache: None,
+            event_log: None,
         }
     }
 
@@ -146,6 +153,15 @@ impl NodeBuilder {
         self
     }
 
+    /// To how many members the node sends an event itself, by default 16. What more members want goes along a tree over
+    /// them, in which each passes it on to a few; it takes a few links more to get there, and costs the node as much
+    /// whether a hundred want it or ten thousand. Nodes with different values get on.
+    #[must_use]
+    pub const fn direct_members(mut self, most: usize) -> Self {
+        self.direct = most;
+        self
+    }
+
     /// How much the node carries for others, and how it looks for ways where addresses do not work.
     #[must_use]
     pub fn forwarding(mut self, config: ForwardingConfig) -> Self {
@@ -177,6 +193,17 @@ impl NodeBuilder {
     #[must_use]
     pub fn member_cache(mut self, path: impl Into<PathBuf>) -> Self {
         self.member_cache = Some(path.into());
+        self
+    }
+
+    /// A folder for events that outlive the node ([`Qos::Durable`](crate::Qos::Durable)); by default none. It is made if it
+    /// is not there, and belongs to this node alone.
+    ///
+    /// A node that starts sends what members were owed by its earlier run. What of the log cannot be read is set aside
+    /// under another name, with a warning.
+    #[must_use]
+    pub fn event_log(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.event_log = Some(folder.into());
         self
     }
 
@@ -232,10 +259,12 @@ impl NodeBuilder {
             pubsub: self.pubsub,
             replay: self.replay,
             forwarding: self.forwarding,
+            direct: self.direct,
             max_payload_len: self.max_payload_len,
             http: self.http,
             socket: self.socket,
             member_cache: self.member_cache,
+            event_log: self.event_log,
         })
         .await
     }

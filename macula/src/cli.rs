@@ -24,9 +24,11 @@ mod merge;
 mod node;
 mod output;
 mod pem;
+mod procs;
 mod publish;
 mod realm;
 mod serve;
+mod services;
 mod signal;
 mod status;
 mod subscribe;
@@ -86,10 +88,13 @@ enum Command {
     #[command(subcommand)]
     Node(node::Command),
     Peers(members::PeersArgs),
+    Procs(procs::Args),
     Pub(publish::Args),
     #[command(subcommand)]
     Realm(realm::Command),
     Serve(serve::Args),
+    #[command(subcommand)]
+    Services(services::Command),
     Stats(status::StatsArgs),
     Status(status::StatusArgs),
     Sub(subscribe::Args),
@@ -133,8 +138,10 @@ fn run(command: Command, output: Output) -> Result<Exit, Failed> {
         Command::Http(command) => attached(http::run(command, output)),
         Command::Members(args) => attached(members::members(args, output)),
         Command::Peers(args) => attached(members::peers(args, output)),
+        Command::Procs(args) => attached(procs::run(args, output)),
         Command::Pub(args) => attached(publish::run(args, output)),
         Command::Serve(args) => attached(serve::run(args, output)),
+        Command::Services(command) => attached(services::run(command, output)),
         Command::Stats(args) => attached(status::stats(args, output)),
         Command::Status(args) => attached(status::status(args, output)),
         Command::Sub(args) => attached(subscribe::run(args, output)),

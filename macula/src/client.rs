@@ -26,7 +26,7 @@ use crate::plane::rights::ClientRules;
 use crate::publisher::{PublishOptions, Publisher};
 use crate::queue::{Queue, SubscribeOptions};
 use crate::subscription::Subscription;
-use crate::{Error, PeerInfo};
+use crate::{Error, Group, PeerInfo};
 
 /// How long closing waits for what has to leave, at most.
 const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
@@ -143,6 +143,34 @@ impl Client {
         pattern: &str,
         options: SubscribeOptions,
     ) -> Result<Subscription, Error> {
+        self.subscribe_as(pattern, options, None).await
+    }
+
+    /// Subscribes as one of a group, as [`Node::subscribe_in`](crate::Node::subscribe_in) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::subscribe_in`](crate::Node::subscribe_in), and [`ErrorCode::UNREACHABLE`] once the link is lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it returns, nothing stays subscribed.
+    pub async fn subscribe_in(
+        &self,
+        group: &Group,
+        pattern: &str,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, Error> {
+        self.subscribe_as(pattern, options, Some(group)).await
+    }
+
+    async fn subscribe_as(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+        group: Option<&Group>,
+    ) -> Result<Subscription, Error> {
+        let group = group.map(|group| group.interest().clone());
         let pattern = Pattern::in_realm(self.realm(), pattern)?;
         options.check(&pattern)?;
         let key = self.0.next_key.fetch_add(1, Ordering::Relaxed);
@@ -164,16 +192,15 @@ impl Client {
             let mut machines = self.machines();
             let now = self.0.plane.clock.now();
             let who = self.0.plane.own.clone();
-            machines
-                .pubsub
-                .subscribe(
-                    now,
-                    &ClientRules,
-                    &who,
-                    Subscriber::Local(id),
-                    pattern.clone(),
-                )
-                .map_err(subscribe_error)?;
+            let (pubsub, subscriber) = (&mut machines.pubsub, Subscriber::Local(id));
+            let wanted = pattern.clone();
+            match &group {
+                None => pubsub.subscribe(now, &ClientRules, &who, subscriber, wanted),
+                Some(group) => {
+                    pubsub.subscribe_shared(now, &ClientRules, &who, subscriber, wanted, group)
+                }
+            }
+            .map_err(subscribe_error)?;
             self.settle(&mut machines);
         }
         self.request(|request| {
@@ -181,6 +208,7 @@ impl Client {
                 request,
                 subscription,
                 pattern,
+                group,
             }
             .into()
         })

@@ -76,6 +76,12 @@ impl NodeDirectory {
         self.path.join(SOCKET_FILE)
     }
 
+    /// The folder of the events that outlive the node: `events`.
+    #[must_use]
+    pub fn events_path(&self) -> PathBuf {
+        self.path.join("events")
+    }
+
     /// Where the node remembers the members of its realm between runs.
     #[must_use]
     pub fn members_path(&self) -> PathBuf {
@@ -136,7 +142,8 @@ impl NodeDirectory {
             .identity(identity)
             .trust(trust)
             .local_socket(self.socket_path())
-            .member_cache(self.members_path());
+            .member_cache(self.members_path())
+            .event_log(self.events_path());
         builder = config.apply(builder);
         Ok(builder)
     }

@@ -45,7 +45,9 @@ mod directory;
 mod error;
 mod event;
 mod graph;
+mod group;
 mod keep;
+mod log;
 mod machine;
 mod matching;
 mod node;
@@ -54,6 +56,7 @@ mod publisher;
 mod queue;
 mod receipt;
 mod served;
+mod services;
 mod stats;
 mod subscription;
 pub mod system;
@@ -61,7 +64,7 @@ mod testament;
 mod time;
 mod typed;
 
-pub use builder::{DEFAULT_PORT, NodeBuilder};
+pub use builder::{DEFAULT_DIRECT, DEFAULT_PORT, NodeBuilder};
 pub use call::{
     CallFailure, CallOptions, Calling, Canceller, Invocation, NodeReply, PartSender, Replies,
     Reply, Route,
@@ -76,9 +79,10 @@ pub use directory::{
 pub use error::Error;
 pub use event::{ClosedReason, Delivery, Event, EventOptions, Gap, GapCause, Subscribers};
 pub use graph::{Graph, GraphEdge, GraphNode};
+pub use group::{Balance, Group};
 pub use keep::Keeping;
 pub use machine::{
-    Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, Watched, Wish,
+    Lane, MemberEvent, Neighbourhood, NodeInput, NodeMachine, NodeOutput, TreeNeeds, Watched, Wish,
     is_of_forwarding, is_of_overlay, is_of_routing,
 };
 pub use matching::Matching;
@@ -88,10 +92,12 @@ pub use node::{
 };
 pub use plane::counters::Counts;
 pub use plane::forward::{ForwardingConfig, ForwardingCounts};
+pub use plane::trees::counts::TreeCounts;
 pub use publisher::{PublishOptions, Publisher};
 pub use queue::{History, Order, Overflow, SubscribeOptions, SubscriptionCounts};
 pub use receipt::{EventId, PendingReceipt, Qos, Receipt};
 pub use served::Served;
+pub use services::{Service, ServiceOptions};
 pub use stats::{
     AuthFailures, CacheCounts, EndpointCounts, MemberCounts, MembershipCounts, NodeStats,
     RoutingCounts, process,

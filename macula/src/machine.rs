@@ -18,6 +18,7 @@ pub use boundary::{
 };
 pub use member::MemberEvent;
 pub use neighbourhood::Neighbourhood;
+pub use pool::TreeNeeds;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -102,6 +103,14 @@ impl NodeMachine {
     #[must_use]
     pub fn with_link_pool(mut self, size: usize) -> Self {
         self.pool = Pool::new(size);
+        self
+    }
+
+    /// The same where events that more than so many members want go along trees: links to all of these are not needed then.
+    /// Without it links to all are. It comes after [`with_link_pool`](Self::with_link_pool).
+    #[must_use]
+    pub const fn with_direct_members(mut self, most: usize) -> Self {
+        self.pool.set_direct(most);
         self
     }
 

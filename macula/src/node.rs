@@ -18,6 +18,7 @@ mod socket;
 pub(crate) mod start;
 mod stop;
 mod trace;
+mod values;
 mod view;
 mod watch;
 mod way;
@@ -28,10 +29,9 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use bytes::Bytes;
 use macula_pubsub::{LocalId, SubscribeError, Subscriber};
-use macula_realm::DefaultRules;
 use macula_rpc::RegisterError;
 use macula_transport::Endpoint;
-use macula_wire::{NodeId, Pattern, RealmName, Topic};
+use macula_wire::{NodeId, Pattern, RealmName, Testament, Topic};
 use tokio::sync::broadcast;
 
 use self::cache::MemberCache;
@@ -43,12 +43,15 @@ pub use self::routing::{
     ContactInfo, FindOptions, Findings, Query, RecordInfo, RoutingInfo, StepInfo, TableEntry,
 };
 pub use self::trace::{TraceHop, TraceInfo};
+pub(crate) use self::values::value_of;
 pub(crate) use self::view::peer_info;
 pub use self::view::{MemberInfo, PeerInfo};
 use crate::Error;
+use crate::Group;
 use crate::keep;
-use crate::machine::MemberEvent;
+use crate::machine::{MemberEvent, NodeMachine};
 use crate::plane::Plane;
+use crate::plane::rights::NodeRules;
 use crate::publisher::{PublishOptions, Publisher};
 use crate::queue::{Queue, SubscribeOptions};
 use crate::subscription::Subscription;
@@ -68,6 +71,8 @@ struct Running {
     members: broadcast::Sender<MemberEvent>,
     cache: Option<Arc<MemberCache>>,
     next_key: AtomicU64,
+    /// What this node leaves behind.
+    testaments: tokio::sync::Mutex<Vec<Testament>>,
 }
 
 /// A node that may have been dropped.
@@ -103,6 +108,7 @@ impl Node {
             members,
             cache,
             next_key: AtomicU64::new(1),
+            testaments: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -196,6 +202,35 @@ impl Node {
         pattern: &str,
         options: SubscribeOptions,
     ) -> Result<Subscription, Error> {
+        self.subscribe_as(pattern, options, None).await
+    }
+
+    /// Subscribes as one of a group: of all its subscriptions in the realm, one gets each event. Otherwise as
+    /// [`subscribe`](Self::subscribe).
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe), and [`POLICY_CONFLICT`](macula_wire::ErrorCode::POLICY_CONFLICT) if the group is
+    /// balanced in another way by subscriptions of this node.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: dropped before it returns, nothing stays subscribed.
+    pub async fn subscribe_in(
+        &self,
+        group: &Group,
+        pattern: &str,
+        options: SubscribeOptions,
+    ) -> Result<Subscription, Error> {
+        self.subscribe_as(pattern, options, Some(group)).await
+    }
+
+    async fn subscribe_as(
+        &self,
+        pattern: &str,
+        options: SubscribeOptions,
+        group: Option<&Group>,
+    ) -> Result<Subscription, Error> {
         let pattern = Pattern::in_realm(self.realm(), pattern)?;
         options.check(&pattern)?;
         let id = LocalId::new(self.0.next_key.fetch_add(1, Ordering::Relaxed));
@@ -210,13 +245,18 @@ impl Node {
         // From here on dropping the future drops the subscription, which takes everything back.
         let subscription = Subscription::new(pattern.clone(), queue, release);
         let principal = self.0.plane.own.clone();
+        let group = group.map(|group| group.interest().clone());
         self.0
             .control
             .run(move |machine, now| {
-                let subscriber = Subscriber::Local(id);
-                machine
-                    .pubsub_mut()
-                    .subscribe(now, &DefaultRules, &principal, subscriber, pattern)
+                let (who, subscriber) = (&principal, Subscriber::Local(id));
+                let pubsub = machine.pubsub_mut();
+                match &group {
+                    None => pubsub.subscribe(now, &NodeRules, who, subscriber, pattern),
+                    Some(group) => {
+                        pubsub.subscribe_shared(now, &NodeRules, who, subscriber, pattern, group)
+                    }
+                }
             })
             .await?
             .map_err(subscribe_error)?;
@@ -288,8 +328,29 @@ impl Node {
         self.0.plane.wait_for_subscribers(&topic).await
     }
 
+    /// Tries again to write the log of events, after a disk that was full or failed was mended. Until then nothing is
+    /// published with [`Qos::Durable`](crate::Qos::Durable).
+    pub fn reopen_event_log(&self) {
+        if let Some(log) = &self.0.plane.reliable.log {
+            log.reopen();
+        }
+    }
+
     pub(crate) fn plane(&self) -> &Arc<Plane> {
         &self.0.plane
+    }
+
+    /// What this node leaves behind, for one at a time to change.
+    pub(crate) async fn testaments(&self) -> tokio::sync::MutexGuard<'_, Vec<Testament>> {
+        self.0.testaments.lock().await
+    }
+
+    /// Runs `command` on the machine, as [`Control::run`] does.
+    pub(crate) async fn command<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut NodeMachine, macula_wire::Instant) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        self.0.control.run(command).await
     }
 
     pub(crate) fn downgrade(&self) -> WeakNode {

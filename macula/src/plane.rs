@@ -3,6 +3,7 @@
 //! Nothing here asks a machine. Tasks that read links, publishers and callers look at the present tables, remember
 //! what they found, and look again when [`Plane::version`] has moved.
 
+pub(crate) mod asked;
 mod attempt;
 pub(crate) mod caller;
 pub(crate) mod counters;
@@ -24,6 +25,8 @@ pub(crate) mod route;
 mod talk;
 pub(crate) mod tally;
 pub(crate) mod topic;
+pub(crate) mod trees;
+mod unsent;
 pub(crate) mod verified;
 pub(crate) mod vigil;
 pub(crate) mod watches;
@@ -35,13 +38,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use macula_pubsub::{
-    Forwarder, ForwarderConfig, LocalId, Repeats, RepeatsConfig, ReplayConfig, Source, Table,
+    Forwarder, ForwarderConfig, GroupTable, LocalId, Repeats, RepeatsConfig, ReplayConfig, Source,
+    Table,
 };
 use macula_realm::Principal;
 use macula_rpc::{InvocationConfig, Invocations, ProviderTable, RegistrationKey};
 use macula_transport::{Clock, TaskSet};
 use macula_wire::message::Priority;
-use macula_wire::{Epoch, ErrorCode, NodeId, Random, RealmName, Topic, TopicAlias};
+use macula_wire::{ChannelRun, Epoch, ErrorCode, NodeId, Random, RealmName, Topic, TopicAlias};
 use tokio::sync::Notify;
 
 use self::counters::Counters;
@@ -58,8 +62,10 @@ use crate::Error;
 use crate::call::Handler;
 use crate::event::Origin;
 use crate::keep::Keep;
+use crate::log::EventLog;
 use crate::node::Reacher;
 use crate::queue::Queue;
+use crate::services::Services;
 
 /// The most topics that one process publishes on.
 pub(crate) const MAX_OWN_TOPICS: usize = 65_536;
@@ -89,6 +95,8 @@ pub(crate) struct Plane {
     /// How much has happened to members so far.
     pub(crate) member_changes: AtomicU64,
     pub(crate) table: ArcSwap<Table>,
+    /// Who shares which topic in a group.
+    pub(crate) groups: ArcSwap<GroupTable>,
     pub(crate) providers: ArcSwap<ProviderTable>,
     pub(crate) forwarder: Forwarder,
     /// Which events subscribers were handed, by the ids of their publishers.
@@ -98,13 +106,21 @@ pub(crate) struct Plane {
     /// How many events were dropped in this process because their time to live was over.
     pub(crate) expired: Arc<AtomicU64>,
     pub(crate) links: Links,
+    /// What a client has its member publish.
+    pub(crate) asked: asked::Asked,
     /// What is kept until it is acknowledged.
     pub(crate) reliable: Reliable,
+    /// What waits for links to members.
+    outstanding: unsent::Outstanding,
+    /// Trees for topics that many want, where there is a member.
+    pub(crate) trees: trees::Grown,
     /// Who waits for lookups to end.
     pub(crate) lookups: crate::node::Lookups,
     pub(crate) queues: RwLock<BTreeMap<LocalId, Arc<Queue>>>,
     pub(crate) registrations: RwLock<BTreeMap<RegistrationKey, Registration>>,
     pub(crate) invocations: Invocations,
+    /// What is served on this node, as it is told to whoever asks.
+    pub(crate) services: Services,
     /// The one link of a client.
     pub(crate) uplink: Option<Arc<Attached>>,
     /// Signs batches that travel beyond the link that proves their publisher, and checks such batches of others.
@@ -130,6 +146,10 @@ pub(crate) struct Owner {
     pub(crate) max_payload_len: usize,
     /// How events are kept until they are acknowledged.
     pub(crate) replay: ReplayConfig,
+    /// The numbering of what is kept.
+    pub(crate) run: ChannelRun,
+    /// Where events are kept that outlive the node.
+    pub(crate) log: Option<Arc<EventLog>>,
     /// The one link of a client.
     pub(crate) uplink: Option<Arc<Attached>>,
 }
@@ -147,9 +167,11 @@ impl Plane {
             epoch,
             max_payload_len,
             replay,
+            run,
+            log,
             uplink,
         } = own;
-        let reliable = Reliable::new(replay, own.node, epoch, random.fork(), clock.now());
+        let reliable = Reliable::new(replay, own.node, run, random.fork(), clock.now(), log);
         Self {
             own,
             realm,
@@ -165,17 +187,22 @@ impl Plane {
             leaving: AtomicBool::new(false),
             member_changes: AtomicU64::new(0),
             table: ArcSwap::default(),
+            groups: ArcSwap::default(),
             providers: ArcSwap::default(),
             forwarder: Forwarder::new(&ForwarderConfig::default()),
             archive: Keep::default(),
             expired: Arc::default(),
             repeats: Mutex::new(Repeats::new(RepeatsConfig::default())),
             links: Links::default(),
+            asked: asked::Asked::default(),
             reliable,
+            outstanding: unsent::Outstanding::default(),
+            trees: trees::Grown::default(),
             lookups: crate::node::Lookups::default(),
             queues: RwLock::default(),
             registrations: RwLock::default(),
             invocations: Invocations::new(&InvocationConfig::default()),
+            services: Services::default(),
             uplink,
             prover,
             verified: Verified::default(),
@@ -224,7 +251,8 @@ impl Plane {
             let again = tokio::time::sleep(WATCH_AGAIN);
             self.watch(&Name::Topic(topic.clone())).await?;
             let receivers = route.resolve(self, topic, Source::Own);
-            if !receivers.queues.is_empty() || !receivers.links.is_empty() {
+            let anybody = !receivers.queues.is_empty() || !receivers.links.is_empty();
+            if anybody || receivers.by_tree || !receivers.groups.is_empty() {
                 return Ok(());
             }
             tokio::select! {
@@ -286,22 +314,30 @@ impl Plane {
 
     /// Waits until everything published was handed to links and every call that was taken has ended. `false` if that
     /// took longer than `patience`.
-    pub(crate) async fn drained(&self, patience: Duration) -> bool {
+    pub(crate) async fn drained(self: &Arc<Self>, patience: Duration) -> bool {
+        self.hear_applications();
         let all = async {
             for topic in self.own_topics() {
                 topic.flushed().await;
             }
+            self.trees_are_idle().await;
             self.all_settled().await;
             self.serving.idle().await;
         };
-        tokio::time::timeout(patience, all).await.is_ok()
+        let is_done = tokio::time::timeout(patience, all).await.is_ok();
+        if let Some(log) = &self.reliable.log {
+            log.flush().await;
+        }
+        is_done
     }
 
-    /// Tells receivers of what was dropped on links that have room again, and forgets ids that are too old.
+    /// Tells receivers of what was dropped on links that have room again, and forgets ids that are too old, and what has
+    /// waited for too long for a link.
     pub(crate) fn tell_drops(&self) {
         let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
         repeats.tend(self.clock.now());
         drop(repeats);
+        self.tend_unsent();
         for attached in self.links.all() {
             for egress in attached.each_egress() {
                 egress.tell_drops(&attached.link);

@@ -1,11 +1,14 @@
 //! A declared topic as its owner holds it.
 
+mod options;
+mod put;
+
+pub use options::PublishOptions;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use macula_wire::message::Priority;
-use macula_wire::{ContentType, Envelope, ErrorCode, Sequence, Topic};
+use macula_wire::{ContentType, Envelope, ErrorCode, Topic};
 use tokio::sync::oneshot;
 
 use crate::Error;
@@ -14,7 +17,7 @@ use crate::keep::{MAX_RETAINED, MAX_RETAINED_LEN};
 use crate::matching::Matching;
 use crate::plane::Plane;
 use crate::plane::topic::{BatchKey, Enveloped, NotTaken, OwnTopic, Payload, Promise, too_large};
-use crate::receipt::{EventId, Outcomes, PendingReceipt, Qos};
+use crate::receipt::{EventId, PendingReceipt, Qos};
 
 /// What stands around a value that is retained and its envelope, at most, in bytes.
 const RETAINED_AROUND: usize = 512;
@@ -23,63 +26,6 @@ const RETAINED_AROUND: usize = 512;
 struct Written {
     envelope: Envelope,
     encoded: Vec<u8>,
-}
-
-/// How events are published.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct PublishOptions {
-    /// What the payloads are; by default opaque bytes.
-    pub content: ContentType,
-    /// How many of the last events this node keeps in memory for subscriptions that begin with [history](crate::History), at
-    /// most 4,096; by default none. Clients keep none: a node of the role `store` does.
-    pub history: u32,
-    /// The class that the events travel in; by default [`Priority::Normal`]. One topic has one class on a node.
-    pub priority: Priority,
-    /// What is promised of the events; by default [`Qos::AtMostOnce`]. Once a topic has had an event of
-    /// [`Qos::AtLeastOnce`] on a node, all of its events wait for the same buffer, so that their order holds.
-    pub qos: Qos,
-}
-
-impl Default for PublishOptions {
-    fn default() -> Self {
-        Self {
-            content: ContentType::Bytes,
-            history: 0,
-            priority: Priority::Normal,
-            qos: Qos::AtMostOnce,
-        }
-    }
-}
-
-impl PublishOptions {
-    /// With payloads of this type.
-    #[must_use]
-    pub fn content(mut self, content: ContentType) -> Self {
-        self.content = content;
-        self
-    }
-
-    /// Keeping this many of the last events.
-    #[must_use]
-    pub const fn history(mut self, count: u32) -> Self {
-        self.history = count;
-        self
-    }
-
-    /// In this class.
-    #[must_use]
-    pub const fn priority(mut self, priority: Priority) -> Self {
-        self.priority = priority;
-        self
-    }
-
-    /// With this promise.
-    #[must_use]
-    pub const fn qos(mut self, qos: Qos) -> Self {
-        self.qos = qos;
-        self
-    }
 }
 
 /// Publishes on one topic. It keeps its route, so an event is a copy into the next batch. Cloning shares the topic.
@@ -105,7 +51,7 @@ impl Publisher {
         }
         let own = plane.own_topic(topic, options.priority)?;
         own.keep_at_least(options.history);
-        let made = Self {
+        Ok(Self {
             plane,
             topic: own,
             key: BatchKey {
@@ -114,11 +60,7 @@ impl Publisher {
                 enveloped: false,
             },
             qos: options.qos,
-        };
-        if options.qos == Qos::AtLeastOnce {
-            made.check_keeps()?;
-        }
-        Ok(made)
+        })
     }
 
     /// Watches for those who want its events.
@@ -150,7 +92,7 @@ impl Publisher {
         let payload = payload.into();
         match self.put_at_once(&payload) {
             Some(done) => done,
-            None => Box::pin(self.put(&self.key, payload, None)).await.map(drop),
+            None => Box::pin(self.put_plain(payload)).await,
         }
     }
 
@@ -179,7 +121,7 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// As [`publish_with`](Self::publish_with), and [`ErrorCode::UNSUPPORTED_FEATURE`] on a client.
+    /// As [`publish_with`](Self::publish_with).
     ///
     /// # Cancel safety
     ///
@@ -189,7 +131,6 @@ impl Publisher {
         payload: impl Into<Bytes>,
         options: &EventOptions,
     ) -> Result<PendingReceipt, Error> {
-        self.check_keeps()?;
         let (give, outcomes) = oneshot::channel();
         let sequence = self.put_with(payload.into(), options, Some(give)).await?;
         let origin = &self.topic.origin;
@@ -199,61 +140,8 @@ impl Publisher {
             topic: origin.topic.clone(),
             sequence,
         };
+        let id = self.plane.uplink.is_none().then_some(id);
         Ok(PendingReceipt { id, outcomes })
-    }
-
-    /// A client cannot have its events kept.
-    fn check_keeps(&self) -> Result<(), Error> {
-        if self.plane.uplink.is_none() {
-            return Ok(());
-        }
-        let detail = "a client publishes at most once: use a node";
-        Err(Error::new(ErrorCode::UNSUPPORTED_FEATURE, detail))
-    }
-
-    async fn put_with(
-        &self,
-        payload: Bytes,
-        options: &EventOptions,
-        receipt: Option<oneshot::Sender<Outcomes>>,
-    ) -> Result<Sequence, Error> {
-        let (key, envelope) = self.prepared(options, &payload)?;
-        let is_kept = receipt.is_some() || self.qos == Qos::AtLeastOnce;
-        let put = async {
-            match envelope {
-                Some(Written { envelope, encoded }) => {
-                    let event = Enveloped {
-                        encoded: &encoded,
-                        envelope: &envelope,
-                        payload,
-                    };
-                    self.put(&key, event, receipt).await
-                }
-                None => self.put(&key, payload, receipt).await,
-            }
-        };
-        let Some(deadline) = options.deadline else {
-            return put.await;
-        };
-        let done = tokio::time::timeout(deadline, put).await;
-        done.map_err(|_| no_room(deadline, is_kept))?
-    }
-
-    /// Waits for room and takes an event. It is kept where somebody waits for its receipt.
-    async fn put(
-        &self,
-        key: &BatchKey,
-        payload: impl Payload,
-        receipt: Option<oneshot::Sender<Outcomes>>,
-    ) -> Result<Sequence, Error> {
-        let is_kept = receipt.is_some() || self.qos == Qos::AtLeastOnce;
-        let promise = if is_kept {
-            let room = self.plane.reserved(payload.encoded_len()).await;
-            Some(Promise { room, receipt })
-        } else {
-            None
-        };
-        self.topic.put(&self.plane, key, payload, promise).await
     }
 
     /// What the event shares with others of a batch, and its envelope, also encoded.
@@ -320,14 +208,14 @@ impl Publisher {
     pub async fn publish_copy(&self, payload: &[u8]) -> Result<(), Error> {
         match self.put_at_once(&payload) {
             Some(done) => done,
-            None => Box::pin(self.put(&self.key, payload, None)).await.map(drop),
+            None => Box::pin(self.put_plain(payload)).await,
         }
     }
 
     /// Takes an event if there is room, as there mostly is: this way needs no future of several hundred bytes, which would
     /// cost as much as the rest. `None` if it has to wait.
     fn put_at_once(&self, payload: &impl Payload) -> Option<Result<(), Error>> {
-        if self.qos == Qos::AtLeastOnce {
+        if self.qos.keeps() {
             return None;
         }
         match self.topic.try_take(&self.plane, &self.key, payload) {
@@ -341,8 +229,9 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::WOULD_BLOCK`] where [`publish`](Self::publish) would wait, and its errors. The event is not
-    /// published then.
+    /// [`ErrorCode::WOULD_BLOCK`] where [`publish`](Self::publish) would wait, its errors, and
+    /// [`ErrorCode::UNSUPPORTED_FEATURE`] where it always waits: for events that a client's member or a disk keeps. The event
+    /// is not published then.
     pub fn try_publish(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
         self.try_put(&self.key, &payload.into())
     }
@@ -375,13 +264,22 @@ impl Publisher {
 
     fn try_put(&self, key: &BatchKey, payload: &impl Payload) -> Result<(), Error> {
         let mut promise = None;
-        if self.qos == Qos::AtLeastOnce {
+        if self.qos.keeps() {
+            if self.plane.uplink.is_some() || self.qos == Qos::Durable {
+                let detail = "to keep an event the answer of the node, or of the disk, is waited for: use publish";
+                return Err(Error::new(ErrorCode::UNSUPPORTED_FEATURE, detail));
+            }
             let Some(room) = self.plane.reserve(payload.encoded_len()) else {
                 let detail = "the replay buffer is full: wait, or use publish";
                 return Err(Error::new(ErrorCode::WOULD_BLOCK, detail));
             };
             let receipt = None;
-            promise = Some(Promise { room, receipt });
+            let stored = None;
+            promise = Some(Promise {
+                room,
+                receipt,
+                stored,
+            });
         }
         let put = self.topic.try_put(&self.plane, key, payload, &mut promise);
         put.map(drop).map_err(not_taken)
@@ -403,19 +301,6 @@ impl Publisher {
     pub async fn flush(&self) {
         self.topic.flushed().await;
     }
-}
-
-fn no_room(deadline: Duration, is_kept: bool) -> Error {
-    if is_kept {
-        let detail = format!(
-            "there was no room in the replay buffer within {deadline:?}: subscribers do not keep up, or are away"
-        );
-        return Error::new(ErrorCode::BUFFER_FULL, detail);
-    }
-    Error::new(
-        ErrorCode::DEADLINE_EXCEEDED,
-        format!("there was no room for the event within {deadline:?}"),
-    )
 }
 
 fn not_taken(reason: NotTaken) -> Error {

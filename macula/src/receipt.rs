@@ -16,6 +16,17 @@ pub enum Qos {
     /// over, or until a subscriber that was lost has not come back within its lease. No subscriber is handed it twice,
     /// unless it acknowledges by itself.
     AtLeastOnce,
+    /// As [`AtLeastOnce`](Self::AtLeastOnce), and the event is on the disk of the node before its publisher hears that it was
+    /// published: it outlives the end of the node. The node needs a directory for it, see
+    /// [`NodeBuilder::event_log`](crate::NodeBuilder::event_log).
+    Durable,
+}
+
+impl Qos {
+    /// Whether events are kept until their receivers have them.
+    pub(crate) const fn keeps(self) -> bool {
+        matches!(self, Self::AtLeastOnce | Self::Durable)
+    }
 }
 
 /// Names an event: its publisher, the publisher's run, the topic and the place in it.
@@ -48,8 +59,8 @@ pub(crate) struct Outcomes {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// Which event.
-    pub id: EventId,
+    /// Which event; `None` where a client had it published, which its member names.
+    pub id: Option<EventId>,
     /// How many receivers were known when it was published; 0 if nobody wanted it.
     pub matched: u32,
     /// How many have been handed it, or acknowledged it where they do so themselves.
@@ -71,15 +82,15 @@ impl Receipt {
 /// A receipt that is being made. Dropping it changes nothing for the event.
 #[derive(Debug)]
 pub struct PendingReceipt {
-    pub(crate) id: EventId,
+    pub(crate) id: Option<EventId>,
     pub(crate) outcomes: oneshot::Receiver<Outcomes>,
 }
 
 impl PendingReceipt {
-    /// Which event it is for.
+    /// Which event it is for; `None` where a client had it published.
     #[must_use]
-    pub const fn id(&self) -> &EventId {
-        &self.id
+    pub const fn id(&self) -> Option<&EventId> {
+        self.id.as_ref()
     }
 
     /// Waits until all is known that becomes of the event: at most its time to live, or the lease of its receivers where
@@ -87,7 +98,7 @@ impl PendingReceipt {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::SHUTTING_DOWN`] if the node ended first. What the receivers have by then is not known.
+    /// [`ErrorCode::SHUTTING_DOWN`] if the node, or the link to it, ended first. What the receivers have by then is not known.
     ///
     /// # Cancel safety
     ///

@@ -10,7 +10,7 @@ use crate::node::control::Control;
 use crate::plane::Plane;
 use crate::plane::counters::Counts;
 use crate::plane::forward::Forwarding;
-use crate::{Error, ForwardingCounts};
+use crate::{Error, ForwardingCounts, TreeCounts};
 
 /// What a node counts. Names and meanings are those of `/metrics`.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -34,12 +34,16 @@ pub struct NodeStats {
     pub kept: u64,
     /// Events of other nodes that wait for subscribers and clients of this one.
     pub kept_in_transit: u64,
+    /// How often the log of events could not be written.
+    pub event_log_failed_writes: u64,
     /// The members remembered between runs.
     pub cache: CacheCounts,
     /// Connections and handshakes.
     pub endpoint: EndpointCounts,
     /// What is forwarded, for others and for this node.
     pub forwarding: ForwardingCounts,
+    /// Events that go along trees over the members that want them.
+    pub trees: TreeCounts,
     /// Subscriptions of applications and clients on this node.
     pub subscriptions: u64,
     /// Registrations of applications and clients on this node.
@@ -283,6 +287,8 @@ pub(crate) async fn collect(
     let (kept, in_transit) = plane.reliable.waiting();
     stats.kept = wide(kept);
     stats.kept_in_transit = wide(in_transit);
+    let log = plane.reliable.log.as_ref();
+    stats.event_log_failed_writes = log.map_or(0, |log| log.failed_writes());
     stats.queued_bytes = links
         .iter()
         .map(|attached| wide(attached.link.stats().outbox_bytes))
@@ -290,6 +296,8 @@ pub(crate) async fn collect(
     stats.cache = cache.map(MemberCache::counts).unwrap_or_default();
     stats.endpoint = endpoint_counts(endpoint.stats());
     stats.forwarding = forwarding.counts();
+    let trees = plane.trees.get();
+    stats.trees = trees.map(|trees| trees.counts()).unwrap_or_default();
     (stats.process_resident_bytes, stats.process_open_fds) = process();
     stats.tasks = wide(plane.tasks.len()).saturating_add(wide(plane.serving.len()));
     stats.panics = plane.tasks.panics().saturating_add(plane.serving.panics());

@@ -42,6 +42,10 @@ pub const PROCEDURES: &[(&str, &str)] = &[
         "$sys.routing",
         "this node's own part of the realm's routing: contacts and counts",
     ),
+    (
+        "$sys.service",
+        "tells to which service a registration will belong; for clients",
+    ),
     ("$sys.stats", "the counters of this node"),
     (
         "$sys.testament",

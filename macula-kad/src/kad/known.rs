@@ -86,7 +86,7 @@ mod tests {
             sequence: later(random, 9),
             expires_ms: later(random, 60_000).saturating_add(2_000),
             withdrawn: random.below(4) == 0,
-            content: RecordContent::Interest(InterestContent { pattern }),
+            content: RecordContent::Interest(InterestContent::each(pattern)),
         };
         let bytes = signed::record_bytes(&realm(), &record).unwrap();
         let signature = StubSigner::new(owner).sign(&bytes);

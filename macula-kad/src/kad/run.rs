@@ -70,7 +70,7 @@ mod tests {
 
     fn interest(text: &str) -> RecordContent {
         let pattern = Pattern::new(text).unwrap();
-        RecordContent::Interest(InterestContent { pattern })
+        RecordContent::Interest(InterestContent::each(pattern))
     }
 
     fn store(kad: &mut Kad, owner: usize, sequence: u64) {

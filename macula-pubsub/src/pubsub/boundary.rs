@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use macula_wire::message::GroupInterest;
 use macula_wire::{NodeId, Pattern};
 
-use crate::{Table, WatchKey};
+use crate::{GroupTable, Table, WatchKey};
 
 /// What happened outside.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,6 +29,15 @@ pub enum Input {
         /// What it wanted.
         pattern: Pattern,
     },
+    /// These groups of a member, and no others, want a share of the events of a pattern.
+    Shared {
+        /// The member.
+        node: NodeId,
+        /// What they want.
+        pattern: Pattern,
+        /// The groups, ascending by name; empty if none does any more.
+        groups: Vec<GroupInterest>,
+    },
     /// A member is gone: dead, or left. What it wanted is forgotten.
     MemberDown {
         /// The member.
@@ -44,6 +54,15 @@ pub enum Output {
         /// The pattern: one of its own, each once, and not reserved.
         pattern: Pattern,
     },
+    /// Let the other members know what groups of this node want of a pattern, in place of what they know.
+    AnnounceShared {
+        /// The pattern: one of its own, and not reserved.
+        pattern: Pattern,
+        /// Whether this node wants each event beside that.
+        each: bool,
+        /// The groups, at least one, ascending by name.
+        groups: Vec<GroupInterest>,
+    },
     /// Let them know that this node wants them no more.
     Withdraw {
         /// The pattern.
@@ -51,6 +70,8 @@ pub enum Output {
     },
     /// Forward by this table from here on.
     Table(Arc<Table>),
+    /// Share events by this table from here on.
+    Groups(Arc<GroupTable>),
     /// Nobody publishes under a topic of this key any more: stop looking for interest under it. What was known under it
     /// is forgotten already.
     Unwatch {

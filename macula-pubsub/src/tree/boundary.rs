@@ -76,7 +76,8 @@ pub enum TreeInput<P> {
         topic: Topic,
         /// All of them, this node included if it is.
         rings: Arc<Rings>,
-        /// Since when this node is.
+        /// Since when this node knows the topic. Those who become known more than 5 s later are taken for new, and are
+        /// not told of what was published before them, but for a second.
         since: Instant,
     },
     /// Nobody here has to do with the topic any more.
@@ -93,6 +94,11 @@ pub enum TreeInput<P> {
     },
     /// The link to a node is gone.
     LinkDown {
+        /// The node.
+        peer: NodeId,
+    },
+    /// A node that has no link at present has restarted, and knows nothing of what was before.
+    Restarted {
         /// The node.
         peer: NodeId,
     },

@@ -30,8 +30,8 @@ pub struct TreeConfig {
     pub cache_bytes: usize,
     /// How long they are kept at most. Default 30 s.
     pub cache_time: Duration,
-    /// How long a node that came to a topic is new there: it is not owed what was published before neighbours told it of a
-    /// publisher. Default 1 s.
+    /// By how much earlier events may have come than a neighbour became interested, for it to be told of them: it is known
+    /// here later than where they were published. Default 1 s.
     pub newcomer_time: Duration,
     /// The most bytes of events that wait for earlier ones, of all publishers together; beyond, what is missing is
     /// given up. Default 16 MiB.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use macula_wire::NodeId;
 use macula_wire::limit::MAX_HELD_LISTED;
 use macula_wire::message::{Holding, IHave};
+use macula_wire::{NodeId, Sequence};
 
 use super::source::Known;
 use super::{Tree, TreeOutput};
@@ -72,8 +72,11 @@ impl<P: Clone> Tree<P> {
                     continue;
                 }
                 edge.told = Some((next, distance));
+                let mut holding = holding.clone();
+                let owed_from = Sequence::new(edge.owed_from);
+                holding.first = holding.first.max(owed_from).min(holding.next);
                 let list = news.entry((source.mesh, edge.node)).or_default();
-                list.push(holding.clone());
+                list.push(holding);
             }
             source.tells_all = false;
         }
@@ -115,10 +118,8 @@ impl<P: Clone> Tree<P> {
         if holding.publisher == self.own || full {
             return;
         }
-        let since = self.meshes.get(&mesh).map_or(self.now, |mesh| mesh.since);
-        // Who takes part for long has missed the beginning; who is new has not been owed it.
-        let is_new = self.now.saturating_since(since) < self.config.newcomer_time;
-        let next = if is_new { holding.next } else { holding.first };
+        // Whoever tells it knows what this node is owed.
+        let next = holding.first;
         let id = self.new_source(mesh, holding.publisher, holding.epoch);
         if let Some(source) = self.sources.get_mut(&id) {
             (source.next, source.head) = (Some(next.get()), next.get());

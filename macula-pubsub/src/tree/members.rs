@@ -8,11 +8,14 @@ use macula_wire::{Epoch, Instant, NodeId, Topic};
 use super::source::Source;
 use super::{Rings, Tree, TreeOutput};
 
+/// How long after a topic became known here members that become known for it are not taken for new.
+const YOUNG: Duration = Duration::from_secs(5);
+
 /// A topic, and who is beside this node among those interested in it.
 #[derive(Debug)]
 pub(super) struct Mesh {
     pub(super) topic: Topic,
-    /// Since when this node is interested, as far as it is known.
+    /// Since when this node knows the topic.
     pub(super) since: Instant,
     rings: Arc<Rings>,
     /// Ascending.
@@ -24,10 +27,15 @@ impl<P: Clone> Tree<P> {
         let Some(id) = self.mesh_or_new(&topic) else {
             return;
         };
-        if let Some(mesh) = self.meshes.get_mut(&id) {
-            (mesh.rings, mesh.since) = (rings, since);
-        }
-        self.draw(id);
+        let Some(mesh) = self.meshes.get_mut(&id) else {
+            return;
+        };
+        mesh.since = since;
+        let before = std::mem::replace(&mut mesh.rings, rings);
+        // Where hardly anything is known yet, not all who become known are new.
+        let is_young = self.now.saturating_since(since) < YOUNG;
+        let is_new = |node: &NodeId| !is_young && !before.contains(node);
+        self.draw(id, is_new);
         self.retain_absent();
     }
 
@@ -66,8 +74,9 @@ impl<P: Clone> Tree<P> {
         Some(id)
     }
 
-    /// Finds the neighbours anew, and changes edges by what is different.
-    fn draw(&mut self, id: u32) {
+    /// Finds the neighbours anew, and changes edges by what is different. Those of whom `is_new` is true were not interested
+    /// before.
+    fn draw(&mut self, id: u32, is_new: impl Fn(&NodeId) -> bool) {
         let (own, peers) = (self.own, &self.peers);
         let Some(mesh) = self.meshes.get_mut(&id) else {
             return;
@@ -80,10 +89,15 @@ impl<P: Clone> Tree<P> {
             for node in &removed {
                 self.drop_edge(source, node);
             }
+            let new: Vec<NodeId> = added.iter().filter(|node| is_new(node)).copied().collect();
             if before.is_empty() {
-                self.catch_up(source, &added);
+                self.catch_up(source, &added, &new);
             } else if let Some(known) = self.sources.get_mut(&source) {
                 known.add_edges(&added, |_| false);
+                known.owe_from(
+                    &new,
+                    known.first_since(self.now - self.config.newcomer_time),
+                );
             }
             if !added.is_empty() {
                 self.touch(source);
@@ -99,17 +113,20 @@ impl<P: Clone> Tree<P> {
         }
     }
 
-    /// Sends what came before the neighbours were known, as if they had been known then.
-    fn catch_up(&mut self, id: u32, neighbours: &[NodeId]) {
+    /// Sends what came before the neighbours were known, as if they had been known then, but for those that are new.
+    fn catch_up(&mut self, id: u32, neighbours: &[NodeId], newcomers: &[NodeId]) {
         let Some(source) = self.sources.get_mut(&id) else {
             return;
         };
         let new = |node: &&NodeId| !source.edges.iter().any(|edge| edge.node == **node);
         let new: Vec<NodeId> = neighbours.iter().filter(new).copied().collect();
         source.add_edges(&new, |node| self.peers.usable(node));
+        let lately = source.first_since(self.now - self.config.newcomer_time);
+        source.owe_from(newcomers, lately);
         for node in new {
+            let from = if newcomers.contains(&node) { lately } else { 0 };
             if self.peers.usable(&node) {
-                self.send_again(id, node, (0, u64::MAX));
+                self.send_again(id, node, (from, u64::MAX));
             }
         }
     }
@@ -139,7 +156,7 @@ impl<P: Clone> Tree<P> {
             return;
         }
         for id in concerned {
-            self.draw(id);
+            self.draw(id, |_| false);
         }
         if absent {
             self.lose(peer);
@@ -156,6 +173,18 @@ impl<P: Clone> Tree<P> {
         self.lose(peer);
         if wanted {
             self.outputs.push_back(TreeOutput::Connect { node: peer });
+        }
+    }
+
+    /// What it had before is gone, and it is owed as little as one that is new.
+    pub(super) fn on_restarted(&mut self, peer: NodeId) {
+        let lately = self.now - self.config.newcomer_time;
+        for source in self.sources.values_mut() {
+            let from = source.first_since(lately);
+            if let Some(edge) = source.edge(&peer) {
+                (edge.known, edge.told, edge.asked) = (None, None, false);
+                edge.owed_from = from;
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Batches: new or known, passed on, kept, delivered in order.
 
 use macula_wire::message::Prune;
-use macula_wire::{Epoch, NodeId, Sequence};
+use macula_wire::{Epoch, Instant, NodeId, Sequence};
 
 use super::source::Stored;
 use super::{Tree, TreeBatch, TreeOutput};
@@ -184,7 +184,7 @@ impl<P: Clone> Tree<P> {
             && let Some(source) = self.sources.get_mut(&id)
         {
             let base = batch.base.get();
-            if let Some(before) = source.kept.insert(base, stored(batch)) {
+            if let Some(before) = source.kept.insert(base, stored(batch, self.now)) {
                 self.cache.freed(before.bytes);
             }
             self.cache.add(self.now, id, base, batch.bytes);
@@ -213,7 +213,7 @@ impl<P: Clone> Tree<P> {
             return;
         }
         self.held_bytes = self.held_bytes.saturating_add(batch.bytes);
-        if let Some(before) = source.held.insert(base, stored(&batch)) {
+        if let Some(before) = source.held.insert(base, stored(&batch, self.now)) {
             self.held_bytes = self.held_bytes.saturating_sub(before.bytes);
         }
         let many = source.held.len() > self.config.max_held;
@@ -350,8 +350,9 @@ impl<P: Clone> Tree<P> {
     }
 }
 
-fn stored<P: Clone>(batch: &TreeBatch<P>) -> Stored<P> {
+fn stored<P: Clone>(batch: &TreeBatch<P>, at: Instant) -> Stored<P> {
     Stored {
+        at,
         count: batch.count,
         distance: batch.distance,
         bytes: batch.bytes,

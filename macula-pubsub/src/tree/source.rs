@@ -10,6 +10,8 @@ use super::peers::Peers;
 /// What is kept of a batch.
 #[derive(Clone, Debug)]
 pub(super) struct Stored<P> {
+    /// When it came.
+    pub(super) at: Instant,
     pub(super) count: u64,
     pub(super) distance: u8,
     pub(super) bytes: usize,
@@ -67,6 +69,8 @@ pub(super) struct Edge {
     pub(super) known: Option<Known>,
     /// What it was told last: the next sequence, and the distance.
     pub(super) told: Option<(u64, u8)>,
+    /// What came before is none of its business, because it was not interested yet.
+    pub(super) owed_from: u64,
 }
 
 impl Edge {
@@ -78,6 +82,7 @@ impl Edge {
             pruned: None,
             known: None,
             told: None,
+            owed_from: 0,
         }
     }
 
@@ -206,6 +211,22 @@ impl<P> Source<P> {
         for node in neighbours {
             if !self.edges.iter().any(|edge| edge.node == *node) {
                 self.edges.push(Edge::new(*node, eager(node)));
+            }
+        }
+    }
+
+    /// The first event that came after `at`, as far as events are kept.
+    pub(super) fn first_since(&self, at: Instant) -> u64 {
+        let mut late = self.kept.iter().filter(|(_, stored)| stored.at >= at);
+        let first = late.next().map(|(base, _)| *base);
+        first.or(self.next).unwrap_or_default()
+    }
+
+    /// Nodes that are new among those interested are owed what comes from `from` on.
+    pub(super) fn owe_from(&mut self, nodes: &[NodeId], from: u64) {
+        for node in nodes {
+            if let Some(edge) = self.edge(node) {
+                edge.owed_from = from;
             }
         }
     }

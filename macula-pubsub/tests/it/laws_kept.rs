@@ -123,7 +123,11 @@ impl Subject for Replays {
 
     fn observe(&self, machine: &Replay<u32>) -> String {
         let owed: Vec<u64> = (0..5).map(|at| machine.owed_to(to(at))).collect();
-        let counts = (machine.used(Custody::Own), machine.open_receipts());
+        let counts = (
+            machine.used(Custody::Own),
+            machine.open_receipts(),
+            machine.next_id(),
+        );
         format!("{counts:?} {owed:?}")
     }
 }

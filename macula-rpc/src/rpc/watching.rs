@@ -1,7 +1,7 @@
 //! What is watched: the procedures that are called from here, and the patterns that are served here.
 
 use macula_realm::{Action, Authority, Principal, Verdict};
-use macula_wire::{Instant, Procedure};
+use macula_wire::{Instant, Pattern, Procedure};
 
 use super::{Output, Rpc};
 use crate::{OfferKey, UnwatchError, WatchError};
@@ -86,4 +86,10 @@ impl Rpc {
         self.outputs.push_back(Output::Unwatch { key });
         changed
     }
+}
+
+/// Whether whoever serves it has to know who else does. All nodes serve the names of services, alike, so that nobody needs
+/// to hear of all others.
+pub(super) fn is_compared(pattern: &Pattern) -> bool {
+    !pattern.is_of_services()
 }

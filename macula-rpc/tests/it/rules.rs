@@ -469,3 +469,47 @@ fn a_registration_that_drains_is_known_to_ask_for_no_calls() {
     assert_eq!(rpc.set_weight(at(20), local(1), 3), Ok(()));
     assert_eq!(announced(&drain(&mut rpc)), ["+a 3"]);
 }
+
+#[test]
+fn whoever_serves_the_names_of_services_announces_them_and_hears_of_no_others() {
+    let mut rpc = machine(Config::default());
+    let watching = |outputs: &[Output]| {
+        let is_watch = |output: &&Output| matches!(output, Output::Watch { .. });
+        outputs.iter().filter(is_watch).count()
+    };
+    for (number, text, watched) in [(1, "$svc.ping", 0), (2, "a.b", 1)] {
+        let (name, options) = (pattern(text), RegisterOptions::default());
+        let allow = Always(Verdict::Allow);
+        let registrant = local(number);
+        rpc.register(
+            at(10 * number),
+            &allow,
+            &anybody(),
+            registrant,
+            name,
+            options,
+        )
+        .unwrap();
+        let outputs = drain(&mut rpc);
+        assert_eq!(announced(&outputs), [format!("+{text} 1")]);
+        assert_eq!(watching(&outputs), watched, "{text}");
+    }
+    assert_eq!(rpc.registrations(), 1, "those of applications");
+    offered(&mut rpc, 30, node_id(1), "$svc.ping", 1);
+    assert_eq!(providers(&rpc, "$svc.ping"), [Provider::from(local(1))]);
+    // Who asks hears of all.
+    rpc.watch(
+        at(40),
+        &Always(Verdict::Allow),
+        &anybody(),
+        &procedure("$svc.ping"),
+    )
+    .unwrap();
+    offered(&mut rpc, 50, node_id(1), "$svc.ping", 1);
+    let all = [Provider::from(local(1)), Provider::Member(node_id(1))];
+    assert_eq!(providers(&rpc, "$svc.ping"), all);
+    rpc.unregister(at(60), local(1)).unwrap();
+    assert_eq!(providers(&rpc, "$svc.ping"), [Provider::Member(node_id(1))]);
+    assert_eq!(rpc.unwatch(at(70), &procedure("$svc.ping")), Ok(()));
+    assert!(providers(&rpc, "$svc.ping").is_empty());
+}

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::GroupInterest;
 use crate::content::{Header, MAX_HEADERS, check_headers};
 use crate::envelope::{Audience, Envelope};
 use crate::field::{UNLIMITED, record, tagged};
@@ -35,6 +36,8 @@ tagged! {
         AtMostOnce = 0,
         /// Kept and repeated until each subscriber has it.
         AtLeastOnce = 1,
+        /// The same, and kept on disk before it is acknowledged to the publisher.
+        Durable = 2,
     }
 }
 
@@ -82,6 +85,8 @@ record! {
         pub subscription: SubscriptionId,
         /// What is wanted.
         pub pattern: Pattern,
+        /// The group that it is of; `None` for every event.
+        pub group: Option<GroupInterest>,
     }
 }
 

@@ -7,9 +7,11 @@ use core::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::{Invoke, Tag};
+use super::{Balance, Invoke, Tag};
 use crate::field::{Field, UNLIMITED, record, tagged};
-use crate::limit::{MAX_ADDRESSES, MAX_NEIGHBOURS, MAX_TAGS, MAX_VALUE_LEN, MAX_ZONE_LEN};
+use crate::limit::{
+    MAX_ADDRESSES, MAX_GROUP_LEN, MAX_GROUPS, MAX_NEIGHBOURS, MAX_TAGS, MAX_VALUE_LEN, MAX_ZONE_LEN,
+};
 use crate::{
     ContentType, DecodeError, EncodeError, NodeId, Pattern, Reader, Signature, Topic, check, varint,
 };
@@ -73,10 +75,47 @@ fn check_provider(provider: &ProviderContent) -> Result<(), EncodeError> {
 }
 
 record! {
+    /// A group of subscribers that share events: each event goes to one of them.
+    pub struct GroupInterest {
+        /// Its name: 1 to 64 bytes of visible ASCII.
+        pub name: String [MAX_GROUP_LEN],
+        /// How the one is chosen.
+        pub balance: Balance,
+    }
+    check check_group
+}
+
+fn check_group(group: &GroupInterest) -> Result<(), EncodeError> {
+    check::word("name", &group.name)
+}
+
+record! {
     /// A pattern whose events the owner of the record wants.
     pub struct InterestContent {
         /// Which.
         pub pattern: Pattern,
+        /// Whether it wants each of them; otherwise only its groups do.
+        pub each: bool,
+        /// The groups of the owner that want a share of them: at most 16, strictly ascending by name.
+        pub groups: Vec<GroupInterest> [MAX_GROUPS],
+    }
+    check check_interest
+}
+
+fn check_interest(interest: &InterestContent) -> Result<(), EncodeError> {
+    check::require(interest.each || !interest.groups.is_empty(), "each", 0)?;
+    check::ascending(interest.groups.iter().map(|group| &group.name))
+}
+
+impl InterestContent {
+    /// That its owner wants each event, and has no groups.
+    #[must_use]
+    pub const fn each(pattern: Pattern) -> Self {
+        Self {
+            pattern,
+            each: true,
+            groups: Vec::new(),
+        }
     }
 }
 

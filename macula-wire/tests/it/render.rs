@@ -9,18 +9,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
-    Accusation, Ack, Alias, BucketVersions, CallCancel, CallError, CallMode, CallPart,
+    Accusation, Ack, Alias, Balance, BucketVersions, CallCancel, CallError, CallMode, CallPart,
     CallProgress, CallReply, CallResult, CallRoute, CancelMode, CertUpdate, Close, Contact,
     Deliver, DeliveryRange, DeliveryRefusal, DigestPart, Drain, ErrorReport, Event, EventAck,
-    Failure, Forward, ForwardError, Gap, Graft, Handshake, HandshakeAck, Heartbeat, Holding, IHave,
-    InterestContent, Invoke, KadAnswer, KadChanges, KadDigest, KadFind, KadFound, KadStore,
-    KadWant, KadWatch, MemberRecord, MemberStatus, MemberVersion, NodeContent, OverlayAnswer,
-    OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers, OverlayVerdict, OverlayWalk,
-    Ping, Pong, Priority, ProviderContent, Prune, Publish, Qos, Receipt, RecordContent, RecordKind,
-    RecordVersion, RefusalCause, Register, Resend, Role, Roles, RoutingRecord, RpcCall,
-    SignedAccusation, SignedRecord, SignedRoutingRecord, Standing, Stream, StreamKind, Subscribe,
-    SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag,
-    Trace, Traced, TracedHop, Unregister, Unsubscribe, Update, ValueContent, Way,
+    Failure, Forward, ForwardError, Gap, Graft, GroupInterest, Handshake, HandshakeAck, Heartbeat,
+    Holding, IHave, InterestContent, Invoke, KadAnswer, KadChanges, KadDigest, KadFind, KadFound,
+    KadStore, KadWant, KadWatch, MemberRecord, MemberStatus, MemberVersion, NodeContent,
+    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
+    OverlayVerdict, OverlayWalk, Ping, Pong, Priority, ProviderContent, Prune, Publish, Qos,
+    Receipt, RecordContent, RecordKind, RecordVersion, RefusalCause, Register, Resend, Role, Roles,
+    RoutingRecord, RpcCall, SignedAccusation, SignedRecord, SignedRoutingRecord, Standing, Stream,
+    StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing,
+    SwimPingReq, SwimState, Tag, Trace, Traced, TracedHop, Unregister, Unsubscribe, Update,
+    ValueContent, Way,
 };
 use macula_wire::{
     Audience, Body, CallId, ChannelRun, ContentType, DeliveryId, EdgeToken, Envelope, Epoch,
@@ -171,7 +172,7 @@ macro_rules! enums {
         }
     )*};
 }
-enums!(CallMode CancelMode Invoke MemberStatus OverlayVerdict Priority Qos RecordKind RefusalCause RetryHint Role Standing);
+enums!(Balance CallMode CancelMode Invoke MemberStatus OverlayVerdict Priority Qos RecordKind RefusalCause RetryHint Role Standing);
 
 impl<T: Render> Render for Option<T> {
     fn render(&self) -> Value {
@@ -212,7 +213,7 @@ records! {
     ErrorReport: request code retry retry_after_ms detail;
     Close: code detail;
     Publish: request topic qos retain ttl_ms key dedup content headers audience payload;
-    Subscribe: request subscription pattern;
+    Subscribe: request subscription pattern group;
     Unsubscribe: request subscription;
     Event: hops publisher epoch topic sequence ttl_ms content envelope signature payload;
     Alias: publisher epoch alias topic next chain;
@@ -267,7 +268,8 @@ records! {
     Prune: topic publisher;
     NodeContent: addresses tags neighbours;
     ProviderContent: pattern weight concurrency invoke zone since_ms takeover;
-    InterestContent: pattern;
+    GroupInterest: name balance;
+    InterestContent: pattern each groups;
     ValueContent: name content value;
     RoutingRecord: owner sequence expires_ms withdrawn content;
     SignedRoutingRecord: record signature;

@@ -339,9 +339,7 @@ fn a_record_id_has_its_owner_its_kind_and_its_whole_name() {
             since_ms: 1,
             takeover: false,
         }),
-        RecordContent::Interest(InterestContent {
-            pattern: Pattern::new("a.*").unwrap(),
-        }),
+        RecordContent::Interest(InterestContent::each(Pattern::new("a.*").unwrap())),
         RecordContent::Value(ValueContent {
             name: Topic::new("a.b").unwrap(),
             content: ContentType::Json,

@@ -127,7 +127,8 @@ fn builder(directory: &NodeDirectory, config: &NodeConfig) -> Result<NodeBuilder
         .identity(NodeIdentity::load(directory.path())?)
         .trust(TrustBundle::load(directory.path())?)
         .local_socket(directory.socket_path())
-        .member_cache(directory.members_path());
+        .member_cache(directory.members_path())
+        .event_log(directory.events_path());
     Ok(config.apply(builder))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use macula::wire::ContentType;
 use macula::wire::message::Priority;
-use macula::{Client, EventOptions, PublishOptions, Publisher};
+use macula::{Client, EventOptions, PublishOptions, Publisher, Qos};
 use serde::Serialize;
 
 use self::with::With;
@@ -49,6 +49,16 @@ pub(crate) struct Args {
     /// --send-on eof sends.
     #[arg(long, value_name = "TYPE", value_parser = content::content)]
     content: Option<ContentType>,
+    /// What is promised: 0, at most once; 1, kept by the node until every subscriber that is known has it.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
+    qos: u8,
+    /// With --qos 1: on the disk of the node before the event counts as published.
+    #[arg(long, requires = "qos")]
+    durable: bool,
+    /// With --qos 1: wait until it is known what became of each event, and tell it; exit code 7 if not every subscriber
+    /// has been handed it.
+    #[arg(long, requires = "qos")]
+    receipt: bool,
     #[command(flatten)]
     with: With,
     #[command(flatten)]
@@ -71,6 +81,15 @@ struct Published<'a> {
     refused: u64,
 }
 
+#[derive(Serialize)]
+struct Received {
+    event: &'static str,
+    matched: u32,
+    acked: u32,
+    expired: u32,
+    dropped: u32,
+}
+
 /// One run of the command.
 struct Run<'a> {
     args: &'a Args,
@@ -80,6 +99,8 @@ struct Run<'a> {
     count: u64,
     refused: Option<Failed>,
     refusals: u64,
+    /// Whether some receiver of an event has not been handed it.
+    is_short: bool,
 }
 
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
@@ -94,7 +115,8 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
     };
     let options = PublishOptions::default()
         .priority(args.priority)
-        .content(args.content.clone().unwrap_or(default));
+        .content(args.content.clone().unwrap_or(default))
+        .qos(args.qos()?);
     let publisher = client.publisher(&args.topic, options)?;
     let mut run = Run {
         args: &args,
@@ -104,6 +126,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
         count: 0,
         refused: None,
         refusals: 0,
+        is_short: false,
     };
     let ended = tokio::select! {
         result = run.all(from_input) => result,
@@ -111,6 +134,7 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
         _ = signals.next() => Ok(()),
     };
     let (count, refusals, refused) = (run.count, run.refusals, run.refused);
+    let is_short = run.is_short;
     ended?;
     finish(&client, &publisher).await?;
     let published = Published {
@@ -129,9 +153,24 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
         ));
     }
     match refused {
+        None if is_short => Ok(Exit::Partial),
         None => Ok(Exit::Ok),
         Some(failed) if count == 0 => Err(failed),
         Some(_) => Ok(Exit::Partial),
+    }
+}
+
+impl Args {
+    fn qos(&self) -> Result<Qos, Failed> {
+        match (self.qos, self.durable, self.receipt) {
+            (0, false, false) => Ok(Qos::AtMostOnce),
+            (0, _, _) => Err(Failed::new(
+                Exit::Usage,
+                "--durable and --receipt are of events that are kept: add --qos 1",
+            )),
+            (_, false, _) => Ok(Qos::AtLeastOnce),
+            (_, true, _) => Ok(Qos::Durable),
+        }
     }
 }
 
@@ -178,11 +217,40 @@ impl Run<'_> {
             if let (Some(pause), true) = (self.args.sleep, self.count > 0) {
                 tokio::time::sleep(pause).await;
             }
-            match self.publisher.publish_with(body.to_vec(), &self.with).await {
+            match self.publish(body.to_vec()).await {
                 Ok(()) => self.count = self.count.saturating_add(1),
                 // It says nothing of the next one.
                 Err(error) => self.refuse(error.into()),
             }
+        }
+        Ok(())
+    }
+
+    async fn publish(&mut self, body: Vec<u8>) -> Result<(), macula::Error> {
+        if !self.args.receipt {
+            return self.publisher.publish_with(body, &self.with).await;
+        }
+        let pending = self
+            .publisher
+            .publish_with_receipt(body, &self.with)
+            .await?;
+        let receipt = pending.receipt().await?;
+        self.is_short |= !receipt.is_complete();
+        let received = Received {
+            event: "receipt",
+            matched: receipt.matched,
+            acked: receipt.acked,
+            expired: receipt.expired,
+            dropped: receipt.dropped,
+        };
+        if self.output.is_json() {
+            // What cannot be told any more ends the command with its next word.
+            drop(self.output.object(&received));
+        } else {
+            self.output.note(&format!(
+                "{} of {} have it, {} expired, {} dropped",
+                received.acked, received.matched, received.expired, received.dropped
+            ));
         }
         Ok(())
     }

@@ -1,20 +1,23 @@
 //! `macula sub`: receiving events.
 
-use std::collections::BTreeMap;
+mod print;
+
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use macula::{
-    Client, ClosedReason, Delivery, Event, Gap, History, Order, Overflow, SubscribeOptions,
+    Balance, Client, ClosedReason, Delivery, Group, History, Order, Overflow, SubscribeOptions,
+    Subscription,
 };
 use serde::Serialize;
 
+use self::print::{print, print_other};
 use super::attach::Attach;
 use super::duration;
 use super::exit::{Exit, Failed};
 use super::merge::Merged;
-use super::output::{Output, Payload, shown};
+use super::output::Output;
 use super::signal::Signals;
 
 /// Receive events.
@@ -57,6 +60,21 @@ pub(crate) struct Args {
     /// How many events may wait.
     #[arg(long, value_name = "N", default_value = "1024")]
     max_events: NonZeroUsize,
+    /// Share the events with the other subscribers of this group: each event goes to one of them.
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// How the one of the group is chosen.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Choice::RoundRobin, requires = "group")]
+    balance: Choice,
+    /// When an event that is kept counts as handed over: when it is taken, or when it was printed, by a word of its own.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Acks::Auto)]
+    ack: Acks,
+    /// With --ack manual: after which time without a word an event comes again.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "30s")]
+    redeliver_after: Duration,
+    /// With --ack manual: how often an event comes before it is a dead letter; 0 for no limit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max_deliver: u32,
     /// Wait this long after each event, to act as a slow reader.
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     delay: Option<Duration>,
@@ -86,6 +104,74 @@ enum InOrder {
     Latest,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Choice {
+    /// By turns.
+    RoundRobin,
+    /// Any of them.
+    Random,
+    /// The same as before.
+    Sticky,
+    /// Whoever has the fewest events that are not acknowledged.
+    LeastInflight,
+    /// By the ordering key of the event, or its topic.
+    Hash,
+    /// Those of the publisher's node before others.
+    LocalFirst,
+    /// The first one; others only without it.
+    Failover,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Acks {
+    /// When it is taken.
+    Auto,
+    /// When it was printed.
+    Manual,
+}
+
+impl Choice {
+    const fn balance(self) -> Balance {
+        match self {
+            Self::RoundRobin => Balance::RoundRobin,
+            Self::Random => Balance::Random,
+            Self::Sticky => Balance::Sticky,
+            Self::LeastInflight => Balance::LeastInflight,
+            Self::Hash => Balance::Hash,
+            Self::LocalFirst => Balance::LocalFirst,
+            Self::Failover => Balance::Failover,
+        }
+    }
+}
+
+impl Args {
+    fn options(&self) -> SubscribeOptions {
+        let mut options = SubscribeOptions::default()
+            .overflow(self.overflow.overflow())
+            .max_events(self.max_events.get());
+        options.order = match self.order {
+            InOrder::PerKey => Order::PerKey,
+            InOrder::Latest => Order::Latest,
+        };
+        options.last = self.last;
+        let since = self.since.map(History::Since);
+        options.history = self.history.map(History::Last).or(since);
+        match self.ack {
+            Acks::Auto => options,
+            Acks::Manual => options.manual_acks(self.redeliver_after, self.max_deliver),
+        }
+    }
+
+    async fn subscribe(&self, client: &Client, pattern: &str) -> Result<Subscription, Failed> {
+        let options = self.options();
+        let Some(name) = &self.group else {
+            return Ok(client.subscribe(pattern, options).await?);
+        };
+        let group = Group::new(name)?.balance(self.balance.balance());
+        Ok(client.subscribe_in(&group, pattern, options).await?)
+    }
+}
+
 impl Policy {
     const fn overflow(self) -> Overflow {
         match self {
@@ -104,49 +190,6 @@ struct Subscribed<'a> {
     patterns: &'a [String],
 }
 
-#[derive(Serialize)]
-struct Received<'a> {
-    event: &'static str,
-    topic: &'a str,
-    publisher: String,
-    epoch: u64,
-    seq: u64,
-    content: &'a str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    headers: BTreeMap<&'a str, String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dedup_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ttl_left_ms: Option<u64>,
-    payload: Payload<'a>,
-}
-
-#[derive(Serialize)]
-struct Lagged {
-    event: &'static str,
-    count: u64,
-}
-
-#[derive(Serialize)]
-struct Closed {
-    event: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Serialize)]
-struct Missing<'a> {
-    event: &'static str,
-    topic: &'a str,
-    publisher: String,
-    epoch: u64,
-    from: u64,
-    to: Option<u64>,
-    count: Option<u64>,
-    cause: &'static str,
-}
-
 /// Why the command stops receiving.
 enum End {
     Count,
@@ -159,10 +202,9 @@ enum End {
 pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
     let mut signals = Signals::listen()?;
     let client = args.attach.client().await?;
-    let options = options(&args);
     let mut subscriptions = Vec::new();
     for pattern in &args.patterns {
-        subscriptions.push(client.subscribe(pattern, options).await?);
+        subscriptions.push(args.subscribe(&client, pattern).await?);
     }
     if output.is_json() {
         output.object(&Subscribed {
@@ -181,20 +223,6 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
     };
     drop(merged);
     ended(&end, &args, &client, received).await
-}
-
-fn options(args: &Args) -> SubscribeOptions {
-    let mut options = SubscribeOptions::default()
-        .overflow(args.overflow.overflow())
-        .max_events(args.max_events.get());
-    options.order = match args.order {
-        InOrder::PerKey => Order::PerKey,
-        InOrder::Latest => Order::Latest,
-    };
-    options.last = args.last;
-    let since = args.since.map(History::Since);
-    options.history = args.history.map(History::Last).or(since);
-    options
 }
 
 async fn receive(
@@ -217,25 +245,13 @@ async fn receive(
             None => return Ok(End::Lost),
         };
         print(name, &event, args.raw, output)?;
+        event.ack();
         *received = received.saturating_add(1);
         if let Some(delay) = args.delay {
             tokio::time::sleep(delay).await;
         }
     }
     Ok(End::Count)
-}
-
-/// What is no event.
-fn print_other(delivery: &Delivery, output: Output) -> Result<(), Failed> {
-    match delivery {
-        Delivery::Gap(gap) => print_gap(gap, output),
-        Delivery::Lagged(count) => print_lagged(*count, output),
-        Delivery::Closed(reason) if output.is_json() => output.object(&Closed {
-            event: "closed",
-            reason: reason.name(),
-        }),
-        Delivery::Closed(_) | Delivery::Event(_) | Delivery::Retained(_) | _ => Ok(()),
-    }
 }
 
 async fn waited(timeout: Option<Duration>) {
@@ -275,81 +291,4 @@ async fn ended(end: &End, args: &Args, client: &Client, received: u64) -> Result
     }
     client.close().await;
     Ok(Exit::Ok)
-}
-
-fn print_lagged(count: u64, output: Output) -> Result<(), Failed> {
-    if output.is_json() {
-        return output.object(&Lagged {
-            event: "lagged",
-            count,
-        });
-    }
-    output.note(&format!("{count} events were dropped for newer ones"));
-    Ok(())
-}
-
-fn print(name: &'static str, event: &Event, raw: bool, output: Output) -> Result<(), Failed> {
-    let payload = event.payload();
-    if raw {
-        let mut bytes = payload.to_vec();
-        bytes.push(b'\n');
-        return output.bytes(&bytes);
-    }
-    if !output.is_json() {
-        return output.line(&format!(
-            "{} {}",
-            event.topic(),
-            shown(event.content_type(), payload)
-        ));
-    }
-    output.object(&Received {
-        event: name,
-        topic: event.topic().as_str(),
-        publisher: event.publisher().to_string(),
-        epoch: event.epoch().get(),
-        seq: event.sequence().get(),
-        content: event.content_type().media_type(),
-        headers: event
-            .headers()
-            .iter()
-            .map(|header| (header.key.as_str(), text(&header.value)))
-            .collect(),
-        key: event.key().map(|key| text(key)),
-        dedup_id: event.dedup_id().map(|id| text(id)),
-        ttl_left_ms: event
-            .ttl_left()
-            .map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
-        payload: Payload::new(payload),
-    })
-}
-
-/// Bytes that are mostly text.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn print_gap(gap: &Gap, output: Output) -> Result<(), Failed> {
-    if output.is_json() {
-        return output.object(&Missing {
-            event: "gap",
-            topic: gap.topic().as_str(),
-            publisher: gap.publisher().to_string(),
-            epoch: gap.epoch().get(),
-            from: gap.from().get(),
-            to: gap.to().map(macula::wire::Sequence::get),
-            count: gap.count(),
-            cause: gap.cause().name(),
-        });
-    }
-    let count = gap.count().map_or_else(
-        || "an unknown number of".to_owned(),
-        |count| count.to_string(),
-    );
-    output.note(&format!(
-        "gap: {count} events of {} on {} are missing ({})",
-        gap.publisher().short(),
-        gap.topic(),
-        gap.cause().name()
-    ));
-    Ok(())
 }

@@ -7,13 +7,15 @@ use bytes::Bytes;
 use macula_realm::DefaultRules;
 use macula_rpc::{RegisterOptions, Registrant, RegistrationKey};
 use macula_wire::message::{CallMode, Register, Unregister};
-use macula_wire::{NodeId, Procedure, RegistrationId};
+use macula_wire::{ContentType, ErrorCode, NodeId, Procedure, RegistrationId};
 
 use super::{Client, lost};
 use crate::call::{CallFailure, CallOptions, Calling, Handler, Invocation, Replies, Reply};
 use crate::node::register_error;
+use crate::plane::Plane;
 use crate::plane::invoke::Registration;
 use crate::plane::tally::Tally;
+use crate::services::{Declaration, SERVICE, ServiceOptions};
 use crate::{Error, Served, served};
 
 impl Client {
@@ -37,12 +39,28 @@ impl Client {
         F: Fn(Invocation) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Reply, CallFailure>> + Send + 'static,
     {
+        self.register_in(None, procedure, options, Handler::new(function))
+            .await
+    }
+
+    pub(crate) fn plane(&self) -> &Plane {
+        &self.0.plane
+    }
+
+    /// The same as a part of the service that is named by the id of its instance.
+    pub(crate) async fn register_in(
+        &self,
+        service: Option<(&str, &ServiceOptions)>,
+        procedure: &str,
+        options: RegisterOptions,
+        handler: Handler,
+    ) -> Result<Served, Error> {
         let pattern = served::pattern(self.realm(), procedure, options.matching)?;
         let number = self.0.next_key.fetch_add(1, Ordering::Relaxed);
         let (key, registration) = (RegistrationKey::new(number), RegistrationId::new(number));
         let tally = Arc::new(Tally::default());
         let made = Registration {
-            handler: Handler::new(function),
+            handler,
             tally: Arc::clone(&tally),
         };
         {
@@ -65,6 +83,9 @@ impl Client {
                 .map_err(register_error)?;
             self.settle(&mut machines);
         }
+        if let Some((id, about)) = service {
+            self.declare_service(number, id, about).await?;
+        }
         self.request(|request| {
             self.0.requests.registers(request, key);
             Register {
@@ -81,6 +102,24 @@ impl Client {
         })
         .await?;
         Ok(served)
+    }
+
+    /// Tells the member to which service a registration will belong.
+    async fn declare_service(
+        &self,
+        registration: u64,
+        id: &str,
+        about: &ServiceOptions,
+    ) -> Result<(), Error> {
+        let declaration = Declaration {
+            registration,
+            id: id.to_owned(),
+            service: about.clone(),
+        };
+        let text = serde_json::to_vec(&declaration)
+            .map_err(|error| Error::caused(ErrorCode::INTERNAL, error.to_string(), error))?;
+        let options = CallOptions::default().content(ContentType::Json);
+        self.call(SERVICE, text, options).await.map(drop)
     }
 
     /// Ends a registration and waits until the member sends no more calls for it.

@@ -35,8 +35,10 @@ impl Client {
 
     fn take_tables(&self, machines: &mut Machines) {
         while let Some(output) = machines.pubsub.poll_output() {
-            if let macula_pubsub::Output::Table(table) = output {
-                self.0.plane.replace_table(table);
+            match output {
+                macula_pubsub::Output::Table(table) => self.0.plane.replace_table(table),
+                macula_pubsub::Output::Groups(groups) => self.0.plane.groups.store(groups),
+                _ => {}
             }
         }
         while let Some(output) = machines.rpc.poll_output() {

@@ -164,6 +164,8 @@ fn attach(
         epoch,
         max_payload_len,
         replay: macula_pubsub::ReplayConfig::default(),
+        run: macula_wire::ChannelRun::new(epoch.get()),
+        log: None,
         uplink: Some(Arc::clone(&uplink)),
     };
     let plane = Arc::new(Plane::new(own, clock, prover, random));
@@ -205,6 +207,7 @@ async fn run(
 ) {
     let reason = loop {
         match receiver.next().await {
+            LinkEvent::Control(message) if plane.publish_answered(&message.body) => {}
             LinkEvent::Control(message) => control(&plane, &requests, message.body),
             LinkEvent::Events(priority, stream) => {
                 let ingress = Ingress::new(Arc::clone(&plane), Arc::clone(&uplink), priority);
@@ -221,6 +224,7 @@ async fn run(
         }
     };
     requests.fail(&reason);
+    plane.forget_asked();
     {
         let queues = plane
             .queues

@@ -7,10 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
-use macula_kad::{Goal, key};
 use macula_wire::message::{
-    Body, CallResult, Failure, Message, RecordContent, RecordKind, Roles, RpcCall,
-    SignedRoutingRecord, StreamKind,
+    Body, CallResult, Failure, Message, Roles, RpcCall, SignedRoutingRecord, StreamKind,
 };
 use macula_wire::{
     EarlierEnd, EarlierEvent, EarlierEvents, Epoch, ErrorCode, Header, NodeId, Pattern,
@@ -20,6 +18,7 @@ use macula_wire::{
 use super::{Wanted, later};
 use crate::call::Invocation;
 use crate::event::Origin;
+use crate::node::value_of;
 use crate::plane::Plane;
 use crate::plane::links::Attached;
 use crate::plane::outgoing::milliseconds;
@@ -277,23 +276,13 @@ impl Node {
         Ok(gathered.whole(wanted))
     }
 
-    /// The records of values under a name.
-    async fn records(&self, name: &str) -> Result<Vec<Arc<SignedRoutingRecord>>, Error> {
-        let goal = Goal::Records {
-            key: key(self.realm(), RecordKind::Value, name),
-            kind: RecordKind::Value,
-            all: true,
-        };
-        Ok(self.outcome(goal).await?.records)
-    }
-
     /// Who keeps something of the topics with the first segment of `pattern`, and of which.
     async fn indexes(&self, pattern: &Pattern) -> Result<Vec<(NodeId, TopicIndex)>, Error> {
         let Some(PatternSegment::Literal(first)) = pattern.segments().next() else {
             return Ok(Vec::new());
         };
         let records = self
-            .records(&format!("{}.{first}", limit::INDEX_SEGMENT))
+            .values_under(&format!("{}.{first}", limit::INDEX_SEGMENT))
             .await?;
         let read = |record: &Arc<SignedRoutingRecord>| {
             let bytes = value_of(record, limit::INDEX_TYPE)?;
@@ -304,7 +293,7 @@ impl Node {
 
     /// The values that publishers retained on a topic.
     async fn values(&self, topic: Topic) -> Vec<(NodeId, EarlierEvents)> {
-        let records = match self.records(topic.as_str()).await {
+        let records = match self.values_under(topic.as_str()).await {
             Ok(records) => records,
             Err(error) => {
                 tracing::debug!(%topic, %error, "the last values of a topic were not found");
@@ -384,15 +373,6 @@ fn literal(pattern: &Pattern) -> Option<Topic> {
     segments
         .all(|segment| matches!(segment, PatternSegment::Literal(_)))
         .then(|| Topic::new(pattern.as_str()).ok())?
-}
-
-fn value_of(record: &SignedRoutingRecord, media_type: &str) -> Option<Bytes> {
-    match &record.record.content {
-        RecordContent::Value(value) if value.content.media_type() == media_type => {
-            Some(value.value.clone())
-        }
-        _ => None,
-    }
 }
 
 /// Answers [`EARLIER`] and [`HISTORY`].

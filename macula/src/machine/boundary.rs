@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use macula_kad::Checked;
-use macula_pubsub::{Table, WatchKey};
+use macula_pubsub::{GroupTable, Table, WatchKey};
 use macula_rpc::{OfferKey, ProviderTable, RegisterError, Registrant};
 use macula_swim::Class;
 use macula_wire::message::{Body, SignedRoutingRecord};
@@ -122,6 +122,8 @@ pub enum NodeOutput {
     },
     /// The table of who is owed which topic.
     Table(Arc<Table>),
+    /// The table of who shares which topic in a group.
+    Groups(Arc<GroupTable>),
     /// The table of who serves which procedure.
     Providers(Arc<ProviderTable>),
     /// A registration of this node has ended by itself: whoever made it is to be told.

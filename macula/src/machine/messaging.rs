@@ -39,6 +39,19 @@ impl NodeMachine {
         use macula_pubsub::Output;
         match output {
             Output::Announce { pattern } => return Some(RecordChange::Publish(interest(pattern))),
+            Output::AnnounceShared {
+                pattern,
+                each,
+                groups,
+            } => {
+                let content = InterestContent {
+                    pattern,
+                    each,
+                    groups,
+                };
+                return Some(RecordChange::Publish(RecordContent::Interest(content)));
+            }
+            Output::Groups(groups) => self.outputs.push_back(NodeOutput::Groups(groups)),
             Output::Withdraw { pattern } => return Some(self.withdrawal(&interest(pattern))),
             Output::Table(table) => self.outputs.push_back(NodeOutput::Table(table)),
             Output::Watch { key } => self.watch(now, Watched::Topics(key)),
@@ -134,7 +147,18 @@ impl NodeMachine {
         match &record.record.content {
             RecordContent::Interest(interest) => {
                 let pattern = interest.pattern.clone();
-                let input = if holds {
+                let groups = if holds {
+                    interest.groups.clone()
+                } else {
+                    Vec::new()
+                };
+                let shared = macula_pubsub::Input::Shared {
+                    node,
+                    pattern: pattern.clone(),
+                    groups,
+                };
+                self.pubsub.handle_input(now, shared);
+                let input = if holds && interest.each {
                     macula_pubsub::Input::Wanted { node, pattern }
                 } else {
                     macula_pubsub::Input::Unwanted { node, pattern }
@@ -169,7 +193,7 @@ impl NodeMachine {
 }
 
 fn interest(pattern: Pattern) -> RecordContent {
-    RecordContent::Interest(InterestContent { pattern })
+    RecordContent::Interest(InterestContent::each(pattern))
 }
 
 impl Watched {

@@ -1,8 +1,8 @@
 //! Which links a node keeps, and which it asks for, in a realm too large for a link to everybody.
 //!
 //! Up to the size of the pool, membership sees to a link between any two. Above it, a link is needed to neighbours in the
-//! overlay, and to those with whom messages are exchanged: members that want what is published here, and members that serve
-//! what is called from here. Who needs a link says so on it from time to time, so that the other side, which cannot know,
+//! overlay, and to those with whom messages are exchanged: members that want what is published here, unless so many want
+//! it that it goes along a tree, neighbours in trees, and members that serve what is called from here. Who needs a link says so on it from time to time, so that the other side, which cannot know,
 //! keeps it as well. A link that nobody needs is kept for a while, which is longer than membership takes to probe a
 //! stranger, the overlay to exchange an edge, and routing to ask somebody, and beyond that as long as the pool has room.
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use macula_pubsub::Destination;
 use macula_wire::message::Heartbeat;
-use macula_wire::{ErrorCode, Instant, NodeId};
+use macula_wire::{ErrorCode, Instant, NodeId, Topic};
 
 use super::{Lane, NodeMachine, NodeOutput, Wish};
 
@@ -39,22 +39,41 @@ pub(super) struct Pool {
     /// The members that messaging needs, by the versions of all that it follows from.
     needed: BTreeSet<NodeId>,
     needs: (u64, u64, u64),
+    /// To how many members that want a topic links are needed for it; to more, those of its tree are enough.
+    direct: usize,
+    trees: TreeNeeds,
     /// When peers are to be told next that links to them are needed.
     tell: Instant,
     due: Option<Instant>,
 }
 
+/// What the trees of the data plane need.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct TreeNeeds {
+    /// Those with whom events are exchanged.
+    pub neighbours: BTreeSet<NodeId>,
+    /// Topics published here whose events go to everybody straight, however many want them.
+    pub straight: BTreeSet<Topic>,
+}
+
 impl Pool {
-    pub(super) const fn new(size: usize) -> Self {
+    pub(super) fn new(size: usize) -> Self {
         Self {
             size,
             idle: BTreeMap::new(),
             dialled: BTreeMap::new(),
             needed: BTreeSet::new(),
             needs: (0, 0, 0),
+            direct: usize::MAX,
+            trees: TreeNeeds::default(),
             tell: Instant::ZERO,
             due: None,
         }
+    }
+
+    pub(super) const fn set_direct(&mut self, members: usize) {
+        self.direct = members;
     }
 
     pub(super) const fn size(&self) -> usize {
@@ -138,6 +157,16 @@ impl Pool {
 }
 
 impl NodeMachine {
+    /// The trees of the data plane need this from here on. [`settle`](Self::settle) has to follow.
+    pub fn need_tree_links(&mut self, now: Instant, needs: TreeNeeds) {
+        let now = self.advance(now);
+        if self.pool.trees != needs {
+            self.pool.trees = needs;
+            self.pool.needs = (u64::MAX, u64::MAX, u64::MAX);
+            self.pool.hurry(now);
+        }
+    }
+
     /// Asks for the links that messaging lacks, and closes those that nobody has needed for a while.
     pub(super) fn tend_links(&mut self, now: Instant) {
         self.find_needs();
@@ -207,7 +236,8 @@ impl NodeMachine {
         }
     }
 
-    /// Finds the members that want what is published here, and those that serve what is called from here.
+    /// Finds the members that want what is published here, those with whom trees exchange events, and those that serve
+    /// what is called from here.
     fn find_needs(&mut self) {
         let versions = self.versions_of_needs();
         if self.pool.needs == versions {
@@ -215,9 +245,14 @@ impl NodeMachine {
         }
         let table = self.pubsub.table();
         let mut needed: BTreeSet<NodeId> = self.rpc.asked().collect();
+        needed.extend(self.pool.trees.neighbours.iter().copied());
         let mut found = Vec::new();
         for topic in self.pubsub.publications() {
             table.matches_into(topic, &mut found);
+            found.retain(|to| matches!(to, Destination::Member(_)));
+            if found.len() > self.pool.direct && !self.pool.trees.straight.contains(topic) {
+                continue;
+            }
             needed.extend(found.iter().filter_map(|to| match to {
                 Destination::Member(node) => Some(*node),
                 Destination::Local(_) | Destination::Session(_) => None,

@@ -13,6 +13,7 @@ use super::{Node, register_error};
 use crate::call::{CallFailure, CallOptions, Calling, Handler, Invocation, Replies, Reply};
 use crate::plane::invoke::Registration;
 use crate::plane::tally::Tally;
+use crate::services::{Endpoint, Number};
 use crate::{Error, Served, served};
 
 impl Node {
@@ -45,13 +46,27 @@ impl Node {
         F: Fn(Invocation) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Reply, CallFailure>> + Send + 'static,
     {
+        self.register_in(None, procedure, options, Handler::new(function))
+            .await
+    }
+
+    /// The same as a part of a service.
+    pub(crate) async fn register_in(
+        &self,
+        service: Option<Number>,
+        procedure: &str,
+        options: RegisterOptions,
+        handler: Handler,
+    ) -> Result<Served, Error> {
         let pattern = served::pattern(self.realm(), procedure, options.matching)?;
         let key = RegistrationKey::new(self.0.next_key.fetch_add(1, Ordering::Relaxed));
         let tally = Arc::new(Tally::default());
         let registration = Registration {
-            handler: Handler::new(function),
+            handler,
             tally: Arc::clone(&tally),
         };
+        let plane = &self.0.plane;
+        let endpoint = Endpoint::new(plane, pattern.clone(), &options, Arc::clone(&tally));
         self.registrations(|registrations| registrations.insert(key, registration));
         let node = self.clone();
         let release = Box::new(move || node.withdraw(key));
@@ -72,6 +87,14 @@ impl Node {
             })
             .await?
             .map_err(register_error)?;
+        self.registrations(|registrations| {
+            // It may have ended by itself already.
+            if registrations.contains_key(&key) {
+                let registrant = Registrant::Local(key);
+                let services = &self.0.plane.services;
+                services.begin(plane, registrant, plane.node(), service, endpoint);
+            }
+        });
         Ok(served)
     }
 
@@ -87,6 +110,7 @@ impl Node {
 
     fn withdraw(&self, key: RegistrationKey) {
         self.registrations(|registrations| registrations.remove(&key));
+        self.0.plane.services.end(Registrant::Local(key));
         self.0.control.run_later(move |machine, now| {
             let registrant = Registrant::Local(key);
             if let Err(error) = machine.rpc_mut().unregister(now, registrant) {

@@ -132,6 +132,10 @@ impl Sink<NodeOutput> for Outputs {
             NodeOutput::Table(table) => {
                 self.plane.replace_table(table);
             }
+            NodeOutput::Groups(groups) => {
+                self.plane.groups.store(groups);
+                self.plane.changed();
+            }
             NodeOutput::Providers(table) => {
                 self.plane.providers.store(table);
                 self.plane.changed();
@@ -166,6 +170,7 @@ impl Sink<NodeOutput> for Outputs {
             NodeOutput::Lost(node) => {
                 self.plane.publisher_lost(node);
                 self.plane.kept_member_lost(node);
+                self.plane.unsent_member_lost(node);
             }
             NodeOutput::Misbehaved { peer, offence } => {
                 add(&self.plane.counters.misbehaved, 1);
@@ -220,6 +225,9 @@ impl Outputs {
     }
 
     fn member(&self, event: MemberEvent) {
+        if let Some(trees) = self.plane.trees.get() {
+            trees.member(&event);
+        }
         self.news.tell(&self.plane, &event);
         // Nobody listening is not an error.
         drop(self.members.send(event));

@@ -57,8 +57,7 @@ impl LinkRunner {
     async fn admit(&self, attached: &Arc<Attached>) -> bool {
         let peer = attached.link.peer().node;
         let turn = self.plane.links.turn().await;
-        let own = self.plane.node();
-        match self.plane.links.admit_member(&turn, own, attached) {
+        match self.plane.admit_member(&turn, attached) {
             Admission::Surplus { present } if present.was_crossed_by(attached) => {
                 super::replace::see_out(&self.plane, Arc::clone(attached));
                 return true;
@@ -156,6 +155,10 @@ impl LinkRunner {
             }
             // It says that the peer needs the link.
             Body::Heartbeat(_) => {}
+            Body::IHave(_) | Body::Graft(_) | Body::Prune(_) => {
+                self.plane.heard_of_tree(from, body);
+                return true;
+            }
             overlay if is_of_overlay(overlay) => {}
             forwarding if is_of_forwarding(forwarding) => {
                 self.dialler.forwarding.take(attached, body);

@@ -147,6 +147,8 @@ mod tests {
             epoch: Epoch::new(1),
             max_payload_len: 1 << 20,
             replay: macula_pubsub::ReplayConfig::default(),
+            run: macula_wire::ChannelRun::new(1),
+            log: None,
             uplink: None,
         };
         let prover = Prover::new(own.realm.clone(), None, None);

@@ -16,6 +16,8 @@ use crate::plane::caller::session_key;
 use crate::plane::counters::add;
 use crate::plane::links::Attached;
 use crate::plane::rights::{ClientRules, principal};
+use crate::plane::tally::Tally;
+use crate::services::Endpoint;
 
 /// One client's link, seen from the member that it attached to.
 #[derive(Debug)]
@@ -90,13 +92,14 @@ impl Session {
         let principal = self.principal.clone();
         self.control
             .run(move |machine, now| {
-                machine.pubsub_mut().subscribe(
-                    now,
-                    &ClientRules,
-                    &principal,
-                    subscriber,
-                    request.pattern,
-                )
+                let (who, pattern) = (&principal, request.pattern);
+                let pubsub = machine.pubsub_mut();
+                match &request.group {
+                    None => pubsub.subscribe(now, &ClientRules, who, subscriber, pattern),
+                    Some(group) => {
+                        pubsub.subscribe_shared(now, &ClientRules, who, subscriber, pattern, group)
+                    }
+                }
             })
             .await?
             .map_err(super::subscribe_error)
@@ -123,6 +126,8 @@ impl Session {
         options.takeover = request.takeover;
         // Its letters were checked when the message was read.
         options.zone = request.zone.and_then(|zone| Zone::new(&zone).ok());
+        let tally = Arc::<Tally>::default();
+        let endpoint = Endpoint::new(&self.plane, request.pattern.clone(), &options, tally);
         self.control
             .run(move |machine, now| {
                 machine.rpc_mut().register(
@@ -138,12 +143,22 @@ impl Session {
             .and_then(|done| done.map_err(super::register_error))
             .inspect_err(|_| {
                 self.attached.unregistered(registration);
-            })
+                let services = &self.plane.services;
+                services.refused(session_key(self.session), registration);
+            })?;
+        self.attached.while_registered(registration, || {
+            let (plane, provider) = (&self.plane, self.principal.node);
+            plane
+                .services
+                .begin(plane, registrant, provider, None, endpoint);
+        });
+        Ok(())
     }
 
     async fn unregister(&self, request: Unregister) -> Result<(), Error> {
         self.attached.unregistered(request.registration);
         let registrant = Registrant::Session(session_key(self.session), request.registration);
+        self.plane.services.end(registrant);
         self.control
             .run(move |machine, now| machine.rpc_mut().unregister(now, registrant))
             .await?
@@ -153,6 +168,7 @@ impl Session {
     /// Forgets everything that the client asked for.
     pub(crate) async fn end(self) {
         let session = self.session;
+        self.plane.services.end_session(session_key(session));
         let forgotten = self
             .control
             .run(move |machine, now| {

@@ -1,6 +1,11 @@
-//! Where a node can be dialled, as far as it can tell by itself.
+//! Where a node listens, and where it can be dialled, as far as it can tell by itself.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use macula_transport::BindError;
+use macula_wire::ErrorCode;
+
+use crate::Error;
 
 /// The address that others can dial, of a node that listens at `local`.
 ///
@@ -29,6 +34,22 @@ pub(crate) fn advertised(local: SocketAddr) -> SocketAddr {
         .ok()
         .filter(|ip| !ip.is_unspecified());
     SocketAddr::new(outward.unwrap_or(loopback), local.port())
+}
+
+/// Why a node cannot listen, and what to do.
+pub(super) fn bind_error(error: &BindError, listen: SocketAddr) -> Error {
+    match error {
+        BindError::AddressInUse { .. } => Error::new(
+            ErrorCode::UNAVAILABLE,
+            format!(
+                "{listen}/udp is in use: stop the program that has it, or choose another with --listen"
+            ),
+        ),
+        other => Error::new(
+            ErrorCode::INTERNAL,
+            format!("cannot listen at {listen}/udp: {other}"),
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Starting a node: binding, composing the machine, and the tasks that run it.
 
+mod plane;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,11 +13,12 @@ use macula_realm::{NodeIdentity, TrustBundle};
 use macula_rpc::Rpc;
 use macula_swim::{Overlay, OwnRecord, Swim};
 use macula_transport::unix::{self, UnixIncoming};
-use macula_transport::{BindError, Clock, Driver, Endpoint, Hello, Incoming, TlsIdentity, entropy};
+use macula_transport::{BindError, Clock, Driver, Endpoint, Hello, Incoming, TlsIdentity};
 use macula_wire::message::{Role, Tag};
 use macula_wire::{Epoch, ErrorCode, Random};
 use tokio::sync::{broadcast, mpsc};
 
+use self::plane::plane_with_log;
 use super::Node;
 use super::cache::MemberCache;
 use super::control::{Control, MAX_CALLS, MAX_INPUTS, MAX_MEMBER_EVENTS, Outputs};
@@ -27,9 +30,9 @@ use crate::Error;
 use crate::credentials::RealmCredentials;
 use crate::keep::MAX_RETAINED;
 use crate::machine::{NodeInput, NodeMachine};
+use crate::plane::Plane;
 use crate::plane::forward::ForwardingConfig;
-use crate::plane::prove::Prover;
-use crate::plane::{Owner, Plane};
+use crate::plane::trees::{self, Trees};
 
 /// How often drops that nobody was told of yet are looked for.
 const TELL_DROPS_PERIOD: Duration = Duration::from_millis(200);
@@ -61,10 +64,12 @@ pub(crate) struct Plan {
     pub(crate) pubsub: macula_pubsub::Config,
     pub(crate) replay: macula_pubsub::ReplayConfig,
     pub(crate) forwarding: ForwardingConfig,
+    pub(crate) direct: usize,
     pub(crate) max_payload_len: usize,
     pub(crate) http: bool,
     pub(crate) socket: Option<PathBuf>,
     pub(crate) member_cache: Option<PathBuf>,
+    pub(crate) event_log: Option<PathBuf>,
 }
 
 /// The program and its version, as peers see it.
@@ -86,11 +91,11 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         hello.clone(),
         vec![credentials.clone()],
     )
-    .map_err(|error| bind_error(&error, plan.listen))?;
+    .map_err(|error| super::socket::bind_error(&error, plan.listen))?;
     let local = listen_locally(&plan, &credentials, transport, hello).await?;
-    let plane = Arc::new(plane(&plan, epoch, clock)?);
+    let plane = plane_with_log(&plan, epoch, clock).await?;
     let cache = cache(&plan, &plane, wall_ms);
-    let machine = machine(&plan, &plane, &endpoint, wall_ms)?;
+    let machine = machine(&plan, &plane, &endpoint)?;
     let (calls, call_queue) = mpsc::channel(MAX_CALLS);
     let (inputs, input_queue) = mpsc::channel(MAX_INPUTS);
     let (dialled, dialled_queue) = mpsc::channel(MAX_DIALLED);
@@ -126,6 +131,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
     let links = run_links(runner, incoming, dialled_queue);
     plane.tasks.spawn("links", links);
     keep_up(&plane, &control, news);
+    grow_trees(&plan, &plane, &control);
     let remembered = cache.as_ref().map_or(&[][..], |cache| cache.found());
     let ways = Ways::new(&plan.join, remembered, plane.random());
     if !ways.is_empty() {
@@ -136,17 +142,24 @@ pub(crate) async fn start(plan: Plan) -> Result<Node, Error> {
         plane.tasks.spawn("member cache", keeping);
     }
     let node = Node::running(plane, control, endpoint, dialler, members, cache);
-    let system = crate::system::handler(node.downgrade());
-    let fresh = node.plane().system.set(system).is_ok();
-    let reacher = super::Reacher(node.downgrade());
-    let fresh = node.plane().reacher.set(reacher).is_ok() && fresh;
-    debug_assert!(fresh, "a plane has one node");
+    complete(&node);
     #[cfg(feature = "http3")]
     if plan.http {
         let refreshing = face.refresh(node.downgrade());
         node.plane().tasks.spawn("http3 face", refreshing);
     }
     Ok(node)
+}
+
+/// Starts what needs the node itself.
+fn complete(node: &Node) {
+    let system = crate::system::handler(node.downgrade());
+    let fresh = node.plane().system.set(system).is_ok();
+    let executing = crate::testament::execute(node.downgrade(), node.member_events());
+    node.plane().tasks.spawn("testaments of members", executing);
+    let reacher = super::Reacher(node.downgrade());
+    let fresh = node.plane().reacher.set(reacher).is_ok() && fresh;
+    debug_assert!(fresh, "a plane has one node");
 }
 
 /// Starts what a node does all the time: telling drops and round trips and the time, and watching for the data plane.
@@ -158,6 +171,8 @@ fn keep_up(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
     let (shared, told) = both();
     tasks.spawn("round trips", tell_round_trips(shared, told));
     let (shared, told) = both();
+    tasks.spawn("services", crate::services::announce(shared, told));
+    let (shared, told) = both();
     tasks.spawn("wall clock", tell_time(shared, told));
     let (shared, told) = both();
     tasks.spawn("announcements", crate::keep::announce(shared, told));
@@ -165,6 +180,15 @@ fn keep_up(plane: &Arc<Plane>, control: &Control, news: MemberNews) {
     plane.watches.serve_by(watches);
     let (shared, asked) = both();
     tasks.spawn("watches", watch::run(shared, asked, watch_queue));
+}
+
+/// Starts what sends events of topics that many want along trees.
+fn grow_trees(plan: &Plan, plane: &Arc<Plane>, control: &Control) {
+    let (trees, inputs) = Trees::new(plan.direct, plan.identity.signer(), plan.identity.chain());
+    let fresh = plane.trees.set(trees).is_ok();
+    debug_assert!(fresh, "a plane has its trees once");
+    let running = trees::run(Arc::clone(plane), control.clone(), inputs);
+    plane.tasks.spawn("trees", running);
 }
 
 fn cache(plan: &Plan, plane: &Plane, wall_ms: u64) -> Option<Arc<MemberCache>> {
@@ -176,38 +200,6 @@ fn cache(plan: &Plan, plane: &Plane, wall_ms: u64) -> Option<Arc<MemberCache>> {
         plane.node(),
         wall_ms,
     )))
-}
-
-fn bind_error(error: &BindError, listen: SocketAddr) -> Error {
-    match error {
-        BindError::AddressInUse { .. } => Error::new(
-            ErrorCode::UNAVAILABLE,
-            format!(
-                "{listen}/udp is in use: stop the program that has it, or choose another with --listen"
-            ),
-        ),
-        other => Error::new(
-            ErrorCode::INTERNAL,
-            format!("cannot listen at {listen}/udp: {other}"),
-        ),
-    }
-}
-
-fn plane(plan: &Plan, epoch: Epoch, clock: Clock) -> Result<Plane, Error> {
-    let own = plan.identity.certificate().principal();
-    let realm = plan.trust.realm().clone();
-    let prover = Prover::new(realm.clone(), Some(Arc::new(plan.trust.clone())), None);
-    let random =
-        entropy().map_err(|error| Error::caused(ErrorCode::INTERNAL, error.to_string(), error))?;
-    let own = Owner {
-        principal: own,
-        realm,
-        epoch,
-        max_payload_len: plan.max_payload_len,
-        replay: plan.replay.clone(),
-        uplink: None,
-    };
-    Ok(Plane::new(own, clock, prover, random))
 }
 
 /// The transport's settings, with a certificate for HTTP/3 where it is wanted.
@@ -246,12 +238,7 @@ async fn listen_locally(
     }
 }
 
-fn machine(
-    plan: &Plan,
-    plane: &Plane,
-    endpoint: &Endpoint,
-    wall_ms: u64,
-) -> Result<NodeMachine, Error> {
+fn machine(plan: &Plan, plane: &Plane, endpoint: &Endpoint) -> Result<NodeMachine, Error> {
     let certificate = plan.identity.certificate();
     let advertise = if plan.advertise.is_empty() {
         vec![super::socket::advertised(endpoint.local_addr())]
@@ -266,7 +253,8 @@ fn machine(
     own.agent = AGENT.into();
     own.tags.clone_from(&plan.tags);
     let mut random: Random = plane.random();
-    let now = plane.clock.now();
+    // Both clocks at one moment: by them nodes agree who registered first.
+    let (now, wall_ms) = (plane.clock.now(), plane.clock.unix_ms());
     let signer = Arc::new(plan.identity.signer());
     let swim = Swim::new(
         plan.swim.clone(),
@@ -297,7 +285,9 @@ fn machine(
     let rpc = Rpc::new(calls, plane.node(), now);
     let realm = plane.realm.clone();
     let kad = Kad::new(routing, realm, signer, random.fork(), now, wall_ms);
-    Ok(NodeMachine::new(swim, overlay, pubsub, rpc, kad).with_link_pool(plan.swim.link_pool))
+    Ok(NodeMachine::new(swim, overlay, pubsub, rpc, kad)
+        .with_link_pool(plan.swim.link_pool)
+        .with_direct_members(plan.direct))
 }
 
 /// The settings of routing in a realm whose root issues every id: what one member may announce is bounded by what it may

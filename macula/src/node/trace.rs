@@ -8,7 +8,7 @@ use crate::Error;
 use crate::machine::NodeMachine;
 
 /// The tag by which a member can be named instead of by its id.
-const NAME_TAG: &str = "name";
+pub(super) const NAME_TAG: &str = "name";
 /// How many digits a node id has.
 const DIGITS: usize = 64;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use macula_rpc::{Admission, CallInput, Entry, Provider};
+use macula_rpc::{Admission, CallInput, Entry, Provider, Registrant};
 use macula_transport::{FrameReceiver, FrameSender, LinkError};
 use macula_wire::message::{
     Body, CallCancel, CallMode, CallPart, CallResult, CancelMode, Failure, Message, RpcCall,
@@ -17,6 +17,7 @@ use super::counters::add;
 use super::invoke;
 use super::links::Attached;
 use super::outgoing::{Outgoing, milliseconds, nobody};
+use super::tally::Counted;
 use crate::Error;
 use crate::call::{NodeReply, Reply};
 
@@ -51,10 +52,17 @@ pub(super) async fn run(
             let answer = invoke::run(&plane, work).await;
             CallInput::Answer { attempt, answer }
         }
-        (Provider::Session(session, _), _) => {
+        (Provider::Session(session, registration), _) => {
+            let tally = plane
+                .services
+                .tally(Registrant::Session(session, registration))
+                .unwrap_or_default();
             let session = macula_pubsub::SessionId::new(session.get());
             let attached = plane.links.session(session);
-            by_link(&plane, attached, &outgoing, request, attempt).await
+            let mut counted = tally.begin();
+            let input = by_link(&plane, attached, &outgoing, request, attempt).await;
+            count(&mut counted, &input);
+            input
         }
         (Provider::Member(node), _) => {
             let mut attached = plane.uplink.clone().or_else(|| plane.links.member(&node));
@@ -64,6 +72,18 @@ pub(super) async fn run(
             by_link(&plane, attached, &outgoing, request, attempt).await
         }
         (Provider::Local(_), None) => CallInput::NotSent { attempt },
+    }
+}
+
+/// Notes how a call ended that went to a client: all of its calls pass its member.
+fn count(counted: &mut Counted<'_>, input: &CallInput) {
+    match input {
+        CallInput::Answer { answer: Ok(_), .. } => counted.succeeded(),
+        CallInput::Answer {
+            answer: Err(failure),
+            ..
+        } => counted.failed(failure.code, &failure.detail),
+        _ => counted.failed(ErrorCode::CALLEE_LOST, "the link to the client was lost"),
     }
 }
 

@@ -268,6 +268,8 @@ impl Plane {
                 }
             }
         }
+        // Last: what begins to be told of does so only while it is known above.
+        self.services.end(registrant);
     }
 
     /// Forgets a function of this process, and tells its owner why.

@@ -45,6 +45,8 @@ counters! {
     resends_served,
     /// Events that a subscriber rejected, or did not acknowledge as often as it was handed them.
     dead_letters,
+    /// Dead letters for which there was no room.
+    dead_letters_lost,
     /// Events not sent because the queue of a link stayed full.
     dropped_outbox,
     /// Messages of routing not sent because the lookup stream of a link was full.

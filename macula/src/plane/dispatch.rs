@@ -19,6 +19,7 @@ use super::talk::{self, Talk};
 use super::{Plane, gather, invoke};
 use crate::call::{Canceller, Flow};
 use crate::keep::{EARLIER, HISTORY, Wanted};
+use crate::services::{self, SERVICE};
 use crate::testament::{self, TESTAMENT};
 
 /// How long a peer may take to send the first frame of a call stream.
@@ -227,6 +228,15 @@ async fn answer_reserved(
     let name = request.procedure.as_str();
     if name == TESTAMENT {
         testament::take(plane, attached, &request)
+            .map_err(|error| Failure::new(error.code(), error.detail()))?;
+        return Ok(CallResult {
+            call: request.call,
+            content: ContentType::Bytes,
+            payload: Bytes::new(),
+        });
+    }
+    if name == SERVICE {
+        services::declare(plane, attached, &request)
             .map_err(|error| Failure::new(error.code(), error.detail()))?;
         return Ok(CallResult {
             call: request.call,

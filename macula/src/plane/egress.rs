@@ -1,6 +1,6 @@
 //! Sending events by one link: what was announced on it, and what was dropped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -51,10 +51,21 @@ type Key = (NodeId, Epoch, TopicAlias);
 pub(crate) struct Egress {
     priority: Priority,
     progress: Mutex<BTreeMap<Key, Progress>>,
+    /// What was announced for batches along trees.
+    along: Mutex<BTreeSet<Key>>,
     owes_notice: AtomicBool,
     lagging: AtomicBool,
     /// When the link was last given up on, in milliseconds of the plane's clock; 0 for never.
     given_up_ms: AtomicU64,
+}
+
+/// Whether a receiver remembers what was announced to it before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Announced {
+    /// It does.
+    Once,
+    /// It forgets what is of an earlier run of the publisher, so it is told before each batch.
+    Anew,
 }
 
 /// What became of a batch.
@@ -69,6 +80,7 @@ impl Egress {
         Self {
             priority,
             progress: Mutex::new(BTreeMap::new()),
+            along: Mutex::new(BTreeSet::new()),
             owes_notice: AtomicBool::new(false),
             lagging: AtomicBool::new(false),
             given_up_ms: AtomicU64::new(0),
@@ -146,6 +158,36 @@ impl Egress {
         Sent::Queued
     }
 
+    /// Sends a batch along a tree. It needs no order: what is missing is asked for, and nobody has to be told of it.
+    pub(crate) fn send_along(&self, link: &Link, feed: &Feed, frame: OutFrame) -> Sent {
+        let outbox = self.outbox(link);
+        if self.lagging.load(Ordering::Relaxed) && !Self::has_recovered(outbox) {
+            return Sent::Dropped;
+        }
+        let key = (feed.publisher, feed.epoch, feed.alias);
+        let mut along = self.along.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alias = None;
+        if !along.contains(&key) {
+            let progress = Progress::new(feed, Sequence::new(u64::MAX));
+            alias = OutFrame::message(&Message::from(progress.alias)).ok();
+        }
+        let is_first = alias.is_some();
+        let together = OutFrame::joined(alias.into_iter().chain([frame]));
+        if outbox.try_push(together).is_err() {
+            return Sent::Dropped;
+        }
+        if is_first {
+            along.insert(key);
+        }
+        self.lagging.store(false, Ordering::Relaxed);
+        Sent::Queued
+    }
+
+    /// Whether the link takes more, as far as is known.
+    pub(crate) fn takes_more(&self, link: &Link) -> bool {
+        Self::has_recovered(self.outbox(link))
+    }
+
     /// Sends events that are kept, or sends them again: `frames` are a DELIVER and the batch of `count` events from `base`
     /// on. Whether the outbox took them.
     pub(crate) fn send_kept(
@@ -155,13 +197,15 @@ impl Egress {
         base: Sequence,
         count: u64,
         frames: [OutFrame; 2],
+        announced: Announced,
     ) -> bool {
         let outbox = self.outbox(link);
         let mut table = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         let progress = table
             .entry((feed.publisher, feed.epoch, feed.alias))
             .or_insert_with(|| Progress::new(feed, base));
-        let missing = progress.told.is_none_or(|told| told != progress.next);
+        let missing =
+            announced == Announced::Anew || progress.told.is_none_or(|told| told != progress.next);
         let alias = if missing {
             progress.alias_frame()
         } else {
@@ -211,6 +255,8 @@ impl Egress {
     pub(crate) fn forget(&self, publisher: NodeId) {
         let mut table = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         table.retain(|(owner, _, _), _| *owner != publisher);
+        let mut along = self.along.lock().unwrap_or_else(PoisonError::into_inner);
+        along.retain(|(owner, _, _)| *owner != publisher);
     }
 }
 

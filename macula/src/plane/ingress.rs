@@ -1,31 +1,35 @@
 //! Reading one event stream: prove, put in order, deliver, pass on.
 
+mod along;
+mod arrival;
 mod kept;
+mod publish;
 mod single;
 mod watching;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::{BufMut, BytesMut};
-use macula_pubsub::{Acceptance, Source};
-use macula_transport::{FrameReceiver, LinkError, OutFrame};
-use macula_wire::frame::FrameHeader;
+use macula_pubsub::Source;
+use macula_transport::{FrameReceiver, LinkError};
 use macula_wire::message::{Alias, Body, Deliver, Kind, Message, Priority, Role};
 use macula_wire::{
     Batch, DecodeError, Epoch, ErrorCode, Frame, NodeId, Sequence, Topic, TopicAlias,
 };
 
+pub(crate) use self::arrival::with_hops;
+
+use self::along::{ALONG_A_TREE, Joined};
+use self::arrival::one_hop_less;
 use super::Plane;
 use super::counters::add;
-use super::deliver::Expires;
-use super::egress::{Feed, Sent};
-use super::gaps::Missing;
+use super::egress::Feed;
 use super::links::Attached;
 use super::route::{Receivers, RouteCache};
 use super::topic::wait_for_room;
 use super::watches::Use;
-use crate::event::{GapCause, Origin};
+use crate::event::Origin;
 
 /// The most aliases of one stream; beyond it the stream is stopped.
 const MAX_ALIASES: usize = 65_536;
@@ -38,6 +42,10 @@ struct Announced {
     proof: Proof,
     /// That those who want it are watched, where a client publishes it.
     used: Option<Arc<Use>>,
+    /// Whether this node publishes what comes as its own: once a group wants a client's events, which the client cannot
+    /// keep for it, and from then on, so that nobody sees a hole in the client's own numbers.
+    is_taken_over: AtomicBool,
+    joined: Joined,
 }
 
 /// Why the batches of a topic are believed to be their publisher's.
@@ -136,6 +144,13 @@ impl Ingress {
             Some(known) if known.origin.topic != alias.topic => {
                 return Err(DecodeError::NotCanonical);
             }
+            // The publisher's own link needs no certificates, until its batches go on to others.
+            Some(known) if known.feed.chain.is_empty() && !alias.chain.is_empty() => {
+                let used = known.used.clone();
+                let mut announced = self.announce(&alias, proof);
+                announced.used = used;
+                self.announced.insert(key, Arc::new(announced));
+            }
             Some(_) => {}
             None if self.announced.len() >= MAX_ALIASES => {
                 return Err(DecodeError::TooLarge {
@@ -150,7 +165,8 @@ impl Ingress {
                 self.announced.insert(key, Arc::new(announced));
             }
         }
-        if !self.is_local() {
+        let is_told = alias.next != ALONG_A_TREE && !self.plane.has_tree(&alias.topic);
+        if !self.is_local() && is_told {
             let now = self.plane.clock.now();
             let missing = self.plane.forwarder.announced(
                 now,
@@ -160,13 +176,10 @@ impl Ingress {
                 alias.next,
             );
             if let Some(missing) = missing {
-                self.missing(
-                    &alias.topic,
-                    alias.publisher,
-                    alias.epoch,
-                    missing.from,
-                    missing.to,
-                );
+                if let Some(announced) = self.announced.get(&key) {
+                    let origin = &announced.origin;
+                    self.plane.tell_missing(origin, missing.from, missing.to);
+                }
                 self.pass_on_missing(&key, missing.from, missing.to);
             }
         }
@@ -220,6 +233,8 @@ impl Ingress {
             route: RouteCache::default(),
             proof,
             used: None,
+            is_taken_over: AtomicBool::new(false),
+            joined: Joined::default(),
         }
     }
 
@@ -257,7 +272,7 @@ impl Ingress {
         };
         let topic = &announced.origin.topic;
         if self.is_local() {
-            return self.republish(topic, &batch).await;
+            return self.republish(topic, &batch, 0).await;
         }
         let proven = announced.proof == Proof::Link
             || self.plane.prover.proves(batch.publisher, topic, &batch);
@@ -272,18 +287,33 @@ impl Ingress {
         add(&self.plane.counters.events_received, count);
         self.keep_watching(&announced).await;
         let receivers = announced.route.resolve(&self.plane, topic, self.source);
+        let left = self.on_tree_batch(&announced, batch, frame, &receivers);
+        let Some((batch, frame)) = left.await else {
+            return Ok(());
+        };
         if receivers.is_empty() {
             return Ok(());
         }
-        let Some(skip) = self.accept(&announced, &batch, count) else {
+        let origin = &announced.origin;
+        let Some(skip) = self.plane.accept(origin, &batch) else {
             return Ok(());
         };
+        if self.takes_over(&announced, &receivers) {
+            return self.republish(topic, &batch, skip).await;
+        }
         let expires = self.plane.expires(batch.ttl_ms);
         let expires = expires.as_ref();
         wait_for_room(&self.plane, &receivers, self.priority).await;
         self.plane
-            .deliver(&announced.origin, &batch, skip, &receivers, expires);
-        self.forward(&announced, &batch, frame, &receivers, expires);
+            .deliver(origin, &batch, skip, &receivers, expires);
+        self.plane
+            .pass_on(origin, &announced.feed, &batch, &frame, &receivers, expires);
+        if receivers.by_tree
+            && let Some(input) = self.of_client(&announced, &batch, &frame)
+            && let Some(trees) = self.plane.trees.get()
+        {
+            trees.tell(input).await;
+        }
         Ok(())
     }
 
@@ -301,102 +331,12 @@ impl Ingress {
         }
     }
 
-    /// How many leading events of the batch are known already; `None` if nothing of it is to be delivered.
-    fn accept(&self, announced: &Announced, batch: &Batch, count: u64) -> Option<u64> {
-        let plane = &self.plane;
-        let topic = &announced.origin.topic;
-        let now = plane.clock.now();
-        match plane
-            .forwarder
-            .accept(now, batch.publisher, batch.epoch, topic, batch.base, count)
-        {
-            Acceptance::Accepted {
-                skip,
-                gap,
-                restarted,
-            } => {
-                add(&plane.counters.dropped_duplicate, skip);
-                if restarted {
-                    plane.tell_gap(&Missing {
-                        publisher: batch.publisher,
-                        epoch: batch.epoch,
-                        topic: topic.clone(),
-                        from: batch.base,
-                        to: None,
-                        cause: GapCause::PublisherLost,
-                    });
-                }
-                if let Some(missing) = gap {
-                    self.missing(
-                        topic,
-                        batch.publisher,
-                        batch.epoch,
-                        missing.from,
-                        missing.to,
-                    );
-                }
-                Some(skip)
-            }
-            Acceptance::Duplicate => {
-                add(&plane.counters.dropped_duplicate, count);
-                None
-            }
-            Acceptance::Stale => {
-                add(&plane.counters.dropped_stale, count);
-                None
-            }
+    /// Whether this node publishes in its own name what comes: once a group wants the events of a client, and from then on.
+    fn takes_over(&self, announced: &Announced, receivers: &Receivers) -> bool {
+        if matches!(self.source, Source::Session(_)) && !receivers.groups.is_empty() {
+            announced.is_taken_over.store(true, Ordering::Release);
         }
-    }
-
-    fn missing(
-        &self,
-        topic: &Topic,
-        publisher: NodeId,
-        epoch: Epoch,
-        from: Sequence,
-        to: Sequence,
-    ) {
-        add(&self.plane.counters.missing, to.since(from));
-        self.plane.tell_gap(&Missing {
-            publisher,
-            epoch,
-            topic: topic.clone(),
-            from,
-            to: Some(to),
-            cause: GapCause::Dropped,
-        });
-    }
-
-    /// Passes the batch on as it came, with one hop less.
-    fn forward(
-        &self,
-        announced: &Announced,
-        batch: &Batch,
-        frame: Frame,
-        receivers: &Receivers,
-        expires: Option<&Expires>,
-    ) {
-        let count = u64::try_from(batch.entries.count()).unwrap_or(u64::MAX);
-        if receivers.links.is_empty() || batch.hops == 0 {
-            return;
-        }
-        let Some(out) = one_hop_less(frame) else {
-            return;
-        };
-        for attached in &receivers.links {
-            let sent = attached.egress(self.priority).send(
-                &attached.link,
-                &announced.feed,
-                batch.base,
-                count,
-                out.clone(),
-                expires,
-            );
-            match sent {
-                Sent::Queued => add(&self.plane.counters.events_forwarded, count),
-                Sent::Dropped => add(&self.plane.counters.dropped_outbox, count),
-            }
-        }
+        announced.is_taken_over.load(Ordering::Acquire)
     }
 }
 
@@ -405,14 +345,4 @@ fn unexpected(kind: Kind) -> DecodeError {
         field: "message on an event stream",
         value: u64::from(kind.number()),
     }
-}
-
-/// The frame of a batch whose first byte, the hop limit, is one less. The payloads are not copied.
-fn one_hop_less(frame: Frame) -> Option<OutFrame> {
-    let header = FrameHeader::new(frame.number, frame.body.len()).ok()?;
-    let hops = frame.body.first()?.checked_sub(1)?;
-    let mut head = BytesMut::with_capacity(macula_wire::limit::HEADER_LEN.saturating_add(1));
-    head.put_slice(&header.to_bytes());
-    head.put_u8(hops);
-    Some(OutFrame::pieces(vec![head.freeze(), frame.body.slice(1..)]))
 }

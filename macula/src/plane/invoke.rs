@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 use macula_realm::Tenant;
 use macula_rpc::{Admission, Entry, RegistrationKey};
-use macula_wire::message::{CallMode, CallResult, Failure, RpcCall};
 use macula_transport::is_beginning;
+use macula_wire::message::{CallMode, CallResult, Failure, RpcCall};
 use macula_wire::{ContentType, ErrorCode, NodeId};
 use tokio::time::Instant;
 
@@ -21,6 +21,9 @@ use super::dispatch::MAX_DEADLINE;
 use super::outgoing::nobody;
 use super::tally::Tally;
 use crate::call::{Cancelled, Flow, Handler, Invocation, Serving, serving_at};
+
+/// What is said of a function that panicked.
+const PANICKED: &str = "the function that serves the procedure panicked";
 
 /// A procedure that this process serves.
 #[derive(Clone, Debug)]
@@ -93,7 +96,11 @@ async fn carry_out(
         () = cancelled.killed() => return Err(canceled()),
         () = tokio::time::sleep(left) => return Err(too_slow()),
     };
-    counted.ended(!matches!(answered, Ok(Ok(_))));
+    match &answered {
+        Ok(Ok(_)) => counted.succeeded(),
+        Ok(Err(failure)) => counted.failed(failure.0.code, &failure.0.detail),
+        Err(_) => counted.failed(ErrorCode::INTERNAL, PANICKED),
+    }
     drop(counted);
     match answered {
         Ok(Ok(reply)) if reply.payload.len() > plane.max_payload_len => Err(Failure::new(
@@ -108,10 +115,7 @@ async fn carry_out(
         Ok(Err(failure)) => Err(failure.into()),
         Err(_) => {
             plane.tasks.caught_panic("call");
-            Err(Failure::new(
-                ErrorCode::INTERNAL,
-                "the function that serves the procedure panicked",
-            ))
+            Err(Failure::new(ErrorCode::INTERNAL, PANICKED))
         }
     }
 }

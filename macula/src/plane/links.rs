@@ -147,6 +147,15 @@ impl Attached {
         self.registrations(|known| known.remove(&registration))
     }
 
+    /// Does something about a registration of the client, unless it has ended.
+    pub(crate) fn while_registered(&self, registration: RegistrationId, act: impl FnOnce()) {
+        self.registrations(|known| {
+            if known.contains_key(&registration) {
+                act();
+            }
+        });
+    }
+
     /// Tells the client that a registration has ended by itself: by a second answer to its request.
     pub(crate) fn registration_ended(&self, registration: RegistrationId, why: &Error) {
         let Some(request) = self.unregistered(registration) else {

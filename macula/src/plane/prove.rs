@@ -44,10 +44,7 @@ impl Prover {
         topic: &Topic,
         batch: &mut Batch,
     ) -> Option<OutFrame> {
-        let signer = self.signer.as_ref()?;
-        let digest = sha256(batch.entries.encoded());
-        let bytes = signed::batch_bytes(realm, topic, batch, &digest).ok()?;
-        batch.signature = Some(signer.sign(&bytes));
+        sign(self.signer.as_ref()?, realm, topic, batch)?;
         OutFrame::message(&Message::from(Body::Batch(batch.clone()))).ok()
     }
 
@@ -81,6 +78,19 @@ impl fmt::Debug for Prover {
             .field("signs", &self.signs())
             .finish_non_exhaustive()
     }
+}
+
+/// Signs `batch`. `None` if there is nothing to be signed in it.
+pub(crate) fn sign(
+    signer: &NodeSigner,
+    realm: &RealmName,
+    topic: &Topic,
+    batch: &mut Batch,
+) -> Option<()> {
+    let digest = sha256(batch.entries.encoded());
+    let bytes = signed::batch_bytes(realm, topic, batch, &digest).ok()?;
+    batch.signature = Some(signer.sign(&bytes));
+    Some(())
 }
 
 /// The batch that was sealed.

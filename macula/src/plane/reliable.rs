@@ -5,12 +5,15 @@
 //! waited for while the lock is held.
 
 mod credit;
+mod dead;
+mod durable;
 mod parcel;
 mod publish;
 mod receive;
 mod send;
 
 pub(crate) use credit::{AckMode, Credit, Token};
+pub(crate) use dead::PREFIX as DEAD_LETTERS;
 pub(crate) use parcel::Parcel;
 pub(crate) use publish::{Owed, Receipted, Reserved};
 pub(crate) use receive::Arrival;
@@ -32,6 +35,7 @@ use self::credit::Inbox;
 use super::Plane;
 use super::counters::add;
 use super::links::Attached;
+use crate::log::EventLog;
 use crate::receipt::Outcomes;
 
 /// The most members whose runs are remembered, so that a new one is told from the former.
@@ -48,6 +52,8 @@ pub(crate) struct Reliable {
     freed: Notify,
     /// Something is due earlier than before.
     hurry: Notify,
+    /// What outlives the node, where it keeps something.
+    pub(crate) log: Option<Arc<EventLog>>,
 }
 
 /// The machines, and what belongs to them.
@@ -79,11 +85,11 @@ impl Reliable {
     pub(crate) fn new(
         config: ReplayConfig,
         own: NodeId,
-        epoch: Epoch,
+        run: ChannelRun,
         random: Random,
         now: Instant,
+        log: Option<Arc<EventLog>>,
     ) -> Self {
-        let run = ChannelRun::new(epoch.get());
         Self {
             machines: Mutex::new(Machines {
                 replay: Replay::new(config.clone(), own, run, random, now),
@@ -98,6 +104,7 @@ impl Reliable {
             inbox: Arc::default(),
             freed: Notify::new(),
             hurry: Notify::new(),
+            log,
         }
     }
 
@@ -110,6 +117,15 @@ impl Reliable {
         let machines = self.lock();
         let own = machines.replay.used(Custody::Own).0;
         (own, machines.replay.used(Custody::Transit).0)
+    }
+}
+
+impl Drop for Reliable {
+    fn drop(&mut self) {
+        // What is owed yet is not settled by the end of the node.
+        if let Some(log) = &self.log {
+            log.close();
+        }
     }
 }
 
@@ -229,10 +245,7 @@ impl Plane {
                 self.tasks.spawn("kept events", pump);
             }
             Work::Tell(peer, body) => self.tell(peer, *body),
-            Work::Dead(parcel, offset) => {
-                add(&self.counters.dead_letters, 1);
-                tracing::debug!(topic = %parcel.origin().topic, offset, "an event was rejected");
-            }
+            Work::Dead(parcel, offset) => self.bury(&parcel, offset),
             Work::Misbehaved(what) => {
                 add(&self.counters.misbehaved, 1);
                 tracing::warn!(what, "a peer broke a rule");
@@ -291,6 +304,12 @@ impl Plane {
         };
         self.reliably(|machines, now| machines.replay.handle_input(now, input));
         true
+    }
+
+    /// Hears what applications said so far, so that senders are told before the end.
+    pub(crate) fn hear_applications(self: &Arc<Self>) {
+        let said = self.reliable.inbox.take();
+        self.reliably(|machines, now| self.on_said(machines, now, said));
     }
 
     /// Keeps the time of the machines, and hears what applications say, until the node ends.

@@ -6,6 +6,7 @@ use macula_wire::{ErrorCode, Topic};
 
 use super::Plane;
 use super::counters::add;
+use super::reliable;
 use crate::Error;
 use crate::system::TOPICS;
 
@@ -19,7 +20,21 @@ impl Authority for ClientRules {
         if told && action == Action::Subscribe {
             return Verdict::Allow;
         }
-        DefaultRules.check(who, action, name)
+        NodeRules.check(who, action, name)
+    }
+}
+
+/// The rules of a node for its own application: those of the realm, and dead letters may be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NodeRules;
+
+impl Authority for NodeRules {
+    fn check(&self, who: &Principal, action: Action, name: &str) -> Verdict {
+        match name.strip_prefix(reliable::DEAD_LETTERS) {
+            // Whoever may listen to the topic may listen to its dead letters.
+            Some(topic) if action == Action::Subscribe => DefaultRules.check(who, action, topic),
+            _ => DefaultRules.check(who, action, name),
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use macula_pubsub::{Destination, Forwarder, Source};
-use macula_wire::Topic;
+use macula_pubsub::{Destination, Forwarder, GroupMatch, Source};
+use macula_wire::{NodeId, Topic};
 
 use super::Plane;
 use super::links::Attached;
@@ -16,23 +16,28 @@ pub(crate) struct Receivers {
     pub(crate) queues: Vec<Arc<Queue>>,
     pub(crate) links: Vec<Arc<Attached>>,
     /// Members with interest and without a link.
-    pub(crate) unlinked: u64,
+    pub(crate) unlinked: Vec<NodeId>,
+    /// Whether the members among them get events along a tree. They do not stand among the links then.
+    pub(crate) by_tree: bool,
+    /// The links by which a tree begins here.
+    pub(crate) branches: Vec<Arc<Attached>>,
     /// All of them.
     pub(crate) destinations: Vec<Destination>,
+    /// The groups of which one member is owed each event.
+    pub(crate) groups: Vec<GroupMatch>,
 }
 
 impl Receivers {
     /// How many are owed each event.
     pub(crate) fn count(&self) -> u64 {
         let known = self.queues.len().saturating_add(self.links.len());
-        u64::try_from(known)
-            .unwrap_or(u64::MAX)
-            .saturating_add(self.unlinked)
+        u64::try_from(known.saturating_add(self.unlinked.len())).unwrap_or(u64::MAX)
     }
 
     /// Whether nobody is owed anything.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.queues.is_empty() && self.links.is_empty() && self.unlinked == 0
+        let nobody = self.queues.is_empty() && self.links.is_empty() && self.unlinked.is_empty();
+        nobody && !self.by_tree && self.groups.is_empty()
     }
 }
 
@@ -81,17 +86,39 @@ fn resolve(plane: &Plane, topic: &Topic, from: Source) -> Receivers {
     }
     let mut found = Vec::new();
     Forwarder::route(&plane.table.load(), topic, from, &mut found);
+    let is_member = |to: &&Destination| matches!(to, Destination::Member(_));
+    let members = found.iter().filter(is_member).count();
+    if members > 0
+        && let Some(trees) = plane.trees.get()
+        && trees.takes(topic, members)
+    {
+        receivers.by_tree = true;
+        let around = trees.around(topic);
+        let nodes = around.iter().flat_map(|nodes| nodes.iter());
+        receivers.branches = nodes.filter_map(|node| plane.links.member(node)).collect();
+    }
     let queues = plane.queues.read().unwrap_or_else(PoisonError::into_inner);
     for destination in &found {
         match *destination {
             Destination::Local(id) => receivers.queues.extend(queues.get(&id).cloned()),
             Destination::Session(session) => receivers.links.extend(plane.links.session(session)),
+            Destination::Member(_) if receivers.by_tree => {}
             Destination::Member(node) => match plane.links.member(&node) {
                 Some(attached) => receivers.links.push(attached),
-                None => receivers.unlinked = receivers.unlinked.saturating_add(1),
+                None => receivers.unlinked.push(node),
             },
         }
     }
     receivers.destinations = found;
+    receivers.groups = plane.groups.load().matches(topic);
+    if let Source::Member(_) = from {
+        // Its publisher has chosen this node: one here gets it.
+        for group in &mut receivers.groups {
+            group
+                .members
+                .retain(|to| !matches!(to, Destination::Member(_)));
+        }
+        receivers.groups.retain(|group| !group.members.is_empty());
+    }
     receivers
 }

@@ -1,9 +1,10 @@
 //! What became of the calls of one registration.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use macula_wire::ErrorCode;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -13,6 +14,11 @@ use crate::Error;
 const PARTS: u64 = 8;
 /// How many buckets there are; the last one has what took longer than 12 days.
 const BUCKETS: usize = 320;
+/// How much of the last error is kept, in bytes.
+const MAX_ERROR: usize = 256;
+
+/// What is said of a call that ended without an answer.
+const UNANSWERED: &str = "it was taken back, or ran out of time";
 
 /// What a function may take of a task that is not its own, and how often in a row it has to have shown that.
 const QUICK: Duration = Duration::from_micros(50);
@@ -26,7 +32,10 @@ pub(crate) struct Tally {
     idle: Notify,
     calls: AtomicU64,
     errors: AtomicU64,
+    /// The microseconds of all calls together.
+    total_us: AtomicU64,
     times: Histogram,
+    last_error: Mutex<Option<Box<str>>>,
     /// How many calls in a row began quickly, up to [`QUICK_CALLS`].
     quick: AtomicU32,
     /// Why the registration has ended by itself.
@@ -39,6 +48,7 @@ pub(crate) struct Tallied {
     pub(crate) running: usize,
     pub(crate) calls: u64,
     pub(crate) errors: u64,
+    pub(crate) mean_us: u64,
     pub(crate) p50_us: u64,
     pub(crate) p99_us: u64,
 }
@@ -51,6 +61,7 @@ impl Tally {
             tally: self,
             begun: Instant::now(),
             is_error: true,
+            error: None,
         }
     }
 
@@ -70,13 +81,27 @@ impl Tally {
     }
 
     pub(crate) fn read(&self) -> Tallied {
+        let calls = self.calls.load(Ordering::Relaxed);
+        let total_us = self.total_us.load(Ordering::Relaxed);
         Tallied {
             running: self.running.load(Ordering::Acquire),
-            calls: self.calls.load(Ordering::Relaxed),
+            calls,
             errors: self.errors.load(Ordering::Relaxed),
+            mean_us: total_us.checked_div(calls).unwrap_or(0),
             p50_us: self.times.quantile(50),
             p99_us: self.times.quantile(99),
         }
+    }
+
+    /// How the last call failed that did, its first 256 bytes.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        self.error().as_deref().map(ToOwned::to_owned)
+    }
+
+    fn error(&self) -> std::sync::MutexGuard<'_, Option<Box<str>>> {
+        self.last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns when no call runs. Cancel safe.
@@ -111,12 +136,21 @@ pub(crate) struct Counted<'a> {
     tally: &'a Tally,
     begun: Instant,
     is_error: bool,
+    error: Option<Box<str>>,
 }
 
 impl Counted<'_> {
-    /// How it ended. A call that is dropped without a word has failed.
-    pub(crate) const fn ended(&mut self, is_error: bool) {
-        self.is_error = is_error;
+    /// It ended well. A call that is dropped without a word has failed.
+    pub(crate) const fn succeeded(&mut self) {
+        self.is_error = false;
+    }
+
+    /// It ended like this.
+    pub(crate) fn failed(&mut self, code: ErrorCode, detail: &str) {
+        let mut text = format!("{}: {detail}", code.name());
+        let end = (0..=MAX_ERROR).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+        self.error = Some(text.into());
     }
 }
 
@@ -127,7 +161,14 @@ impl Drop for Counted<'_> {
         tally
             .errors
             .fetch_add(u64::from(self.is_error), Ordering::Relaxed);
-        tally.times.add(self.begun.elapsed());
+        let took = self.begun.elapsed();
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        tally.total_us.fetch_add(micros, Ordering::Relaxed);
+        tally.times.add(took);
+        if self.is_error {
+            let unanswered = || UNANSWERED.into();
+            *tally.error() = Some(self.error.take().unwrap_or_else(unanswered));
+        }
         if tally.running.fetch_sub(1, Ordering::AcqRel) == 1 {
             tally.idle.notify_waiters();
         }
@@ -259,8 +300,9 @@ mod tests {
         tally.idle().await;
         let mut first = tally.begin();
         let second = tally.begin();
-        first.ended(false);
+        first.succeeded();
         drop(first);
+        assert_eq!(tally.last_error(), None);
         let idle = tally.idle();
         tokio::pin!(idle);
         assert!(futures::poll!(&mut idle).is_pending());
@@ -268,5 +310,20 @@ mod tests {
         idle.await;
         let read = tally.read();
         assert_eq!((read.running, read.calls, read.errors), (0, 2, 1));
+        assert_eq!(tally.last_error().as_deref(), Some(UNANSWERED));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_mean_is_of_all_calls_and_the_last_error_is_kept_in_part() {
+        let tally = Tally::default();
+        assert_eq!(tally.read().mean_us, 0);
+        for (millis, letters) in [(10, 100), (30, 300)] {
+            let mut call = tally.begin();
+            tokio::time::advance(Duration::from_millis(millis)).await;
+            call.failed(ErrorCode::APPLICATION, &"ü".repeat(letters));
+        }
+        assert_eq!(tally.read().mean_us, 20_000);
+        let error = tally.last_error().unwrap();
+        assert!(error.starts_with("APPLICATION: üü") && error.len() > 254 && error.len() <= 256);
     }
 }

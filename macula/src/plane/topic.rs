@@ -1,26 +1,32 @@
 //! A topic that this process publishes on.
 
+mod leave;
+mod payload;
+mod promise;
+
+pub(crate) use payload::{Enveloped, Payload};
+pub(crate) use promise::{Promise, Stored, stored};
+
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::select_all;
-use macula_wire::batch::{BY_REFERENCE, BatchBuilder, BatchHead};
+use macula_wire::batch::{BatchBuilder, BatchHead};
 use macula_wire::message::Priority;
 use macula_wire::{ContentType, Envelope, ErrorCode, Instant, SealedBatch, Sequence, limit};
-use tokio::sync::{Notify, OnceCell, oneshot};
+use tokio::sync::{Notify, OnceCell};
 
 use super::Plane;
 use super::counters::add;
-use super::egress::{Feed, Sent};
+use super::egress::Feed;
 use super::links::Attached;
 use super::prove;
-use super::reliable::{Owed, Parcel, Receipted, Reserved};
+use super::reliable::{Owed, Parcel, Receipted};
 use super::route::{Receivers, RouteCache};
 use crate::Error;
-use crate::event::{Event, Gap, GapCause, Origin};
-use crate::receipt::Outcomes;
+use crate::event::{Event, Origin};
 
 /// How many payload bytes a batch collects before its publisher waits.
 const MAX_BATCH_BYTES: usize = 64 << 10;
@@ -81,14 +87,6 @@ impl Waiting {
     }
 }
 
-/// What goes with an event that is kept until its receivers have it.
-#[derive(Debug)]
-pub(crate) struct Promise {
-    pub(crate) room: Reserved,
-    /// Who waits to hear what becomes of it.
-    pub(crate) receipt: Option<oneshot::Sender<Outcomes>>,
-}
-
 /// A declared topic: its sequence, and the events that wait for the next batch.
 #[derive(Debug)]
 pub(crate) struct OwnTopic {
@@ -107,77 +105,6 @@ pub(crate) struct OwnTopic {
     declared: OnceCell<()>,
     /// How many of its last events are kept.
     history: AtomicU32,
-}
-
-/// A payload on its way into a batch.
-pub(crate) trait Payload {
-    /// Its length in bytes.
-    fn len(&self) -> usize;
-
-    /// How much it takes of a batch, with what goes with it, in bytes.
-    fn encoded_len(&self) -> usize {
-        self.len()
-    }
-
-    /// The envelope that says so, if it stays as the last value of its topic.
-    fn retained(&self) -> Option<(&Envelope, &Bytes)> {
-        None
-    }
-
-    /// Adds it to a batch.
-    fn push(&self, batch: &mut BatchBuilder);
-}
-
-impl Payload for Bytes {
-    fn len(&self) -> usize {
-        Self::len(self)
-    }
-
-    fn push(&self, batch: &mut BatchBuilder) {
-        if self.len() < BY_REFERENCE {
-            batch.push(self);
-        } else {
-            batch.push_bytes(self.clone());
-        }
-    }
-}
-
-/// A payload with its envelope.
-pub(crate) struct Enveloped<'a> {
-    /// Encoded.
-    pub(crate) encoded: &'a [u8],
-    pub(crate) envelope: &'a Envelope,
-    pub(crate) payload: Bytes,
-}
-
-impl Payload for Enveloped<'_> {
-    fn len(&self) -> usize {
-        self.payload.len()
-    }
-
-    fn encoded_len(&self) -> usize {
-        self.payload.len().saturating_add(self.encoded.len())
-    }
-
-    fn retained(&self) -> Option<(&Envelope, &Bytes)> {
-        self.envelope
-            .retain
-            .then_some((self.envelope, &self.payload))
-    }
-
-    fn push(&self, batch: &mut BatchBuilder) {
-        batch.push_enveloped(self.encoded, self.payload.clone());
-    }
-}
-
-impl Payload for &[u8] {
-    fn len(&self) -> usize {
-        <[u8]>::len(self)
-    }
-
-    fn push(&self, batch: &mut BatchBuilder) {
-        batch.push(self);
-    }
 }
 
 /// Why an event was not taken.
@@ -384,6 +311,11 @@ impl OwnTopic {
         }
     }
 
+    /// Keeps its events from here on until their receivers have them.
+    pub(crate) fn keep_all(&self) {
+        self.is_kept.store(true, Ordering::Release);
+    }
+
     /// Waits until everything taken so far has been handed to the queues of links and subscribers.
     pub(crate) async fn flushed(&self) {
         loop {
@@ -402,6 +334,10 @@ impl OwnTopic {
             let receivers =
                 self.route
                     .resolve(plane, &self.origin.topic, macula_pubsub::Source::Own);
+            if !receivers.groups.is_empty() {
+                // One of a group is chosen for each event, and another one if that is lost.
+                self.is_kept.store(true, Ordering::Release);
+            }
             self.gather(&receivers).await;
             if !self.is_kept.load(Ordering::Acquire) {
                 wait_for_room(plane, &receivers, self.priority()).await;
@@ -423,7 +359,13 @@ impl OwnTopic {
             self.room.notify_waiters();
             match sealed {
                 Some((sealed, Some(owed), _)) => self.keep(plane, &receivers, sealed, owed).await,
-                Some((sealed, None, Some(ttl))) => self.send(plane, &receivers, sealed, ttl),
+                Some((sealed, None, Some(ttl))) => {
+                    let along = self.along_a_tree(plane, &receivers, &sealed);
+                    self.send(plane, &receivers, sealed, ttl);
+                    if let (Some(input), Some(trees)) = (along, plane.trees.get()) {
+                        trees.tell(input).await;
+                    }
+                }
                 Some((sealed, None, None)) => self.give_up(plane, &receivers, &sealed),
                 None => return,
             }
@@ -445,7 +387,12 @@ impl OwnTopic {
                 .clone();
             Box::pin(async move { outbox.idle().await })
         };
-        match receivers.links.as_slice() {
+        let links = if receivers.by_tree {
+            &receivers.branches
+        } else {
+            &receivers.links
+        };
+        match links.as_slice() {
             [] => {}
             [only] => {
                 let outbox = only.egress(self.priority()).outbox(&only.link);
@@ -497,6 +444,9 @@ impl OwnTopic {
         sealed: SealedBatch,
         mut owed: Owed,
     ) {
+        if let Some(trees) = plane.trees.get() {
+            trees.go_straight(&self.origin.topic);
+        }
         let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
         if !self.origin.topic.is_reserved() {
             add(&plane.counters.events_published, count);
@@ -511,6 +461,7 @@ impl OwnTopic {
             plane.hold(&self.origin, &batch, expires, history);
         }
         owed.to.clone_from(&receivers.destinations);
+        owed.groups.clone_from(&receivers.groups);
         let parcel = Parcel::new(
             Arc::clone(&self.origin),
             Arc::clone(&self.feed),
@@ -518,57 +469,6 @@ impl OwnTopic {
             sealed.into(),
         );
         plane.keep(&parcel, owed).await;
-    }
-
-    /// The time to live of a batch ended before it could leave: its receivers are told that it is missing.
-    fn give_up(&self, plane: &Plane, receivers: &Receivers, sealed: &SealedBatch) {
-        let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
-        let (from, next) = (sealed.base, sealed.base.plus(count));
-        if !self.origin.topic.is_reserved() {
-            add(&plane.counters.events_published, count);
-        }
-        add(&plane.expired, count.saturating_mul(receivers.count()));
-        for queue in &receivers.queues {
-            let origin = Arc::clone(&self.origin);
-            queue.push_gap(Gap::range(origin, from, Some(next), GapCause::Expired));
-        }
-        for attached in &receivers.links {
-            attached
-                .egress(self.priority())
-                .skip(&self.feed, from, next);
-        }
-    }
-
-    fn send(&self, plane: &Plane, receivers: &Receivers, sealed: SealedBatch, ttl_ms: Option<u32>) {
-        let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
-        if !self.origin.topic.is_reserved() {
-            add(&plane.counters.events_published, count);
-        }
-        if receivers.unlinked > 0 {
-            add(
-                &plane.counters.dropped_no_link,
-                count.saturating_mul(receivers.unlinked),
-            );
-        }
-        let base = sealed.base;
-        let history = self.history.load(Ordering::Relaxed);
-        let expires = plane.expires(ttl_ms);
-        let expires = expires.as_ref();
-        let frame = plane.prepare(&self.origin, sealed, receivers, expires, history);
-        for attached in &receivers.links {
-            let egress = attached.egress(self.priority());
-            if egress.send(
-                &attached.link,
-                &self.feed,
-                base,
-                count,
-                frame.clone(),
-                expires,
-            ) == Sent::Dropped
-            {
-                add(&plane.counters.dropped_outbox, count);
-            }
-        }
     }
 }
 
@@ -578,6 +478,7 @@ impl Waiting {
         let (events, bytes) = self.owed.reserved;
         let more = promise.room.pass_on();
         self.owed.reserved = (events.saturating_add(1), bytes.saturating_add(more));
+        self.owed.stored.extend(promise.stored);
         if let Some(waiting) = promise.receipt {
             let at = self.builder.count().saturating_sub(1);
             let at = u32::try_from(at).unwrap_or(u32::MAX);
@@ -591,7 +492,7 @@ pub(crate) async fn wait_for_room(plane: &Plane, receivers: &Receivers, priority
     for queue in &receivers.queues {
         queue.ready().await;
     }
-    for attached in &receivers.links {
+    for attached in receivers.links.iter().chain(&receivers.branches) {
         attached.released().await;
         let egress = attached.egress(priority);
         egress

@@ -23,7 +23,7 @@ const PERIOD: Duration = Duration::from_millis(250);
 const ASK_AFTER: Duration = Duration::from_secs(1);
 /// After how much silence nothing is expected any more. A process that stands still for 3 s is to lose nothing; together
 /// with the time since the last answer and the next look it is less than 5 s from the loss of the peer.
-const LOST_AFTER: Duration = Duration::from_secs(4);
+const LOST_AFTER: Duration = Duration::from_millis(3_500);
 /// How many round trips long it has to be at least.
 const ROUND_TRIPS: u32 = 4;
 /// At how many looks in a row nothing must have come: while this process stood still, nobody looked.
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_peer_is_asked_and_given_up_by_the_round_trip_of_its_link() {
         let looks: Vec<u64> = (0..10_000).step_by(250).collect();
-        assert_eq!(found(1, &looks), [Some(1_000), Some(4_000)]);
+        assert_eq!(found(1, &looks), [Some(1_000), Some(3_500)]);
         assert_eq!(found(1_500, &looks), [Some(1_000), Some(6_000)]);
     }
 

@@ -248,7 +248,8 @@ impl Plane {
             let changed = self.tables_changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if route.resolve(self, topic, Source::Own).unlinked == 0 {
+            let receivers = route.resolve(self, topic, Source::Own);
+            if receivers.unlinked.is_empty() {
                 return;
             }
             changed.await;
@@ -262,7 +263,10 @@ impl Plane {
         procedure: &Procedure,
         deadline: Instant,
     ) -> Result<(), Error> {
-        if self.uplink.is_some() || !self.providers.load().candidates_here(procedure).is_empty() {
+        // Whoever serves a procedure watches it as well, but for the names that every service has.
+        let is_known = !procedure.as_str().starts_with("$svc.")
+            && !self.providers.load().candidates_here(procedure).is_empty();
+        if self.uplink.is_some() || is_known {
             return Ok(());
         }
         let name = Name::Procedure(procedure.clone());

@@ -5,6 +5,7 @@ mod ends;
 mod many;
 mod parts;
 mod policies;
+mod services;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -288,7 +288,10 @@ pub(crate) struct Running {
 impl Running {
     /// The arguments with what attaches them to this node, and objects wanted.
     pub(crate) fn attached<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
-        let words = if arguments[0] == "dht" { 2 } else { 1 };
+        let words = match arguments[0] {
+            "dht" | "services" => 2,
+            _ => 1,
+        };
         let (name, rest) = arguments.split_at(words.min(arguments.len()));
         let attach = ["--json", "--node", &self.directory];
         [name, &attach, rest].concat()

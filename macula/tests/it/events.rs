@@ -1,12 +1,16 @@
 //! Events between nodes of one process, over real sockets.
 
 mod baseline;
+mod durable;
 mod earlier;
+mod groups;
 mod kept;
 mod loss;
 mod options;
 mod sizes;
+mod trees;
 mod typed;
+mod unlinked;
 
 use std::collections::{BTreeMap, BTreeSet};
 

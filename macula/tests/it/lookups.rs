@@ -45,9 +45,7 @@ fn store(forger: &Forger, pattern: &str, is_genuine: bool) -> KadStore {
         sequence: now_ms,
         expires_ms: now_ms + 3_600_000,
         withdrawn: false,
-        content: RecordContent::Interest(InterestContent {
-            pattern: Pattern::new(pattern).unwrap(),
-        }),
+        content: RecordContent::Interest(InterestContent::each(Pattern::new(pattern).unwrap())),
     };
     let bytes = signed::record_bytes(forger.identity.realm(), &record).unwrap();
     let mut signature = *forger.identity.signer().sign(&bytes).as_bytes();
@@ -163,7 +161,7 @@ async fn a_link_has_one_lookup_stream_of_each_side() {
     until(async || node.stats().await.unwrap().counts.misbehaved == 1).await;
     let answered = node.stats().await.unwrap().routing.requests_answered;
     first.say(find(3)).await;
-    until(async || node.stats().await.unwrap().routing.requests_answered == answered + 1).await;
+    until(async || node.stats().await.unwrap().routing.requests_answered > answered).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,6 +33,8 @@ mod command_members;
 #[cfg(feature = "command")]
 mod command_node;
 #[cfg(feature = "command")]
+mod command_services;
+#[cfg(feature = "command")]
 mod command_top;
 #[cfg(feature = "command")]
 mod command_trace;

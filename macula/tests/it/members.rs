@@ -1,5 +1,7 @@
 //! What a node and its clients hear of members.
 
+mod testament;
+
 use std::collections::BTreeMap;
 
 use macula::wire::{ErrorCode, NodeId};

@@ -28,7 +28,7 @@ struct Args {
 enum Command {
     /// Publish events.
     Write(write::Args),
-    /// Run a node and publish events with QoS 1 at it.
+    /// Run a node, publish events at it and subscribe.
     Member(member::Args),
     /// Subscribe to a pattern.
     Read(read::Args),

@@ -1,4 +1,4 @@
-//! A node that publishes reliably itself: what a program does that is a member of the realm.
+//! A node that publishes and subscribes itself: what a program does that is a member of the realm.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,18 +7,25 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use macula::realm::{NodeIdentity, TrustBundle};
 use macula::transport::Clock;
-use macula::{EventOptions, Node, NodeDirectory, PublishOptions, Publisher, Qos, Receipt};
+use macula::{
+    EventOptions, MemberInfo, Node, NodeDirectory, PublishOptions, Publisher, Qos, Receipt,
+    SubscribeOptions, Subscription,
+};
 use macula_testkit::history::{Did, Journal};
 use serde_json::json;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::label;
-use super::part::{Asked, Failed, Part, say};
+use super::part::{Asked, End, Failed, Part, say};
+use super::read;
 
+/// How often it is looked who is a member.
+const LOOK_PERIOD: Duration = Duration::from_millis(50);
 /// How long receipts are waited for when the member was asked to end.
 const RECEIPTS_LIMIT: Duration = Duration::from_secs(10);
 
-/// Run a node and publish events with QoS 1 at it, topics in turn; what the node is told is told as `macula node run` is.
+/// Run a node, publish events at it, topics in turn, and subscribe; what the node is told is told as `macula node run` is.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -32,9 +39,21 @@ pub(crate) struct Args {
     /// A member to join by.
     #[arg(long, value_name = "ADDR")]
     join: Vec<SocketAddr>,
-    /// On what, each event on the next of them.
-    #[arg(long, value_name = "TOPIC", required = true)]
+    /// On what, each event on the next of them; without it nothing is published.
+    #[arg(long, value_name = "TOPIC")]
     topic: Vec<String>,
+    /// How events are published.
+    #[arg(long, value_name = "0|1", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
+    qos: u8,
+    /// How many, over all processes of this application; without it, until SIGTERM.
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// Publish only when so many members are alive and linked, the node itself included.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    members: usize,
+    /// A pattern to subscribe to.
+    #[arg(long, value_name = "PATTERN")]
+    read: Option<String>,
     /// How many are written down and published together.
     #[arg(long, value_name = "N", default_value_t = 16)]
     burst: u64,
@@ -62,15 +81,24 @@ pub(crate) async fn run(args: Args) -> Result<(), Failed> {
     let node = started(&args).await?;
     let id = node.node_id().to_string();
     journal.write(Did::Attached { node: &id })?;
+    let subscription = match &args.read {
+        Some(pattern) => Some(subscribed(&node, pattern, &journal).await?),
+        None => None,
+    };
     say(&json!({
         "event": "ready",
         "node": id,
         "realm": node.realm().as_str(),
         "listen": node.local_addr(),
     }));
+    known(&node, args.members).await?;
     let mut publishers = Vec::new();
+    let qos = match args.qos {
+        0 => Qos::AtMostOnce,
+        _ => Qos::AtLeastOnce,
+    };
     for topic in &args.topic {
-        let options = PublishOptions::default().qos(Qos::AtLeastOnce);
+        let options = PublishOptions::default().qos(qos);
         publishers.push(node.publisher(topic, options).await?);
     }
     let mut member = Member {
@@ -80,9 +108,47 @@ pub(crate) async fn run(args: Args) -> Result<(), Failed> {
         publishers,
         number,
     };
-    member.publish(&mut asked).await?;
+    let over = Notify::new();
+    let publishing = async {
+        let published = member.publish(&mut asked).await;
+        over.notify_one();
+        published
+    };
+    let reading = async {
+        let Some(mut subscription) = subscription else {
+            return Ok(End::Done);
+        };
+        let at_once = |_: &[_]| Duration::ZERO;
+        read::listen(&mut subscription, &journal, over.notified(), at_once).await
+    };
+    let ((), _end) = tokio::try_join!(publishing, reading)?;
     node.shutdown().await;
     Ok(())
+}
+
+/// Waits until so many members are alive and linked.
+async fn known(node: &Node, count: usize) -> Result<(), Failed> {
+    loop {
+        let members = node.members().await?;
+        let is_up = |member: &&MemberInfo| member.state == "alive" && member.linked;
+        if members.iter().filter(is_up).count() >= count {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_PERIOD).await;
+    }
+}
+
+async fn subscribed(node: &Node, pattern: &str, journal: &Journal) -> Result<Subscription, Failed> {
+    let subscription = 0;
+    journal.write(Did::Subscribe {
+        subscription,
+        pattern,
+        group: None,
+    })?;
+    let subscribed = node.subscribe(pattern, SubscribeOptions::default());
+    let subscribed = subscribed.await?;
+    journal.write(Did::Subscribed { subscription })?;
+    Ok(subscribed)
 }
 
 async fn started(args: &Args) -> Result<Node, Failed> {
@@ -126,8 +192,11 @@ impl Member<'_> {
                 Some((number, receipt)) = receipts.next(), if !receipts.is_empty() => {
                     self.receipt(number, receipt)?;
                 }
-                () = tokio::time::sleep_until(next) => {
+                () = tokio::time::sleep_until(next), if self.goes_on() => {
                     for _turn in 0..self.args.burst.max(1) {
+                        if !self.goes_on() {
+                            break;
+                        }
                         let number = self.number;
                         self.number = number.saturating_add(1);
                         if let Some(pending) = self.event(number).await? {
@@ -150,6 +219,12 @@ impl Member<'_> {
             .unwrap_or(Ok(()))
     }
 
+    /// Whether there is anything left to publish.
+    fn goes_on(&self) -> bool {
+        let is_left = self.args.count.is_none_or(|count| self.number < count);
+        is_left && !self.publishers.is_empty()
+    }
+
     fn publisher(&self, number: u64) -> Option<&Publisher> {
         let count = u64::try_from(self.publishers.len()).ok()?;
         let turn = number.checked_rem(count)?;
@@ -161,14 +236,26 @@ impl Member<'_> {
         let Some(publisher) = self.publisher(number) else {
             return Ok(None);
         };
+        let is_kept = self.args.qos > 0;
         self.journal.write(Did::Publish {
             topic: publisher.topic().as_str(),
             number,
-            qos: 1,
-            wait_ms: Some(self.args.deadline_ms),
-            receipt: true,
+            qos: self.args.qos,
+            wait_ms: is_kept.then_some(self.args.deadline_ms),
+            receipt: is_kept,
         })?;
         let payload = label::payload(&self.name, number, self.args.size);
+        if !is_kept {
+            let taken = publisher.publish(payload).await;
+            self.journal.write(match taken {
+                Ok(()) => Did::Accepted { number },
+                Err(error) => {
+                    let code = u16::from(error.code().number());
+                    Did::Refused { number, code }
+                }
+            })?;
+            return Ok(None);
+        }
         let deadline = Duration::from_millis(self.args.deadline_ms);
         let options = EventOptions::default().deadline(deadline);
         match publisher.publish_with_receipt(payload, &options).await {

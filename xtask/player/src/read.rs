@@ -91,10 +91,29 @@ async fn follow(
     if is_first {
         say_ready();
     }
+    let delay = Duration::from_micros(args.delay_us);
+    listen(&mut subscription, journal, asked.wait(), |taken| {
+        if let Some(each) = args.nack_each {
+            acknowledge(taken, each);
+        }
+        delay
+    })
+    .await
+}
+
+/// Writes down what comes, until `asked` ends, which is written down as well, or the subscription. After each time it waits
+/// as long as `taken` says.
+pub(crate) async fn listen(
+    subscription: &mut Subscription,
+    journal: &Journal,
+    asked: impl Future<Output = ()>,
+    mut taken: impl FnMut(&[Delivery]) -> Duration,
+) -> Result<End, Failed> {
+    tokio::pin!(asked);
     loop {
         let first = tokio::select! {
             biased;
-            () = asked.wait() => {
+            () = &mut asked => {
                 journal.write(Did::Unsubscribe { subscription: 0 })?;
                 return Ok(End::Done);
             }
@@ -103,13 +122,11 @@ async fn follow(
         let Some(first) = first else {
             return Ok(End::Lost);
         };
-        let taken = together(first, &mut subscription);
-        write_down(journal, &taken)?;
-        if let Some(each) = args.nack_each {
-            acknowledge(&taken, each);
-        }
-        if args.delay_us > 0 {
-            tokio::time::sleep(Duration::from_micros(args.delay_us)).await;
+        let all = together(first, subscription);
+        write_down(journal, &all)?;
+        let delay = taken(&all);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
     }
 }

@@ -8,12 +8,15 @@ mod faults;
 mod ledger;
 mod player;
 mod stage;
+mod tree;
+mod verdict;
 
 use super::counts::Counts;
 use super::world::World;
 use crate::failure::Failure;
 use faults::Fault;
 use stage::Stage;
+pub(super) use tree::run as tree;
 
 /// How many events are published in each step, unless set.
 const STEP: u64 = 1_500;

@@ -145,6 +145,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: disorder::run,
     },
     Scenario {
+        name: "tree",
+        about: "twenty-four nodes want a topic; three that pass its events on are killed, and nobody misses one",
+        network: Network::Plain,
+        has_players: true,
+        run: promises::tree,
+    },
+    Scenario {
         name: "promises",
         about: "events and calls keep their promises under every fault in turn",
         network: Network::Unruly,

@@ -52,7 +52,7 @@ pub(crate) fn provider(name: &str) -> RecordContent {
 
 pub(crate) fn interest(pattern: &str) -> RecordContent {
     let pattern = Pattern::new(pattern).unwrap();
-    RecordContent::Interest(InterestContent { pattern })
+    RecordContent::Interest(InterestContent::each(pattern))
 }
 
 pub(crate) fn value_of(name: &str, value: &[u8]) -> RecordContent {

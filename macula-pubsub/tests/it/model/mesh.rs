@@ -67,9 +67,7 @@ impl Mesh {
             sequence: 0,
             expires_ms: u64::MAX,
             withdrawn,
-            content: RecordContent::Interest(InterestContent {
-                pattern: pattern.clone(),
-            }),
+            content: RecordContent::Interest(InterestContent::each(pattern.clone())),
         };
         let signature = Signature::from_bytes([0; 64]);
         let store = KadStore {

@@ -421,21 +421,68 @@ fn a_topic_of_which_nobody_is_known_is_asked_for_and_caught_up_with() {
 }
 
 #[test]
-fn whoever_is_new_is_not_owed_what_was_before() {
-    for (since, owed) in [(0, true), (1_500, false)] {
+fn whoever_is_new_is_not_told_of_what_was_long_before() {
+    let interested = |count: usize| Arc::new(Rings::new((0..count).map(node_id)));
+    let members = |rings, since| TreeInput::Members {
+        topic: news(),
+        rings,
+        since: at(since),
+    };
+    for (since, first) in [(0, 2), (16_000, 0)] {
         let mut tree = Tree::new(TreeConfig::default(), own(), at(0));
-        up(&mut tree, 0, 1);
-        let members = TreeInput::Members {
-            topic: news(),
-            rings: Arc::new(Rings::new((0..5).map(node_id))),
-            since: at(since),
-        };
-        tree.handle_input(at(since), members);
-        drain(&mut tree);
-        let asked = only(have(&mut tree, 2_000, 1, 5, 1), is_graft);
-        let from = if owed { 0 } else { 5 };
-        assert_eq!(asked, [Out::Graft(1, from, 5, true)]);
+        for number in 1..5 {
+            up(&mut tree, 0, number);
+        }
+        tree.handle_input(at(since), members(interested(4), since));
+        for (base, millis) in [(0, 17_000), (1, 18_900), (2, 19_100), (3, 19_900)] {
+            comes(&mut tree, millis, 1, base, 2);
+        }
+        tree.handle_input(at(20_000), members(interested(5), since));
+        let told = told(&mut tree, 20_100, 4);
+        assert_eq!(told, [(first, 4)], "known since {since}");
     }
+}
+
+/// What a neighbour is told until then that this node has.
+fn told(tree: &mut Tree<u64>, millis: u64, neighbour: usize) -> Vec<(u64, u64)> {
+    let mut told = Vec::new();
+    while let Some(due) = tree.poll_timeout().filter(|due| *due <= at(millis)) {
+        tree.handle_timeout(due);
+        while let Some(output) = tree.poll_output() {
+            if let TreeOutput::Send { to, body } = output
+                && let (true, Body::IHave(have)) = (to == node_id(neighbour), body)
+            {
+                let ranges = have.holdings.iter();
+                told.extend(ranges.map(|holding| (holding.first.get(), holding.next.get())));
+            }
+        }
+    }
+    told
+}
+
+#[test]
+fn whoever_has_restarted_is_told_as_one_that_is_new() {
+    for (restarts, first) in [(true, 1), (false, 0)] {
+        let mut tree = tree();
+        comes(&mut tree, 20_000, 1, 0, 2);
+        comes(&mut tree, 29_500, 1, 1, 2);
+        let peer = node_id(4);
+        tree.handle_input(at(30_000), TreeInput::LinkDown { peer });
+        if restarts {
+            tree.handle_input(at(30_000), TreeInput::Restarted { peer });
+        }
+        drain(&mut tree);
+        up(&mut tree, 30_000, 4);
+        let told = told(&mut tree, 30_100, 4);
+        assert_eq!(told, [(first, 2)], "restarts: {restarts}");
+    }
+}
+
+#[test]
+fn whoever_hears_of_a_publisher_wants_all_that_it_is_told_of() {
+    let mut tree = tree();
+    let asked = only(have(&mut tree, 2_000, 1, 5, 1), is_graft);
+    assert_eq!(asked, [Out::Graft(1, 0, 5, true)]);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
-    Alias, Deliver, DeliveryRange, DeliveryRefusal, Event, EventAck, Gap, Priority, Publish, Qos,
-    Receipt, RefusalCause, Resend, Roles, Subscribe, Unsubscribe,
+    Alias, Balance, Deliver, DeliveryRange, DeliveryRefusal, Event, EventAck, Gap, GroupInterest,
+    Priority, Publish, Qos, Receipt, RefusalCause, Resend, Roles, Subscribe, Unsubscribe,
 };
 use macula_wire::{
     Audience, Body, ChannelRun, DeliveryId, Envelope, Epoch, RequestId, Selection, Sequence,
@@ -18,19 +18,32 @@ use super::{
     bytes, content, headers, key, node, number, pattern, payload, signature, topic, wide, word,
 };
 
+/// A group of subscribers.
+pub(super) fn group() -> impl Strategy<Value = GroupInterest> {
+    (word(), select(Balance::ALL.to_vec()))
+        .prop_map(|(name, balance)| GroupInterest { name, balance })
+}
+
 pub(super) fn bodies() -> BoxedStrategy<Body> {
     let subscription = || number(SubscriptionId::new);
     let request = || number(RequestId::new);
     prop_oneof![
         publish().prop_map(Body::from),
-        (request(), subscription(), pattern()).prop_map(|(request, subscription, pattern)| {
-            Subscribe {
-                request,
-                subscription,
-                pattern,
-            }
-            .into()
-        }),
+        (
+            request(),
+            subscription(),
+            pattern(),
+            prop::option::of(group())
+        )
+            .prop_map(|(request, subscription, pattern, group)| {
+                Subscribe {
+                    request,
+                    subscription,
+                    pattern,
+                    group,
+                }
+                .into()
+            }),
         (request(), subscription()).prop_map(|(request, subscription)| {
             Unsubscribe {
                 request,

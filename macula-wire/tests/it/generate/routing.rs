@@ -164,10 +164,23 @@ fn record_content() -> BoxedStrategy<RecordContent> {
     prop_oneof![
         node_content().prop_map(RecordContent::Node),
         provider.prop_map(RecordContent::Provider),
-        pattern().prop_map(|pattern| RecordContent::Interest(InterestContent { pattern })),
+        interest().prop_map(RecordContent::Interest),
         value.prop_map(RecordContent::Value),
     ]
     .boxed()
+}
+
+fn interest() -> impl Strategy<Value = InterestContent> {
+    let groups = prop::collection::vec(super::event::group(), 0..3);
+    (pattern(), any::<bool>(), groups).prop_map(|(pattern, each, mut groups)| {
+        groups.sort_by(|one, other| one.name.cmp(&other.name));
+        groups.dedup_by(|one, other| one.name == other.name);
+        InterestContent {
+            pattern,
+            each: each || groups.is_empty(),
+            groups,
+        }
+    })
 }
 
 fn node_content() -> impl Strategy<Value = NodeContent> {

@@ -144,7 +144,14 @@ fn said(said: &RecordContent) -> Part {
             it.zone.as_deref(),
             (it.since_ms, it.takeover),
         )),
-        RecordContent::Interest(it) => theirs((2_u32, it.pattern.as_str())),
+        RecordContent::Interest(it) => theirs((
+            2_u32,
+            it.pattern.as_str(),
+            it.each,
+            list(&it.groups, |group| {
+                (group.name.clone(), u32::from(group.balance.tag()))
+            }),
+        )),
         RecordContent::Value(it) => theirs((
             3_u32,
             it.name.as_str(),

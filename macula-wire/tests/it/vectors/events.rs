@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
-    Alias, Deliver, DeliveryRange, DeliveryRefusal, Event, EventAck, Gap, Priority, Publish, Qos,
-    Receipt, RefusalCause, Resend, Roles, Subscribe, Unsubscribe,
+    Alias, Balance, Deliver, DeliveryRange, DeliveryRefusal, Event, EventAck, Gap, GroupInterest,
+    Priority, Publish, Qos, Receipt, RefusalCause, Resend, Roles, Subscribe, Unsubscribe,
 };
 use macula_wire::{
     Audience, ChannelRun, ContentType, DeliveryId, Envelope, Header, MediaType, Pattern, RequestId,
@@ -224,6 +224,19 @@ fn interests() -> Vec<Sample> {
                 request: RequestId::new(1),
                 subscription: SubscriptionId::new(1),
                 pattern: Pattern::new("home.*.measured").unwrap(),
+                group: None,
+            },
+        ),
+        sample(
+            "subscribe in a group",
+            Subscribe {
+                request: RequestId::new(3),
+                subscription: SubscriptionId::new(2),
+                pattern: Pattern::new("orders.**").unwrap(),
+                group: Some(GroupInterest {
+                    name: "billing".into(),
+                    balance: Balance::LeastInflight,
+                }),
             },
         ),
         sample(

@@ -199,7 +199,7 @@ const EVENTS: &str = r#"
 10 | topic that is not utf-8                    | utf8              | 00 02 61ff 00 00 00 00 00 00 00 00 00
 11 | pattern with a tail before its end         | name              | 01 01 "a.**.b" 00
 11 | pattern with a wildcard in a segment       | name              | 01 01 "a.b*" 00
-10 | publish with qos 2                         | invalid           | 00 "a" 02 00 00 00 00 00 00 00 00
+10 | publish with qos 3                         | invalid           | 00 "a" 03 00 00 00 00 00 00 00 00
 10 | publish, retain neither 0 nor 1            | invalid           | 00 "a" 00 02 00 00 00 00 00 00 00
 10 | publish, ttl with option tag 2             | invalid           | 00 "a" 00 00 02 00 00 00 00 00 00
 10 | publish with an empty key                  | invalid           | 00 "a" 00 00 00 01 00 00 00 00 00 00

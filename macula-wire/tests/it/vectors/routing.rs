@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use macula_wire::message::{
-    Contact, Forward, ForwardError, InterestContent, Invoke, KadAnswer, KadChanges, KadDigest,
-    KadFind, KadFound, KadStore, KadWant, KadWatch, NodeContent, ProviderContent, RecordContent,
-    RecordKind, RecordVersion, RoutingRecord, SignedRoutingRecord, Tag, Trace, Traced, TracedHop,
-    ValueContent, Way,
+    Balance, Contact, Forward, ForwardError, GroupInterest, InterestContent, Invoke, KadAnswer,
+    KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch, NodeContent,
+    ProviderContent, RecordContent, RecordKind, RecordVersion, RoutingRecord, SignedRoutingRecord,
+    Tag, Trace, Traced, TracedHop, ValueContent, Way,
 };
 use macula_wire::{ContentType, ErrorCode, Key, NodeMark, Pattern, RecordId, RequestId, Topic};
 
@@ -84,8 +84,21 @@ fn provider(weight: u32) -> RecordContent {
 }
 
 fn interest(pattern: &str) -> RecordContent {
+    RecordContent::Interest(InterestContent::each(Pattern::new(pattern).unwrap()))
+}
+
+fn shared(pattern: &str) -> RecordContent {
+    let group = |name: &str, balance| GroupInterest {
+        name: name.into(),
+        balance,
+    };
     RecordContent::Interest(InterestContent {
         pattern: Pattern::new(pattern).unwrap(),
+        each: false,
+        groups: vec![
+            group("audit", Balance::Failover),
+            group("billing", Balance::Hash),
+        ],
     })
 }
 
@@ -204,6 +217,10 @@ fn keeping() -> Vec<Sample> {
         sample("kad_store, a provider", store(record(provider(1)))),
         sample("kad_store, interest", store(record(interest("home.**")))),
         sample("kad_store, interest in all", store(record(interest("**")))),
+        sample(
+            "kad_store, interest of groups",
+            store(record(shared("orders.**"))),
+        ),
         sample("kad_store, a value", store(record(value(b"{}")))),
         sample("kad_store, an empty value", store(record(value(b"")))),
         sample("kad_store, a withdrawn value", store(withdrawn(value(b"")))),

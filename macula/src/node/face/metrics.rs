@@ -36,7 +36,9 @@ fn counters(registry: &mut Registry, snapshot: &Snapshot) {
     let membership = snapshot.stats.membership.iter();
     let counts = snapshot.stats.counts.iter();
     let forwarding = snapshot.stats.forwarding.iter();
-    let all = counts.chain(membership).chain(forwarding).chain(totals);
+    let trees = snapshot.stats.trees.iter();
+    let all = counts.chain(membership).chain(forwarding).chain(trees);
+    let all = all.chain(totals);
     for (name, value) in all {
         registry.register(name, help(name), ConstCounter::new(value));
     }
@@ -62,6 +64,12 @@ fn gauges(registry: &mut Registry, snapshot: &Snapshot) {
         ("health", stats.membership.health),
         ("neighbours", stats.membership.neighbours),
         ("forward_routes", stats.forwarding.routes),
+        ("tree_topics", stats.trees.topics),
+        ("tree_sources", stats.trees.sources),
+        ("tree_cached_bytes", stats.trees.cached_bytes),
+        ("tree_held_bytes", stats.trees.held_bytes),
+        ("tree_lagging", stats.trees.lagging),
+        ("tree_suspected", stats.trees.suspected),
         ("routing_contacts", stats.routing.contacts),
         ("routing_records", stats.routing.records),
         ("routing_record_bytes", stats.routing.record_bytes),

@@ -33,9 +33,10 @@ impl Ingress {
         let count = u64::from(deliver.count);
         let key = (batch.publisher, batch.epoch, batch.alias);
         let Some(announced) = self.announced.get(&key).cloned() else {
-            // Its ids count as they would otherwise: the sender asks for the end of the stream.
             add(&plane.counters.dropped_unproven, count);
-            return Ok(());
+            let peer = self.attached.link.peer().node;
+            let events = batch.entries.count();
+            return judged(plane.refuse(peer, self.priority, &deliver, events), count);
         };
         let topic = &announced.origin.topic;
         let is_proven =
@@ -48,17 +49,28 @@ impl Ingress {
             add(&plane.counters.denied, count);
         }
         let receivers = announced.route.resolve(plane, topic, self.source);
-        let forwarded = one_hop_less(frame);
+        let forwarded = one_hop_less(&frame);
+        let is_here = |to: &Destination| match to {
+            Destination::Local(_) => true,
+            Destination::Session(_) => forwarded.is_some(),
+            Destination::Member(_) => false,
+        };
+        let is_believed = is_proven && may;
         let mut owed = Vec::new();
-        if is_proven && may {
-            let kept = receivers.destinations.iter().filter(|to| match to {
-                Destination::Local(_) => true,
-                Destination::Session(_) => forwarded.is_some(),
-                Destination::Member(_) => false,
-            });
-            owed.extend(kept.copied());
+        let mut group = None;
+        match &deliver.group {
+            Some(name) if is_believed && count == 1 => {
+                let named = receivers.groups.iter().find(|group| *group.name == **name);
+                group = named.cloned().and_then(|mut group| {
+                    group.members.retain(is_here);
+                    (!group.members.is_empty()).then_some(group)
+                });
+            }
+            None if is_believed => {
+                owed.extend(receivers.destinations.iter().copied().filter(is_here));
+            }
+            _ => {}
         }
-        let is_group = deliver.group.is_some();
         let (base, class) = (batch.base, self.priority);
         let frame = forwarded.unwrap_or_else(|| macula_transport::OutFrame::pieces(Vec::new()));
         let parcel = Parcel::new(
@@ -67,12 +79,13 @@ impl Ingress {
             batch,
             frame,
         );
-        let follows = !is_group && !owed.is_empty();
+        let follows = !owed.is_empty();
         let arrival = Arrival {
             peer: self.attached.link.peer().node,
             deliver,
             parcel,
             owed,
+            group,
         };
         let taken = plane.arrive(arrival, || {
             if follows {
@@ -86,15 +99,9 @@ impl Ingress {
             Taken::Hole | Taken::NoRoom => {
                 tracing::trace!(?class, ?taken, "kept events come again");
             }
-            Taken::Violation(offence) => {
-                tracing::debug!(%offence, "kept events refused");
-                return Err(DecodeError::Invalid {
-                    field: "ids of DELIVER",
-                    value: count,
-                });
-            }
+            Taken::Violation(_) => {}
         }
-        Ok(())
+        judged(taken, count)
     }
 
     /// Takes the place of a publisher in its topic along, and tells what is missing before it.
@@ -119,8 +126,20 @@ impl Ingress {
                 });
             }
             if let Some(missing) = gap {
-                self.missing(topic, publisher, epoch, missing.from, missing.to);
+                plane.tell_missing(origin, missing.from, missing.to);
             }
         }
     }
+}
+
+/// Whether the sender kept to the rules.
+fn judged(taken: Taken, count: u64) -> Result<(), DecodeError> {
+    if let Taken::Violation(offence) = taken {
+        tracing::debug!(%offence, "kept events refused");
+        return Err(DecodeError::Invalid {
+            field: "ids of DELIVER",
+            value: count,
+        });
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use macula_pubsub::Source;
-use macula_wire::message::{Alias, Body, Event, Kind, Message, Publish};
+use macula_wire::message::{Alias, Body, Event, Kind, Message, Publish, Qos};
 use macula_wire::{Batch, DecodeError, Entries, Envelope, Frame, Topic, TopicAlias};
 
 use super::{Ingress, Proof, unexpected};
@@ -12,8 +12,13 @@ use crate::plane::counters::add;
 use crate::plane::topic::{BatchKey, Enveloped, Payload};
 
 impl Ingress {
-    /// Publishes a local client's events as this node's.
-    pub(super) async fn republish(&self, topic: &Topic, batch: &Batch) -> Result<(), DecodeError> {
+    /// Publishes a client's events, but for the first `skip`, as this node's.
+    pub(super) async fn republish(
+        &self,
+        topic: &Topic,
+        batch: &Batch,
+        skip: u64,
+    ) -> Result<(), DecodeError> {
         let key = BatchKey {
             content: batch.content.clone(),
             ttl_ms: batch.ttl_ms,
@@ -24,7 +29,8 @@ impl Ingress {
             add(&self.plane.counters.denied, count);
             return Ok(());
         }
-        for entry in &batch.entries {
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        for entry in batch.entries.iter().skip(skip) {
             if !batch.enveloped {
                 self.publish_as_node(topic, &key, entry).await;
             } else if let Ok((envelope, payload)) = Envelope::split(&entry) {
@@ -121,6 +127,11 @@ impl Ingress {
 
     /// An event with options of its own, from a client of this node.
     pub(super) async fn on_publish(&self, publish: Publish) -> Result<(), DecodeError> {
+        let is_clients = matches!(self.source, Source::Session(_));
+        if publish.qos != Qos::AtMostOnce && (is_clients || self.is_local()) {
+            self.publish_kept(publish).await;
+            return Ok(());
+        }
         if !self.is_local() {
             return Err(unexpected(Kind::Publish));
         }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use macula_pubsub::Transmit;
+use macula_pubsub::{GroupMatch, GroupOffer, Transmit};
 use macula_transport::OutFrame;
 use macula_wire::message::{Body, Deliver, Message};
-use macula_wire::{Batch, ChannelRun, Entries};
+use macula_wire::{Batch, ChannelRun, DeliveryId, Entries, Envelope};
 
 use crate::event::Origin;
+use crate::log::EventLog;
 use crate::plane::egress::Feed;
 
 /// A batch that is kept. Clones share it.
@@ -26,6 +27,16 @@ struct Contents {
     expires: Option<tokio::time::Instant>,
     /// Places of events that are not for applications of this node, once that was found out.
     unwanted: OnceLock<BTreeSet<u32>>,
+    /// Where it is to be forgotten once nobody needs it any more.
+    logged: OnceLock<(Arc<EventLog>, u64)>,
+}
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        if let Some((log, id)) = self.logged.take() {
+            log.forget(id);
+        }
+    }
 }
 
 impl Parcel {
@@ -40,6 +51,7 @@ impl Parcel {
             frame,
             expires,
             unwanted: OnceLock::new(),
+            logged: OnceLock::new(),
         }))
     }
 
@@ -59,6 +71,29 @@ impl Parcel {
         Some(single)
     }
 
+    /// A hash of the ordering key of the first event, or of the topic where it has none.
+    pub(super) fn key(&self) -> u64 {
+        let first = self.0.batch.entries.iter().next();
+        let envelope = first.filter(|_| self.0.batch.enveloped);
+        let envelope = envelope.and_then(|entry| Envelope::split(&entry).ok());
+        match envelope.and_then(|(envelope, _)| envelope.key) {
+            Some(key) => hash(&key),
+            None => hash(self.0.origin.topic.as_str().as_bytes()),
+        }
+    }
+
+    /// What it is offered to a group as.
+    pub(super) fn offered_to(&self, group: &GroupMatch) -> GroupOffer {
+        GroupOffer {
+            name: group.name.to_string(),
+            balance: group.balance,
+            candidates: group.members.clone(),
+            key: self.key(),
+            // How often it may be handed over each subscription says itself.
+            max_deliver: 0,
+        }
+    }
+
     pub(super) fn origin(&self) -> &Arc<Origin> {
         &self.0.origin
     }
@@ -73,6 +108,12 @@ impl Parcel {
 
     pub(super) fn ttl(&self) -> Option<Duration> {
         ttl_of(&self.0.batch)
+    }
+
+    /// It stands in `log` under `id`, until nobody needs it any more.
+    pub(super) fn stands_in(&self, log: &Arc<EventLog>, id: DeliveryId) {
+        let fresh = self.0.logged.set((Arc::clone(log), id.get())).is_ok();
+        debug_assert!(fresh, "it is logged once");
     }
 
     /// When its time to live ends.
@@ -110,6 +151,13 @@ fn ttl_of(batch: &Batch) -> Option<Duration> {
 
 fn encoded(batch: Batch) -> Option<OutFrame> {
     OutFrame::message(&Message::from(Body::Batch(batch))).ok()
+}
+
+/// FNV-1a: every node that publishes hashes a key alike.
+fn hash(key: &[u8]) -> u64 {
+    key.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// What a receiver is told before the events of `transmit`.

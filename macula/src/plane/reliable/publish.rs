@@ -1,12 +1,15 @@
 //! Events of this node that are kept.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use macula_pubsub::{Custody, Destination, Offer, OfferError, ReceiptId};
-use macula_wire::Instant;
+use macula_pubsub::{Custody, Destination, GroupMatch, Offer, OfferError, ReceiptId};
+use macula_wire::{DeliveryId, Instant};
 use tokio::sync::oneshot;
 
+use super::durable::Offered;
 use super::{Machines, Parcel};
+use crate::Error;
 use crate::plane::Plane;
 use crate::receipt::Outcomes;
 
@@ -40,10 +43,14 @@ impl Drop for Reserved {
 pub(crate) struct Owed {
     /// Who is owed it.
     pub(crate) to: Vec<Destination>,
+    /// The groups of which one is owed each event.
+    pub(crate) groups: Vec<GroupMatch>,
     /// The room that was promised: events and bytes.
     pub(crate) reserved: (usize, usize),
     /// The receipts of some of its events.
     pub(crate) receipts: Vec<Receipted>,
+    /// Who waits until it is on disk; nobody where it need not be.
+    pub(crate) stored: Vec<oneshot::Sender<Result<(), Error>>>,
 }
 
 /// A receipt that is being made for one event of a batch.
@@ -81,12 +88,31 @@ impl Plane {
 
     /// Keeps a batch of this node for those who are owed it, waiting for room.
     pub(crate) async fn keep(self: &Arc<Self>, parcel: &Parcel, mut owed: Owed) {
+        let stored = std::mem::take(&mut owed.stored);
+        let reserved = self.reserve_ids(parcel, &owed).await;
+        let offers = self.offered(parcel, owed).await;
+        if stored.is_empty() {
+            return;
+        }
+        let written = match reserved {
+            Ok(()) => self.write_down(&offers).await,
+            failed => failed,
+        };
+        for waiting in stored {
+            // Whoever published may not wait any more.
+            waiting.send(written.clone()).ok();
+        }
+    }
+
+    /// Offers a batch, waiting for room. Returns what was offered.
+    async fn offered(self: &Arc<Self>, parcel: &Parcel, mut owed: Owed) -> Vec<Offered> {
         loop {
             let freed = self.reliable.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            if self.reliably(|machines, now| machines.keep(now, parcel, &mut owed)) {
-                return;
+            let kept = self.reliably(|machines, now| machines.keep(now, parcel, &mut owed));
+            if let Some(offers) = kept {
+                return offers;
             }
             freed.await;
         }
@@ -125,27 +151,32 @@ impl Machines {
         false
     }
 
-    /// Whether there was room; otherwise nothing has changed. What comes with the batch is taken with it.
-    fn keep(&mut self, now: Instant, parcel: &Parcel, owed: &mut Owed) -> bool {
+    /// What was offered; `None` if there was no room and nothing has changed. What comes with the batch is taken with it.
+    fn keep(&mut self, now: Instant, parcel: &Parcel, owed: &mut Owed) -> Option<Vec<Offered>> {
         let count = parcel.batch().entries.count();
         let bytes = parcel.batch().entries.encoded().len();
         let (used_events, used_bytes) = self.replay.used(Custody::Own);
-        let fits = used_events.saturating_add(count) <= self.config.max_events
-            && used_bytes.saturating_add(bytes) <= self.config.max_bytes;
+        let times = owed.groups.len().saturating_add(1);
+        let (all_events, all_bytes) = (count.saturating_mul(times), bytes.saturating_mul(times));
+        let fits = used_events.saturating_add(all_events) <= self.config.max_events
+            && used_bytes.saturating_add(all_bytes) <= self.config.max_bytes;
         if !fits && used_events > 0 {
-            return false;
+            return None;
         }
         let Owed {
             to,
+            groups,
             reserved,
             receipts,
+            stored: _,
         } = std::mem::take(owed);
+        let mut offers = Vec::new();
         self.release(reserved.0, reserved.1);
-        let mut named: Vec<(u32, ReceiptId)> = Vec::new();
+        let mut named: BTreeMap<u32, ReceiptId> = BTreeMap::new();
         for receipted in receipts {
             let id = self.replay.receipt();
             self.receipts.insert(id, receipted.waiting);
-            named.push((receipted.at, id));
+            named.insert(receipted.at, id);
         }
         let offer = Offer {
             payload: parcel.clone(),
@@ -154,20 +185,74 @@ impl Machines {
             class: parcel.origin().priority,
             ttl: parcel.ttl(),
             custody: Custody::Own,
-            owed: to,
+            owed: to.clone(),
             group: None,
             attempt: 0,
             upstream: None,
-            receipts: named.clone(),
+            receipts: named.iter().map(|(at, id)| (*at, *id)).collect(),
         };
-        match self.replay.offer(now, offer) {
-            Ok(_) => {}
-            Err(OfferError::Full { .. }) => debug_assert!(false, "there was room for it"),
-            Err(error) => debug_assert!(false, "{error}"),
+        offers.extend(self.offer(now, offer).map(|id| Offered {
+            id,
+            parcel: parcel.clone(),
+            to,
+            group: None,
+        }));
+        for group in &groups {
+            for at in 0..u32::try_from(count).unwrap_or(u32::MAX) {
+                let receipt = named.get(&at).copied();
+                offers.extend(self.keep_shared(now, parcel, at, group, receipt));
+            }
         }
-        for (_, id) in named {
+        for id in named.into_values() {
             self.replay.close_receipt(id);
         }
-        true
+        Some(offers)
+    }
+
+    /// Keeps one event of a batch for one of a group.
+    fn keep_shared(
+        &mut self,
+        now: Instant,
+        parcel: &Parcel,
+        at: u32,
+        group: &GroupMatch,
+        receipt: Option<ReceiptId>,
+    ) -> Option<Offered> {
+        let Some(single) = parcel.single(at) else {
+            debug_assert!(false, "an event of the batch");
+            return None;
+        };
+        let parcel = single.clone();
+        let offer = Offer {
+            count: 1,
+            bytes: single.batch().entries.encoded().len(),
+            class: single.origin().priority,
+            ttl: single.ttl(),
+            custody: Custody::Own,
+            owed: Vec::new(),
+            group: Some(single.offered_to(group)),
+            attempt: 0,
+            upstream: None,
+            receipts: receipt.into_iter().map(|id| (0, id)).collect(),
+            payload: single,
+        };
+        let id = self.offer(now, offer)?;
+        Some(Offered {
+            id,
+            parcel,
+            to: Vec::new(),
+            group: Some(group.clone()),
+        })
+    }
+
+    fn offer(&mut self, now: Instant, offer: Offer<Parcel>) -> Option<DeliveryId> {
+        match self.replay.offer(now, offer) {
+            Ok(id) => Some(id),
+            Err(error) => {
+                // Where there are groups a batch is offered several times, and the last of them find the buffer full.
+                debug_assert!(matches!(error, OfferError::Full { .. }), "{error}");
+                None
+            }
+        }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use macula_pubsub::{Custody, Destination, Intake, Offer, Taken, Upstream};
-use macula_wire::message::Deliver;
-use macula_wire::{Instant, NodeId};
+use macula_pubsub::{
+    Custody, Destination, GroupMatch, Intake, IntakeInput, Offer, Outcome, Taken, Upstream,
+};
+use macula_wire::message::{Deliver, Priority};
+use macula_wire::{DeliveryId, Instant, Machine, NodeId};
 
 use super::{Machines, Parcel};
 use crate::plane::Plane;
@@ -16,6 +18,8 @@ pub(crate) struct Arrival {
     pub(crate) parcel: Parcel,
     /// Subscriptions and clients of this node; nobody where the batch is not to be believed.
     pub(crate) owed: Vec<Destination>,
+    /// The group here that it is for, in the place of them.
+    pub(crate) group: Option<GroupMatch>,
 }
 
 impl Plane {
@@ -26,6 +30,35 @@ impl Plane {
     }
 }
 
+impl Plane {
+    /// Takes a batch off its sender without handing it to anybody.
+    pub(crate) fn refuse(
+        self: &Arc<Self>,
+        peer: NodeId,
+        class: Priority,
+        deliver: &Deliver,
+        count: usize,
+    ) -> Taken {
+        self.reliably(|machines, now| {
+            let taken = machines.intake.take(now, peer, class, deliver, count, true);
+            if taken == Taken::New {
+                let first = deliver.first;
+                let more = u64::from(deliver.count).saturating_sub(1);
+                let settled = IntakeInput::Settled {
+                    peer,
+                    class,
+                    run: deliver.run,
+                    first,
+                    last: DeliveryId::new(first.get().saturating_add(more)),
+                    outcome: Outcome::Gone,
+                };
+                machines.intake.handle_input(now, settled);
+            }
+            taken
+        })
+    }
+}
+
 impl Machines {
     fn take(&mut self, now: Instant, arrival: Arrival, is_new: impl FnOnce()) -> Taken {
         let Arrival {
@@ -33,6 +66,7 @@ impl Machines {
             deliver,
             parcel,
             owed,
+            group,
         } = arrival;
         let class = parcel.origin().priority;
         let count = parcel.batch().entries.count();
@@ -62,6 +96,7 @@ impl Machines {
             first: deliver.first,
         };
         let ttl = parcel.ttl();
+        let group = group.map(|group| parcel.offered_to(&group));
         let offer = Offer {
             count: deliver.count,
             bytes: parcel.batch().entries.encoded().len(),
@@ -70,7 +105,7 @@ impl Machines {
             ttl,
             custody: Custody::Transit,
             owed,
-            group: None,
+            group,
             attempt: deliver.attempt,
             upstream: Some(upstream),
             receipts: Vec::new(),

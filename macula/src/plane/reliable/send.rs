@@ -11,6 +11,7 @@ use super::{Credit, Machines, Parcel, parcel};
 use crate::event::Event;
 use crate::plane::Plane;
 use crate::plane::counters::add;
+use crate::plane::egress::Announced;
 use crate::plane::links::Attached;
 use crate::queue::{EventRun, Queue};
 
@@ -170,8 +171,15 @@ impl Plane {
             let base = payload.batch().base;
             let count = u64::from(transmit.count);
             let frames = [deliver, payload.frame()];
+            let feed = payload.feed();
+            let is_former = feed.publisher == self.node() && feed.epoch != self.epoch;
+            let announced = if is_former {
+                Announced::Anew
+            } else {
+                Announced::Once
+            };
             // A link that ends takes nothing; with the next one it is sent again.
-            if egress.send_kept(&attached.link, payload.feed(), base, count, frames) {
+            if egress.send_kept(&attached.link, feed, base, count, frames, announced) {
                 add(&self.counters.kept_sent, count);
             }
         }

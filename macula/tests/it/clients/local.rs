@@ -106,6 +106,7 @@ async fn a_node_answers_its_clients_about_itself() {
                 "$sys.dht.withdraw",
                 "$sys.earlier",
                 "$sys.find",
+                "$sys.service",
                 "$sys.trace",
             ];
             if takes.contains(question) {

@@ -138,6 +138,7 @@ async fn a_tenant_is_confined_to_its_own_names_by_the_member() {
             request,
             subscription: SubscriptionId::new(number),
             pattern: name.parse().unwrap(),
+            group: None,
         };
         assert_eq!(bare.ask(subscribing).await, expected, "{name}");
         let registering = Register {

@@ -10,7 +10,7 @@ use macula::{
 
 use crate::mesh::{Mortal, Realm, event, hasty, link, numbered, subscribe, told, until, within};
 
-fn patient() -> EventOptions {
+pub(super) fn patient() -> EventOptions {
     EventOptions::default().deadline(Duration::from_secs(20))
 }
 
@@ -31,7 +31,7 @@ async fn publish(publisher: &Publisher, numbers: std::ops::Range<u64>) -> Vec<Re
     }
     let mut receipts = Vec::new();
     for (number, pending) in numbers.zip(pending) {
-        assert_eq!(pending.id().sequence.get(), number);
+        assert_eq!(pending.id().unwrap().sequence.get(), number);
         receipts.push(within(pending.receipt()).await.unwrap());
     }
     receipts

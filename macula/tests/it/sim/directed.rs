@@ -40,7 +40,7 @@ pub(super) fn record(number: usize, epoch: u64, left: bool) -> SignedRecord {
 
 pub(super) fn interest(text: &str) -> RecordContent {
     let pattern = Pattern::new(text).unwrap();
-    RecordContent::Interest(InterestContent { pattern })
+    RecordContent::Interest(InterestContent::each(pattern))
 }
 
 pub(super) fn offer(text: &str) -> RecordContent {

@@ -5,7 +5,7 @@ use macula_wire::batch::MAX_BATCH_EVENTS;
 use macula_wire::limit::DEFAULT_MAX_FRAME_LEN;
 use macula_wire::{
     BatchBuilder, BatchHead, Body, ContentType, EarlierEvent, EarlierEvents, Entries, Envelope,
-    Epoch, FrameDecoder, Message, NodeId, Sequence, TopicAlias, TopicIndex,
+    Epoch, FrameDecoder, Message, NodeId, Sequence, Testaments, TopicAlias, TopicIndex,
 };
 
 /// An integer is refused, or encodes to the same bytes again.
@@ -55,7 +55,7 @@ pub fn envelope(data: &[u8]) {
     }
 }
 
-/// What nodes tell of earlier events is refused, or encodes to the same bytes again.
+/// What nodes tell of earlier events, or leave behind, is refused, or encodes to the same bytes again.
 ///
 /// Input: which type (1 byte), its bytes.
 pub fn earlier(data: &[u8]) {
@@ -64,10 +64,11 @@ pub fn earlier(data: &[u8]) {
     };
     let bytes = Bytes::copy_from_slice(bytes);
     let mut again = Vec::new();
-    let written = match kind % 3 {
+    let written = match kind % 4 {
         0 => EarlierEvent::decode(bytes.clone()).map(|value| value.encode(&mut again)),
         1 => EarlierEvents::decode(bytes.clone()).map(|value| value.encode(&mut again)),
-        _ => TopicIndex::decode(bytes.clone()).map(|value| value.encode(&mut again)),
+        2 => TopicIndex::decode(bytes.clone()).map(|value| value.encode(&mut again)),
+        _ => Testaments::decode(bytes.clone()).map(|value| value.encode(&mut again)),
     };
     if let Ok(written) = written {
         written.expect("it was read");

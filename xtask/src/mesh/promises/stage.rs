@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use super::ledger::Ledger;
 use super::player::Player;
+use super::verdict;
 use crate::clock::wall;
 use crate::failure::Failure;
-use crate::mesh::child::Input;
 use crate::mesh::counts::Counts;
 use crate::mesh::fleet::Fleet;
 use crate::mesh::journal::Expected;
-use crate::mesh::until::{Deadline, Seen, pause, until};
+use crate::mesh::until::{Deadline, pause};
 use crate::mesh::world::{World, ensure};
 
 /// How many nodes there are. Nobody plays at the first, which the others join by, and at the one before the last.
@@ -31,14 +31,6 @@ const JOIN_LIMIT: Duration = Duration::from_secs(60);
 const FLOW_LIMIT: Duration = Duration::from_secs(90);
 /// How many calls of each caller are answered before a step is over.
 const ANSWERS: u64 = 20;
-/// How long nothing may come before nothing moves.
-const STILL: Duration = Duration::from_secs(1);
-const STILL_LIMIT: Duration = Duration::from_secs(120);
-/// How long what is owed may still be owed when nothing moves.
-const OWED_LIMIT: Duration = Duration::from_secs(20);
-const CHECK_LIMIT: Duration = Duration::from_secs(600);
-/// What may be mended by waiting: something has not come yet.
-const ABSENCES: [&str; 4] = ["NotSilent", "NotLost", "ReceiptComes", "CallEnds"];
 
 /// A scenario that is being played.
 #[derive(Debug)]
@@ -298,8 +290,9 @@ impl<'a> Stage<'a> {
         }
         // It waits for its receipts.
         self.dismiss_node(MEMBER)?;
-        self.is_still()?;
-        let answer = self.checked()?;
+        let who: Vec<&str> = self.names('r').into_iter().chain(self.names('s')).collect();
+        verdict::is_still(&self.ledger, &who)?;
+        let answer = verdict::kept(self.world, &mut self.ledger)?;
         for name in self.names('r').into_iter().chain(self.names('s')) {
             self.player(name)?.end()?;
         }
@@ -325,51 +318,5 @@ impl<'a> Stage<'a> {
             ensure(count > 0, || format!("nothing was {key}: {answer}"))?;
         }
         Ok(counts)
-    }
-
-    /// Waits until no journal of a reader or of who serves grows any more.
-    fn is_still(&self) -> Result<(), Failure> {
-        let names: Vec<&str> = self.names('r').into_iter().chain(self.names('s')).collect();
-        let lengths =
-            || -> Vec<u64> { names.iter().map(|name| self.ledger.length(name)).collect() };
-        let (mut last, mut since) = (lengths(), wall());
-        until(STILL_LIMIT, "nothing moves", || {
-            let now = lengths();
-            if now != last {
-                (last, since) = (now, wall());
-            }
-            let still = wall().saturating_sub(since) >= STILL;
-            Ok(Seen::when(still, || format!("journals of {last:?} bytes")))
-        })?;
-        Ok(())
-    }
-
-    /// What the check says, when it says that all was kept. What may yet come is waited for.
-    fn checked(&mut self) -> Result<Value, Failure> {
-        let deadline = Deadline::within(OWED_LIMIT);
-        loop {
-            self.ledger.quiet()?;
-            let answer = self.check()?;
-            if answer.get("kept").and_then(Value::as_bool) == Some(true) {
-                return Ok(answer);
-            }
-            let broken = answer.get("broken").and_then(Value::as_object);
-            let may_come = broken
-                .is_some_and(|broken| broken.keys().all(|rule| ABSENCES.contains(&rule.as_str())));
-            if !may_come || deadline.left().is_none() {
-                let why = answer.get("explained").and_then(Value::as_str);
-                let why = why.unwrap_or("the check says nothing");
-                return Err(Failure::failed(format!("a promise was broken\n{why}")));
-            }
-            pause();
-        }
-    }
-
-    fn check(&self) -> Result<Value, Failure> {
-        let folder = self.ledger.folder();
-        let mut child = self.world.play("check", &["check", &folder], Input::None)?;
-        child.wait_for(0, CHECK_LIMIT)?;
-        let answer = child.line(CHECK_LIMIT)?;
-        answer.ok_or_else(|| Failure::failed("the check says nothing"))
     }
 }

@@ -28,9 +28,9 @@ pub(super) fn content(which: u8) -> RecordContent {
             let offer = Offer::new(u32::from(which >> 4), Invoke::P2c);
             RecordContent::Provider(offer.content(Pattern::new(name).expect("a pattern")))
         }
-        2 => RecordContent::Interest(InterestContent {
-            pattern: Pattern::new(name).expect("a pattern"),
-        }),
+        2 => RecordContent::Interest(InterestContent::each(
+            Pattern::new(name).expect("a pattern"),
+        )),
         _ => RecordContent::Value(ValueContent {
             name: Topic::new(name).expect("a topic"),
             content: ContentType::Bytes,
