@@ -132,11 +132,19 @@ async fn by_link(
     let Ok((mut sender, mut receiver)) = begun else {
         return CallInput::NotSent { attempt };
     };
-    let answered = tokio::select! {
-        biased;
-        answered = answer(plane, &mut receiver, outgoing, call) => answered.ok(),
-        never = give(&mut sender, outgoing, call, mode), if !is_all => match never {},
-        () = waiting.lost() => None,
+    let answered = if is_all {
+        tokio::select! {
+            biased;
+            answered = answer(plane, &mut receiver, outgoing, call) => answered.ok(),
+            () = waiting.lost() => None,
+        }
+    } else {
+        tokio::select! {
+            biased;
+            answered = answer(plane, &mut receiver, outgoing, call) => answered.ok(),
+            never = give(&mut sender, outgoing, call, mode) => match never {},
+            () = waiting.lost() => None,
+        }
     };
     match answered {
         Some(answer) => {

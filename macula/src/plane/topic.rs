@@ -501,13 +501,17 @@ pub(crate) async fn wait_for_room(plane: &Plane, receivers: &Receivers, priority
     }
 }
 
-/// Whether no receiver has to be waited for, and no link has anything left to write.
+/// Whether no receiver has to be waited for, and no link has anything left to write; all get the events from here.
 fn takes_at_once(receivers: &Receivers, priority: Priority) -> bool {
     let is_idle = |attached: &Arc<Attached>| {
         let outbox = attached.egress(priority).outbox(&attached.link);
         !attached.is_held() && outbox.queued_bytes() == 0
     };
-    receivers.queues.iter().all(|queue| queue.is_ready()) && receivers.links.iter().all(is_idle)
+    let is_direct =
+        receivers.unlinked.is_empty() && receivers.groups.is_empty() && !receivers.by_tree;
+    is_direct
+        && receivers.queues.iter().all(|queue| queue.is_ready())
+        && receivers.links.iter().all(is_idle)
 }
 
 pub(crate) fn too_large(length: usize, max: usize) -> Error {
