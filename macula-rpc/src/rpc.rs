@@ -346,8 +346,8 @@ impl Rpc {
     }
 
     fn on_offered(&mut self, node: NodeId, pattern: &Pattern, offer: Offer) {
-        let key = OfferKey::of_pattern(pattern);
-        if node == self.own || !self.watched.contains_key(&key) {
+        let is_watched = self.watched.contains_key(&OfferKey::of_pattern(pattern));
+        if node == self.own || !is_watched || watching::is_alien(pattern, &offer) {
             return;
         }
         let changed = self.offers.offer(node, pattern, offer);

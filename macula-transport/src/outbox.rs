@@ -100,6 +100,21 @@ impl Outbox {
         })
     }
 
+    /// Queues `frame` if not twice as much waits as there is room for: for what has waited for room before, and cannot wait
+    /// where it is sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_push`](Self::try_push).
+    pub fn try_push_beyond(&self, frame: OutFrame) -> Result<(), OutboxError> {
+        self.offer_within(frame, self.shared.max.saturating_mul(2))
+            .inspect_err(|error| {
+                if matches!(error, OutboxError::Full { .. }) {
+                    self.shared.full.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+    }
+
     /// Queues `frame`, waiting for room.
     ///
     /// # Errors
@@ -131,6 +146,20 @@ impl Outbox {
     ///
     /// Safe: nothing is changed.
     pub async fn room(&self) -> Result<(), OutboxError> {
+        self.less_than(self.shared.max).await
+    }
+
+    /// Waits until less than so many bytes wait, or than would be too many.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError::Closed`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub async fn less_than(&self, bytes: usize) -> Result<(), OutboxError> {
+        let most = bytes.min(self.shared.max);
         loop {
             let changed = self.shared.changed.notified();
             {
@@ -138,7 +167,7 @@ impl Outbox {
                 if state.phase != Phase::Open {
                     return Err(OutboxError::Closed);
                 }
-                if state.queued < self.shared.max {
+                if state.queued < most {
                     return Ok(());
                 }
             }
@@ -208,14 +237,18 @@ impl Outbox {
     }
 
     fn offer(&self, frame: OutFrame) -> Result<(), OutboxError> {
+        self.offer_within(frame, self.shared.max)
+    }
+
+    fn offer_within(&self, frame: OutFrame, max: usize) -> Result<(), OutboxError> {
         let state = self.shared.lock();
         if state.phase != Phase::Open {
             return Err(OutboxError::Closed);
         }
-        if state.queued >= self.shared.max {
+        if state.queued >= max {
             return Err(OutboxError::Full {
                 queued: state.queued,
-                max: self.shared.max,
+                max,
             });
         }
         self.shared.put(state, frame);

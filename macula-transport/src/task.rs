@@ -251,7 +251,7 @@ mod tests {
     #[tokio::test]
     async fn what_begins_ends_at_once_or_runs_on_in_its_own_place() {
         let tasks = TaskSet::new();
-        let (give, mut take) = tokio::sync::mpsc::unbounded_channel();
+        let (give, mut take) = tokio::sync::mpsc::channel(2);
         for (name, waits) in [("quick", false), ("slow", true)] {
             let give = give.clone();
             let task = async move {
@@ -262,7 +262,7 @@ mod tests {
                     Poll::Ready(())
                 })
                 .await;
-                drop(give.send(name));
+                give.send(name).await.unwrap();
             };
             tasks.begin(name, Box::pin(task));
         }

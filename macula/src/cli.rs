@@ -10,6 +10,7 @@ mod content;
 mod demo;
 mod dht;
 mod duration;
+mod each;
 mod errors;
 mod exec;
 mod exit;
@@ -27,6 +28,7 @@ mod pem;
 mod procs;
 mod publish;
 mod realm;
+mod rtt;
 mod serve;
 mod services;
 mod signal;
@@ -34,6 +36,7 @@ mod status;
 mod subscribe;
 mod table;
 mod top;
+mod topics;
 mod trace;
 mod version;
 
@@ -92,6 +95,7 @@ enum Command {
     Pub(publish::Args),
     #[command(subcommand)]
     Realm(realm::Command),
+    Rtt(rtt::Args),
     Serve(serve::Args),
     #[command(subcommand)]
     Services(services::Command),
@@ -99,6 +103,7 @@ enum Command {
     Status(status::StatusArgs),
     Sub(subscribe::Args),
     Top(top::Args),
+    Topics(topics::Args),
     Trace(trace::Args),
     Version(version::Args),
 }
@@ -140,12 +145,14 @@ fn run(command: Command, output: Output) -> Result<Exit, Failed> {
         Command::Peers(args) => attached(members::peers(args, output)),
         Command::Procs(args) => attached(procs::run(args, output)),
         Command::Pub(args) => attached(publish::run(args, output)),
+        Command::Rtt(args) => attached(rtt::run(args, output)),
         Command::Serve(args) => attached(serve::run(args, output)),
         Command::Services(command) => attached(services::run(command, output)),
         Command::Stats(args) => attached(status::stats(args, output)),
         Command::Status(args) => attached(status::status(args, output)),
         Command::Sub(args) => attached(subscribe::run(args, output)),
         Command::Top(args) => attached(top::run(args, output)),
+        Command::Topics(args) => attached(topics::run(args, output)),
         Command::Trace(args) => attached(trace::run(args, output)),
         Command::Version(args) => attached(version::run(args, output)),
     }

@@ -8,6 +8,7 @@ pub(crate) mod dial;
 pub(crate) mod face;
 pub(crate) mod link;
 mod lookups;
+pub(crate) mod meta;
 mod news;
 mod path;
 mod reach;

@@ -64,6 +64,7 @@ use crate::event::Origin;
 use crate::keep::Keep;
 use crate::log::EventLog;
 use crate::node::Reacher;
+use crate::node::meta::MetaNews;
 use crate::queue::Queue;
 use crate::services::Services;
 
@@ -131,6 +132,8 @@ pub(crate) struct Plane {
     pub(crate) watches: Watches,
     /// Dials members that calls are for; set where there is a node.
     pub(crate) reacher: OnceLock<Reacher>,
+    /// Tells what happens here under `$meta`; set where there is a node.
+    pub(crate) meta: OnceLock<MetaNews>,
     /// Answers a client's questions about this node; set where there is a node.
     pub(crate) system: OnceLock<Handler>,
     topics: Mutex<OwnTopics>,
@@ -208,6 +211,7 @@ impl Plane {
             verified: Verified::default(),
             watches: Watches::default(),
             reacher: OnceLock::new(),
+            meta: OnceLock::new(),
             system: OnceLock::new(),
             topics: Mutex::default(),
             random: Mutex::new(random),

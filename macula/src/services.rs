@@ -18,6 +18,7 @@ use macula_wire::message::Invoke;
 use macula_wire::{ErrorCode, NodeId, Pattern, RegistrationId};
 use tokio::sync::Notify;
 
+pub(crate) use self::answer::kind;
 pub(crate) use self::declare::{Declaration, SERVICE, declare};
 pub(crate) use self::names::announce;
 pub use self::options::ServiceOptions;
@@ -57,6 +58,8 @@ struct State {
     next: Number,
     instances: BTreeMap<Number, Instance>,
     registrants: BTreeMap<Registrant, Number>,
+    /// The default instance of each process that has one.
+    defaults: BTreeMap<Option<SessionKey>, Number>,
     /// To which instance a client will add a registration.
     declared: BTreeMap<(SessionKey, RegistrationId), Number>,
 }
@@ -89,6 +92,7 @@ pub(crate) struct Endpoint {
     pub(crate) weight: u32,
     pub(crate) concurrency: u32,
     pub(crate) zone: Option<String>,
+    pub(crate) since_at_ms: u64,
     pub(crate) tally: Arc<Tally>,
 }
 
@@ -111,6 +115,7 @@ impl Endpoint {
                 wanted => wanted.min(most),
             },
             zone: zone.map(ToString::to_string),
+            since_at_ms: plane.clock.unix_ms(),
             tally,
         }
     }
@@ -131,13 +136,6 @@ impl State {
         number
     }
 
-    /// The default instance of a process.
-    fn default_of(&self, session: Option<SessionKey>) -> Option<Number> {
-        let mut all = self.instances.iter();
-        let found = all.find(|(_, one)| one.is_default && one.session == session);
-        found.map(|(number, _)| *number)
-    }
-
     fn made(&self) -> impl Iterator<Item = &Instance> {
         self.instances.values().filter(|one| !one.is_default)
     }
@@ -149,8 +147,16 @@ impl State {
             .get(&number)
             .is_some_and(|one| !one.is_needed())
         {
-            self.instances.remove(&number);
+            self.forget(number);
         }
+    }
+
+    fn forget(&mut self, number: Number) -> Option<Instance> {
+        let instance = self.instances.remove(&number)?;
+        if instance.is_default {
+            self.defaults.remove(&instance.session);
+        }
+        Some(instance)
     }
 
     /// A declared registration was made, or never will be.
@@ -256,13 +262,15 @@ impl Services {
                     let instance = state.instances.get(number);
                     instance.is_some_and(|one| one.session == session)
                 })
-                .or_else(|| state.default_of(session));
+                .or_else(|| state.defaults.get(&session).copied());
             let number = chosen.unwrap_or_else(|| {
                 let name = self.default_name(plane, provider);
                 let about = ServiceOptions::new(name, NO_VERSION).description(NO_SERVICE);
                 let mut instance = self.instance(plane, about, session, provider);
                 instance.is_default = true;
-                state.make(instance)
+                let number = state.make(instance);
+                state.defaults.insert(session, number);
+                number
             });
             if let Some(instance) = state.instances.get_mut(&number) {
                 instance.endpoints.insert(registrant, endpoint);
@@ -301,7 +309,7 @@ impl Services {
             let gone = state.instances.iter().filter(|(_, one)| of_session(one));
             let gone: Vec<Number> = gone.map(|(number, _)| *number).collect();
             for number in gone {
-                if let Some(instance) = state.instances.remove(&number) {
+                if let Some(instance) = state.forget(number) {
                     for registrant in instance.endpoints.keys() {
                         state.registrants.remove(registrant);
                     }
@@ -315,6 +323,18 @@ impl Services {
                 state.declared.remove(&key);
             }
         });
+    }
+
+    /// Everything that is served here, and by whom.
+    pub(crate) fn endpoints(&self) -> Vec<(Registrant, NodeId, Endpoint)> {
+        self.read(|state| {
+            let all = state.instances.values().flat_map(|instance| {
+                let provider = instance.provider;
+                let each = instance.endpoints.iter();
+                each.map(move |(registrant, one)| (*registrant, provider, one.clone()))
+            });
+            all.collect()
+        })
     }
 
     /// What counts the calls of a registration.

@@ -1,5 +1,6 @@
 //! The reserved names `$sys.*`: what a member answers to its own clients about itself, and what it tells them.
 
+mod meta;
 mod routing;
 
 use macula_wire::{ContentType, ErrorCode};
@@ -38,6 +39,7 @@ pub const PROCEDURES: &[(&str, &str)] = &[
     ),
     ("$sys.node", "this node: id, realm, address, version"),
     ("$sys.peers", "the links of this node"),
+    ("$sys.ping", "nothing, at once; also for other members"),
     (
         "$sys.routing",
         "this node's own part of the realm's routing: contacts and counts",
@@ -54,11 +56,85 @@ pub const PROCEDURES: &[(&str, &str)] = &[
     ("$sys.trace", "the way to the node that the arguments name"),
 ];
 
-/// The topics that a member publishes on to its own clients, for `--help` and documents. Nobody else gets them.
-pub const TOPICS: &[(&str, &str)] = &[(
-    MEMBERS_TOPIC,
-    "what happens to the members of the realm as this node sees it",
-)];
+/// What members answer about what is here, to their own clients and to each other, for `--help` and documents.
+pub const META: &[(&str, &str)] = &[
+    (
+        "$meta.registration.count",
+        "how much is served on this node",
+    ),
+    (
+        "$meta.registration.get",
+        "all who serve what is named, each",
+    ),
+    ("$meta.registration.list", "what is served on this node"),
+    ("$meta.registration.lookup", "what is served by that name"),
+    (
+        "$meta.registration.match",
+        "what a call of that procedure would go to on this node",
+    ),
+    (
+        "$meta.session.count",
+        "how many members and clients there are",
+    ),
+    ("$meta.session.get", "the member or client of that id"),
+    (
+        "$meta.session.list",
+        "the members of the realm and the clients of this node",
+    ),
+    (
+        "$meta.subscription.count",
+        "how much is subscribed to on this node",
+    ),
+    (
+        "$meta.subscription.get",
+        "all who subscribed to that pattern, each",
+    ),
+    (
+        "$meta.subscription.list",
+        "what is subscribed to on this node",
+    ),
+    (
+        "$meta.subscription.lookup",
+        "how many subscribed to that pattern",
+    ),
+    (
+        "$meta.subscription.match",
+        "what an event on that topic would go to on this node",
+    ),
+];
+
+/// The topics that a member publishes on to its own clients and applications, for `--help` and documents. Nobody else gets
+/// them.
+pub const TOPICS: &[(&str, &str)] = &[
+    (
+        "$meta.registration.on_create",
+        "something is served on this node that was not",
+    ),
+    (
+        "$meta.registration.on_delete",
+        "something is served on this node no more",
+    ),
+    (
+        "$meta.session.on_join",
+        "a member or a client of this node has come",
+    ),
+    (
+        "$meta.session.on_leave",
+        "a member or a client of this node has gone",
+    ),
+    (
+        "$meta.subscription.on_create",
+        "something is subscribed to on this node that was not",
+    ),
+    (
+        "$meta.subscription.on_delete",
+        "something is subscribed to on this node no more",
+    ),
+    (
+        MEMBERS_TOPIC,
+        "what happens to the members of the realm as this node sees it",
+    ),
+];
 
 pub(crate) const MEMBERS_TOPIC: &str = "$sys.members";
 
@@ -77,6 +153,8 @@ pub struct NodeInfo {
     /// Its program and version.
     pub agent: &'static str,
 }
+
+pub(crate) use self::meta::{SessionInfo, is_open};
 
 pub(crate) fn handler(node: WeakNode) -> Handler {
     Handler::new(move |invocation: Invocation| {
@@ -105,6 +183,7 @@ async fn answer(node: &Node, invocation: Invocation) -> Result<Reply, CallFailur
         "$sys.peers" => json(&node.peers()),
         "$sys.routing" => json(&node.routing().await.map_err(failure)?),
         "$sys.stats" => json(&node.stats().await.map_err(failure)?),
+        name if is_open(name) => meta::answer(node, &invocation).await,
         "$sys.trace" => {
             let name = String::from_utf8_lossy(&invocation.payload);
             let target = node.named(name.trim()).await.map_err(failure)?;

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use macula_wire::{NodeId, Pattern, Topic};
 
 use super::PubSub;
-use crate::Table;
+use crate::{Subscriber, Table};
 
 impl PubSub {
-    /// The latest table. Its [`Output::Table`] may still wait.
+    /// The latest table. Its [`Output::Table`](crate::Output::Table) may still wait.
     #[must_use]
     pub const fn table(&self) -> &Arc<Table> {
         &self.table
     }
 
     /// The version of the table in which every change made so far has its effect. It has been put out, or it will be
-    /// within [`Config::settle`].
+    /// within [`Config::settle`](crate::Config::settle).
     #[must_use]
     pub fn version(&self) -> u64 {
         let pending = u64::from(self.pace.due().is_some());
@@ -26,6 +26,11 @@ impl PubSub {
     #[must_use]
     pub fn subscriptions(&self) -> usize {
         self.subscriptions.len()
+    }
+
+    /// The subscriptions of this node, ascending.
+    pub fn subscribed(&self) -> impl Iterator<Item = (&Subscriber, &Pattern)> {
+        self.subscriptions.iter()
     }
 
     /// How many distinct patterns this node wants.
@@ -61,8 +66,8 @@ impl PubSub {
         self.interests.count()
     }
 
-    /// How often a pattern of another member was refused because of [`Config::max_interests`] or
-    /// [`Config::max_patterns`]; its events do not reach that member from here.
+    /// How often a pattern of another member was refused because of
+    /// [`Config::max_interests`](crate::Config::max_interests) or [`Config::max_patterns`](crate::Config::max_patterns); its events do not reach that member from here.
     #[must_use]
     pub const fn interests_refused(&self) -> u64 {
         self.interests.refused()

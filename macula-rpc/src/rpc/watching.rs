@@ -1,10 +1,11 @@
 //! What is watched: the procedures that are called from here, and the patterns that are served here.
 
 use macula_realm::{Action, Authority, Principal, Verdict};
+use macula_wire::message::Invoke;
 use macula_wire::{Instant, Pattern, Procedure};
 
 use super::{Output, Rpc};
-use crate::{OfferKey, UnwatchError, WatchError};
+use crate::{Offer, OfferKey, UnwatchError, WatchError};
 
 impl Rpc {
     /// Says that somebody on this node is going to call `procedure`; each watch is ended by [`unwatch`](Self::unwatch).
@@ -92,4 +93,10 @@ impl Rpc {
 /// to hear of all others.
 pub(super) fn is_compared(pattern: &Pattern) -> bool {
     !pattern.is_of_services()
+}
+
+/// Whether an offer cannot be that of a node that describes its services. Nobody is to put out those of all others by
+/// another policy or a takeover.
+pub(super) fn is_alien(pattern: &Pattern, offer: &Offer) -> bool {
+    pattern.is_of_services() && (offer.invoke != Invoke::P2c || offer.takeover)
 }

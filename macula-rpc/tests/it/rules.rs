@@ -513,3 +513,34 @@ fn whoever_serves_the_names_of_services_announces_them_and_hears_of_no_others() 
     assert_eq!(rpc.unwatch(at(70), &procedure("$svc.ping")), Ok(()));
     assert!(providers(&rpc, "$svc.ping").is_empty());
 }
+
+#[test]
+fn nobody_puts_out_those_who_describe_their_services() {
+    let mut rpc = machine(Config::default());
+    let allow = Always(Verdict::Allow);
+    for text in ["$svc.ping", "a.b"] {
+        let (name, options) = (pattern(text), RegisterOptions::default());
+        let number = if text == "a.b" { 1 } else { 2 };
+        let registrant = local(number);
+        rpc.register(at(10), &allow, &anybody(), registrant, name, options)
+            .unwrap();
+        rpc.watch(at(20), &allow, &anybody(), &procedure(text))
+            .unwrap();
+    }
+    let mut takeover = Offer::new(1, Invoke::P2c);
+    (takeover.takeover, takeover.since_ms) = (true, u64::MAX);
+    for (millis, rogue) in [(30, Offer::new(1, Invoke::Single)), (40, takeover)] {
+        offered_as(&mut rpc, millis, node_id(1), "$svc.ping", rogue);
+        rpc.handle_timeout(at(millis + 5));
+        assert_eq!(providers(&rpc, "$svc.ping"), [Provider::from(local(2))]);
+    }
+    // The twins: who does as all do is taken in, and other names may be taken over.
+    offered(&mut rpc, 50, node_id(1), "$svc.ping", 1);
+    rpc.handle_timeout(at(55));
+    let both = [Provider::from(local(2)), Provider::Member(node_id(1))];
+    assert_eq!(providers(&rpc, "$svc.ping"), both);
+    let single = Offer::new(1, Invoke::Single);
+    offered_as(&mut rpc, 60, node_id(1), "a.b", single);
+    rpc.handle_timeout(at(65));
+    assert_eq!(providers(&rpc, "a.b"), [Provider::Member(node_id(1))]);
+}

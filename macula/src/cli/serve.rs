@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use macula::realm::Zone;
 use macula::wire::ErrorCode;
 use macula::wire::message::Invoke;
-use macula::{CallFailure, Invocation, Match, RegisterOptions, Reply};
+use macula::{CallFailure, Invocation, Match, RegisterOptions, Reply, ServiceOptions};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -29,7 +29,7 @@ const MAX_ENDED: usize = 256;
 /// MACULA_CALLER, MACULA_CONTENT and MACULA_DEADLINE_MS.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  macula serve text.upper --node mesh/node --exec tr a-z A-Z\n  macula serve ping --echo --node mesh/node",
+    after_help = "Examples:\n  macula serve text.upper --node mesh/node --exec tr a-z A-Z\n  macula serve ping --echo --node mesh/node\n  macula serve heat.up --echo --service thermostat@1.4.0 --node mesh/node",
     group = clap::ArgGroup::new("by").required(true)
 )]
 pub(crate) struct Args {
@@ -58,6 +58,9 @@ pub(crate) struct Args {
     /// Take the place of whoever serves it.
     #[arg(long)]
     takeover: bool,
+    /// The service that it is a part of, with its version, as in thermostat@1.4.0: what `macula services` shows it under.
+    #[arg(long, value_name = "NAME@VERSION", value_parser = service)]
+    service: Option<ServiceOptions>,
     /// How many calls run at a time; a further one is told that the provider is busy.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_024))]
     concurrency: u32,
@@ -78,6 +81,13 @@ fn invoke(text: &str) -> Result<Invoke, String> {
         let words: Vec<&str> = Invoke::ALL.iter().map(|one| one.word()).collect();
         format!("it is one of {}", words.join(", "))
     })
+}
+
+fn service(text: &str) -> Result<ServiceOptions, String> {
+    let (name, version) = text
+        .split_once('@')
+        .ok_or("it is a name and a version, as in thermostat@1.4.0")?;
+    Ok(ServiceOptions::new(name, version))
 }
 
 #[derive(Serialize)]
@@ -114,11 +124,14 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
         .weight(args.weight);
     options.zone.clone_from(&args.zone);
     options.takeover = args.takeover;
-    let served = client
-        .register(&args.procedure, options, move |invocation| {
-            answer(invocation, program.clone(), give.clone(), Arc::clone(&left))
-        })
-        .await?;
+    let function =
+        move |invocation| answer(invocation, program.clone(), give.clone(), Arc::clone(&left));
+    let service = args.service.clone();
+    let service = service.map(|about| client.service(about)).transpose()?;
+    let served = match &service {
+        Some(service) => service.register(&args.procedure, options, function).await?,
+        None => client.register(&args.procedure, options, function).await?,
+    };
     let serving = Serving {
         event: "serving",
         procedure: served.pattern().as_str(),

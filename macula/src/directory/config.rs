@@ -89,6 +89,9 @@ pub struct LimitsConfig {
     /// Up to how many members the node has a link to every one, by default 64. Above it, links that nobody needs are
     /// closed while there are more. The same on every node of a realm.
     pub link_pool: usize,
+    /// To how many members the node sends an event itself, by default 16; to more it goes along a tree. 0 sends along a tree
+    /// whatever anybody wants.
+    pub direct_members: usize,
     /// Bytes in a second that each peer may have carried to others or to this node, by default 4 MiB.
     pub max_forward_rate: u64,
     /// Bytes that each peer may have carried at once after a quiet time, by default 1 MiB. 0 carries nothing.
@@ -114,6 +117,7 @@ impl Default for LimitsConfig {
             max_session_subscriptions: pubsub.max_session_subscriptions,
             event_outbox_bytes: transport.event_outbox_bytes,
             link_pool: macula_swim::Config::default().link_pool,
+            direct_members: crate::DEFAULT_DIRECT,
             max_forward_rate: forwarding.max_rate,
             max_forward_burst: forwarding.max_burst,
             handshake_timeout_s: transport.handshake_timeout.as_secs(),
@@ -260,6 +264,7 @@ impl NodeConfig {
         };
         builder = builder
             .membership(membership)
+            .direct_members(limits.direct_members)
             .listen(self.listen)
             .http(self.http)
             .max_payload_len(limits.max_payload)

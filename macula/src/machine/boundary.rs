@@ -10,7 +10,7 @@ use macula_pubsub::{GroupTable, Table, WatchKey};
 use macula_rpc::{OfferKey, ProviderTable, RegisterError, Registrant};
 use macula_swim::Class;
 use macula_wire::message::{Body, SignedRoutingRecord};
-use macula_wire::{Epoch, ErrorCode, NodeId};
+use macula_wire::{Epoch, ErrorCode, NodeId, Pattern};
 
 use super::{MemberEvent, Neighbourhood};
 
@@ -126,6 +126,20 @@ pub enum NodeOutput {
     Groups(Arc<GroupTable>),
     /// The table of who serves which procedure.
     Providers(Arc<ProviderTable>),
+    /// Somebody on this node wants a pattern that nobody did, or nobody does any more. Not of reserved names.
+    Wanted {
+        /// The pattern.
+        pattern: Pattern,
+        /// Whether it is wanted now.
+        is_wanted: bool,
+    },
+    /// Somebody on this node serves a pattern of procedures, or does in other words, or nobody does any more.
+    Served {
+        /// The pattern.
+        pattern: Pattern,
+        /// Whether it is served now.
+        is_served: bool,
+    },
     /// A registration of this node has ended by itself: whoever made it is to be told.
     RegistrationEnded {
         /// Whose.

@@ -38,12 +38,16 @@ impl NodeMachine {
     ) -> Option<RecordChange> {
         use macula_pubsub::Output;
         match output {
-            Output::Announce { pattern } => return Some(RecordChange::Publish(interest(pattern))),
+            Output::Announce { pattern } => {
+                self.wanted(&pattern, true);
+                return Some(RecordChange::Publish(interest(pattern)));
+            }
             Output::AnnounceShared {
                 pattern,
                 each,
                 groups,
             } => {
+                self.wanted(&pattern, true);
                 let content = InterestContent {
                     pattern,
                     each,
@@ -52,7 +56,10 @@ impl NodeMachine {
                 return Some(RecordChange::Publish(RecordContent::Interest(content)));
             }
             Output::Groups(groups) => self.outputs.push_back(NodeOutput::Groups(groups)),
-            Output::Withdraw { pattern } => return Some(self.withdrawal(&interest(pattern))),
+            Output::Withdraw { pattern } => {
+                self.wanted(&pattern, false);
+                return Some(self.withdrawal(&interest(pattern)));
+            }
             Output::Table(table) => self.outputs.push_back(NodeOutput::Table(table)),
             Output::Watch { key } => self.watch(now, Watched::Topics(key)),
             Output::Unwatch { key } => self.unwatch(now, &Watched::Topics(key)),
@@ -65,10 +72,12 @@ impl NodeMachine {
         use macula_rpc::Output;
         match output {
             Output::Announce { pattern, offer } => {
+                self.served(&pattern, true);
                 let content = RecordContent::Provider(offer.content(pattern));
                 return Some(RecordChange::Publish(content));
             }
             Output::Withdraw { pattern } => {
+                self.served(&pattern, false);
                 // Of a record that goes only the name counts.
                 let content = Offer::new(0, Invoke::P2c).content(pattern);
                 return Some(self.withdrawal(&RecordContent::Provider(content)));
@@ -83,6 +92,18 @@ impl NodeMachine {
             _ => {}
         }
         None
+    }
+
+    fn wanted(&mut self, pattern: &Pattern, is_wanted: bool) {
+        let pattern = pattern.clone();
+        self.outputs
+            .push_back(NodeOutput::Wanted { pattern, is_wanted });
+    }
+
+    fn served(&mut self, pattern: &Pattern, is_served: bool) {
+        let pattern = pattern.clone();
+        self.outputs
+            .push_back(NodeOutput::Served { pattern, is_served });
     }
 
     fn withdrawal(&self, content: &RecordContent) -> RecordChange {

@@ -140,6 +140,12 @@ impl Sink<NodeOutput> for Outputs {
                 self.plane.providers.store(table);
                 self.plane.changed();
             }
+            NodeOutput::Wanted { pattern, is_wanted } => {
+                self.plane.tell_wanted(&pattern, is_wanted);
+            }
+            NodeOutput::Served { pattern, is_served } => {
+                self.plane.tell_served(&pattern, is_served);
+            }
             NodeOutput::RegistrationEnded { registrant, why } => {
                 self.plane.registration_ended(registrant, why);
             }
@@ -229,6 +235,7 @@ impl Outputs {
             trees.member(&event);
         }
         self.news.tell(&self.plane, &event);
+        self.plane.tell_member(&event);
         // Nobody listening is not an error.
         drop(self.members.send(event));
     }

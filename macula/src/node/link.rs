@@ -224,6 +224,8 @@ impl LinkRunner {
             .links
             .admit_session(session, Arc::clone(&attached));
         self.plane.changed();
+        let info = super::meta::session_info(&self.plane, &attached);
+        self.plane.tell_session(&info, true);
         let requests = Session::new(
             Arc::clone(&self.plane),
             self.control.clone(),
@@ -254,6 +256,7 @@ impl LinkRunner {
         self.plane.kept_receiver_gone(Destination::Session(session));
         self.plane.changed();
         requests.end().await;
+        self.plane.tell_session(&info, false);
     }
 
     fn events(&self, attached: &Arc<Attached>, priority: Priority, stream: FrameReceiver) {

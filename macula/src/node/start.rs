@@ -372,5 +372,8 @@ async fn tell_drops(plane: Arc<Plane>, news: MemberNews) {
         ticks.tick().await;
         plane.tell_drops();
         news.tell_missed(&plane);
+        if let Some(meta) = plane.meta.get() {
+            meta.tell_missed(&plane);
+        }
     }
 }

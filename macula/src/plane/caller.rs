@@ -321,10 +321,13 @@ impl Plane {
     }
 }
 
-/// The rules of the realm, but that everybody may ask services what they are.
+/// The rules of the realm, but that everybody may ask services what they are, and members what is there; they answer by the
+/// rules.
 fn may_call(who: &Principal, name: &str) -> bool {
     let of_services = Pattern::new(name).is_ok_and(|name| name.is_of_services());
-    of_services || DefaultRules.check(who, Action::Call, name) == Verdict::Allow
+    of_services
+        || crate::system::is_open(name)
+        || DefaultRules.check(who, Action::Call, name) == Verdict::Allow
 }
 
 /// The key of a client's session among providers.

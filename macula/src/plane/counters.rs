@@ -87,6 +87,8 @@ counters! {
     accusations_unchecked,
     /// Messages of routing dropped before the signatures of their records were checked, because one link brought too many.
     records_unchecked,
+    /// Times that something that happened was not told under `$meta`, because too much happened at a time.
+    news_missed,
     /// Requests and calls refused for lack of rights.
     denied,
     /// Messages that broke the protocol.

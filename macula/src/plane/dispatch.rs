@@ -21,6 +21,7 @@ use super::{Plane, gather, invoke};
 use crate::call::{Canceller, Flow};
 use crate::keep::{EARLIER, HISTORY, Wanted};
 use crate::services::{self, SERVICE};
+use crate::system;
 use crate::testament::{self, TESTAMENT};
 
 /// How long a peer may take to send the first frame of a call stream.
@@ -114,8 +115,7 @@ async fn answer(
         request.caller = peer.node;
         request.tenant.clone_from(&peer.tenant);
     }
-    let is_for_members = request.procedure.as_str() == HISTORY;
-    if is_for_members || is_client && request.procedure.as_str().starts_with("$sys.") {
+    if is_answered_here(plane, &request, is_client) {
         // Apart, as all that few calls need: it would be moved about with each of them.
         return Box::pin(answer_reserved(plane, attached, request)).await;
     }
@@ -150,6 +150,17 @@ async fn answer(
     let found = here.as_ref().map(Candidates::here).unwrap_or_default();
     let outgoing = passed_on(plane, outgoing, found)?;
     outgoing::make(plane, Arc::new(outgoing), here).await
+}
+
+/// Whether it is a question that this member answers itself: what clients ask their own member, and what members ask each
+/// other, for their clients as well.
+fn is_answered_here(plane: &Plane, request: &RpcCall, is_client: bool) -> bool {
+    let name = request.procedure.as_str();
+    if system::is_open(name) {
+        let elsewhere = matches!(request.route, CallRoute::Node(node) if node != plane.node());
+        return !(is_client && elsewhere);
+    }
+    name == HISTORY || is_client && name.starts_with("$sys.")
 }
 
 /// Makes a call for a client of this node, as the client wants it to be made.

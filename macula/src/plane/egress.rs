@@ -16,6 +16,8 @@ use super::deliver::Expires;
 const PATIENCE: Duration = Duration::from_millis(250);
 /// The same for a link that was given up on not long ago.
 const SHORT_PATIENCE: Duration = Duration::from_millis(5);
+/// How many bytes wait on a link at most before what goes along a tree waits for it.
+const ROOM_ALONG: usize = 512 << 10;
 /// How long "not long ago" is, in milliseconds.
 const PROBATION_MS: u64 = 10_000;
 
@@ -95,8 +97,20 @@ impl Egress {
     /// seconds, and not at all while it is. A link that takes nothing in that time is given up on: its events are
     /// dropped until its outbox has drained to half, and nobody waits for it.
     pub(crate) async fn wait_for_room(&self, link: &Link, now: Instant) {
+        let most = self.outbox(link).max_bytes();
+        self.wait_for_less(link, now, most).await;
+    }
+
+    /// The same for what goes along a tree. Not much of it waits on a link: neighbours know soon what they are to get, and
+    /// ask others for what is late.
+    pub(crate) async fn wait_for_room_along(&self, link: &Link, now: Instant) {
+        self.wait_for_less(link, now, ROOM_ALONG).await;
+    }
+
+    async fn wait_for_less(&self, link: &Link, now: Instant, most: usize) {
         let outbox = self.outbox(link);
-        if outbox.has_room() || self.lagging.load(Ordering::Relaxed) {
+        let has_room = !outbox.is_closed() && outbox.queued_bytes() < most.min(outbox.max_bytes());
+        if has_room || self.lagging.load(Ordering::Relaxed) {
             return;
         }
         let now_ms = now.as_nanos() / 1_000_000;
@@ -107,7 +121,8 @@ impl Egress {
         } else {
             PATIENCE
         };
-        if tokio::time::timeout(patience, outbox.room()).await.is_err() {
+        let room = outbox.less_than(most);
+        if tokio::time::timeout(patience, room).await.is_err() {
             self.given_up_ms.store(now_ms.max(1), Ordering::Relaxed);
             self.lagging.store(true, Ordering::Relaxed);
         }
@@ -158,7 +173,8 @@ impl Egress {
         Sent::Queued
     }
 
-    /// Sends a batch along a tree. It needs no order: what is missing is asked for, and nobody has to be told of it.
+    /// Sends a batch along a tree. It needs no order: what is missing is asked for, and nobody has to be told of it. Whoever
+    /// brought it has waited for room.
     pub(crate) fn send_along(&self, link: &Link, feed: &Feed, frame: OutFrame) -> Sent {
         let outbox = self.outbox(link);
         if self.lagging.load(Ordering::Relaxed) && !Self::has_recovered(outbox) {
@@ -173,7 +189,7 @@ impl Egress {
         }
         let is_first = alias.is_some();
         let together = OutFrame::joined(alias.into_iter().chain([frame]));
-        if outbox.try_push(together).is_err() {
+        if outbox.try_push_beyond(together).is_err() {
             return Sent::Dropped;
         }
         if is_first {

@@ -8,28 +8,33 @@ use super::Plane;
 use super::counters::add;
 use super::reliable;
 use crate::Error;
-use crate::system::TOPICS;
+use crate::system::MEMBERS_TOPIC;
 
-/// The rules of a node for its own clients: those of the realm, and what the node tells of itself may be listened to.
+/// The rules of a node for its own clients: those for its application, and what the node tells of members may be listened
+/// to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientRules;
 
 impl Authority for ClientRules {
     fn check(&self, who: &Principal, action: Action, name: &str) -> Verdict {
-        let told = TOPICS.iter().any(|(topic, _)| *topic == name);
-        if told && action == Action::Subscribe {
+        if name == MEMBERS_TOPIC && action == Action::Subscribe {
             return Verdict::Allow;
         }
         NodeRules.check(who, action, name)
     }
 }
 
-/// The rules of a node for its own application: those of the realm, and dead letters may be read.
+/// The rules of a node for its own application: those of the realm, dead letters may be read, and what the node tells of what
+/// comes and goes may be listened to. That is about everybody, and so not for tenants.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NodeRules;
 
 impl Authority for NodeRules {
     fn check(&self, who: &Principal, action: Action, name: &str) -> Verdict {
+        let told = name.starts_with("$meta.") && who.tenant.is_none();
+        if told && action == Action::Subscribe {
+            return Verdict::Allow;
+        }
         match name.strip_prefix(reliable::DEAD_LETTERS) {
             // Whoever may listen to the topic may listen to its dead letters.
             Some(topic) if action == Action::Subscribe => DefaultRules.check(who, action, topic),

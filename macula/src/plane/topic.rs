@@ -4,18 +4,19 @@ mod leave;
 mod payload;
 mod promise;
 
+pub(crate) use leave::wait_for_room;
 pub(crate) use payload::{Enveloped, Payload};
 pub(crate) use promise::{Promise, Stored, stored};
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::select_all;
-use macula_wire::batch::{BatchBuilder, BatchHead};
+use macula_wire::batch::BatchBuilder;
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, Envelope, ErrorCode, Instant, SealedBatch, Sequence, limit};
+use macula_wire::{ContentType, Envelope, ErrorCode, Instant, SealedBatch, Sequence};
 use tokio::sync::{Notify, OnceCell};
 
 use super::Plane;
@@ -30,10 +31,6 @@ use crate::event::{Event, Origin};
 
 /// How many payload bytes a batch collects before its publisher waits.
 const MAX_BATCH_BYTES: usize = 64 << 10;
-
-/// How long a topic has sent nothing when its next event leaves by itself, from the task that publishes it. Whoever
-/// publishes more often than that gives a task to send them together, and goes on.
-const QUIET: Duration = Duration::from_micros(50);
 
 /// What all events of one batch share besides their topic.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -97,6 +94,8 @@ pub(crate) struct OwnTopic {
     is_kept: AtomicBool,
     waiting: Mutex<Waiting>,
     route: RouteCache,
+    /// When the latest of its events went along a tree, in milliseconds of the plane's clock; 0 for never.
+    along_ms: AtomicU64,
     /// Told when the batch was taken, so that there is room for more events.
     room: Notify,
     /// Told when a publisher finds no room, so that the batch need not wait for company.
@@ -122,6 +121,7 @@ impl OwnTopic {
             is_kept: AtomicBool::new(false),
             waiting: Mutex::new(Waiting::default()),
             route: RouteCache::default(),
+            along_ms: AtomicU64::new(0),
             room: Notify::new(),
             full: Notify::new(),
             declared: OnceCell::new(),
@@ -220,36 +220,6 @@ impl OwnTopic {
         Ok(sequence)
     }
 
-    /// Sends the only event of a topic that has been quiet, if its receivers take it without waiting. To hand it to another
-    /// task would cost it more than all else here. Whether nothing waits to be sent any more.
-    fn send_at_once(&self, plane: &Arc<Plane>) -> bool {
-        let now = plane.clock.now();
-        let receivers = self
-            .route
-            .resolve(plane, &self.origin.topic, macula_pubsub::Source::Own);
-        let sealed = {
-            let mut waiting = self.lock();
-            let is_quiet = waiting
-                .sent
-                .is_none_or(|sent| now.saturating_since(sent) >= QUIET);
-            let is_kept = self.is_kept.load(Ordering::Acquire);
-            if is_kept || !is_quiet || !takes_at_once(&receivers, self.priority()) {
-                return false;
-            }
-            waiting.sent = Some(now);
-            let ttl_ms = waiting.key.ttl_ms;
-            self.seal(&mut waiting, ttl_ms)
-                .map(|sealed| (sealed, ttl_ms))
-        };
-        if let Some((sealed, ttl_ms)) = sealed {
-            self.send(plane, &receivers, sealed, ttl_ms);
-        }
-        // Others may have published meanwhile.
-        let is_done = self.is_done();
-        self.room.notify_waiters();
-        is_done
-    }
-
     /// Lets an event stay as the last value. A client's does so at its member.
     fn retain(
         &self,
@@ -339,13 +309,18 @@ impl OwnTopic {
                 self.is_kept.store(true, Ordering::Release);
             }
             self.gather(&receivers).await;
-            if !self.is_kept.load(Ordering::Acquire) {
+            if self.is_kept.load(Ordering::Acquire) {
+                self.tree_is_still(plane).await;
+            } else {
                 wait_for_room(plane, &receivers, self.priority()).await;
             }
             let sealed = {
                 let mut waiting = self.lock();
                 let ttl = waiting.ttl_left(|| plane.clock.now());
                 let is_kept = self.is_kept.load(Ordering::Acquire);
+                if is_kept && self.until_still(plane).is_some() {
+                    continue;
+                }
                 // What is kept and has expired goes on, so that its receipt tells.
                 let ttl_ms = ttl.unwrap_or_else(|| is_kept.then_some(1));
                 let sealed = self.seal(&mut waiting, ttl_ms);
@@ -360,11 +335,7 @@ impl OwnTopic {
             match sealed {
                 Some((sealed, Some(owed), _)) => self.keep(plane, &receivers, sealed, owed).await,
                 Some((sealed, None, Some(ttl))) => {
-                    let along = self.along_a_tree(plane, &receivers, &sealed);
-                    self.send(plane, &receivers, sealed, ttl);
-                    if let (Some(input), Some(trees)) = (along, plane.trees.get()) {
-                        trees.tell(input).await;
-                    }
+                    self.leave(plane, &receivers, sealed, ttl).await;
                 }
                 Some((sealed, None, None)) => self.give_up(plane, &receivers, &sealed),
                 None => return,
@@ -408,32 +379,6 @@ impl OwnTopic {
                 }
             }
         }
-    }
-
-    /// Whether nothing waits, so that nobody is on the way to send it from here on.
-    fn is_done(&self) -> bool {
-        let mut waiting = self.lock();
-        if waiting.builder.is_empty() {
-            waiting.sending = false;
-        }
-        !waiting.sending
-    }
-
-    fn seal(&self, waiting: &mut Waiting, ttl_ms: Option<u32>) -> Option<SealedBatch> {
-        let count = u64::try_from(waiting.builder.count()).unwrap_or(u64::MAX);
-        let head = BatchHead {
-            hops: limit::DEFAULT_HOPS,
-            publisher: self.origin.publisher,
-            epoch: self.origin.epoch,
-            alias: self.feed.alias,
-            base: Sequence::new(waiting.next.get().saturating_sub(count)),
-            ttl_ms,
-            content: waiting.key.content.clone(),
-            enveloped: waiting.key.enveloped,
-            signature: None,
-        };
-        // A frame beyond 16 MiB cannot be: a batch holds one payload over 64 KiB at most, and that one was checked.
-        waiting.builder.seal(&head).ok().flatten()
     }
 
     /// Keeps a batch until everybody who is owed it now has it.
@@ -485,33 +430,6 @@ impl Waiting {
             self.owed.receipts.push(Receipted { at, waiting });
         }
     }
-}
-
-/// Waits for each receiver that may still be waited for; see [`Egress::wait_for_room`](super::egress::Egress::wait_for_room).
-pub(crate) async fn wait_for_room(plane: &Plane, receivers: &Receivers, priority: Priority) {
-    for queue in &receivers.queues {
-        queue.ready().await;
-    }
-    for attached in receivers.links.iter().chain(&receivers.branches) {
-        attached.released().await;
-        let egress = attached.egress(priority);
-        egress
-            .wait_for_room(&attached.link, plane.clock.now())
-            .await;
-    }
-}
-
-/// Whether no receiver has to be waited for, and no link has anything left to write; all get the events from here.
-fn takes_at_once(receivers: &Receivers, priority: Priority) -> bool {
-    let is_idle = |attached: &Arc<Attached>| {
-        let outbox = attached.egress(priority).outbox(&attached.link);
-        !attached.is_held() && outbox.queued_bytes() == 0
-    };
-    let is_direct =
-        receivers.unlinked.is_empty() && receivers.groups.is_empty() && !receivers.by_tree;
-    is_direct
-        && receivers.queues.iter().all(|queue| queue.is_ready())
-        && receivers.links.iter().all(is_idle)
 }
 
 pub(crate) fn too_large(length: usize, max: usize) -> Error {

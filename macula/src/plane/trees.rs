@@ -15,7 +15,7 @@ use macula_pubsub::{TreeBatch, TreeInput};
 use macula_realm::NodeSigner;
 use macula_wire::message::{Body, Kind, Message};
 use macula_wire::{Batch, Frame, NodeId, SealedBatch, Sequence, Topic, limit};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use self::counts::TreeCounts;
 use super::Plane;
@@ -25,8 +25,10 @@ use super::prove;
 use crate::event::Origin;
 use crate::machine::{MemberEvent, TreeNeeds};
 
-/// How many batches and messages may wait for the trees; whoever reads a stream waits beyond that.
-pub(crate) const MAX_INPUTS: usize = 1_024;
+/// How many batches and messages may wait for the trees; messages beyond that are dropped.
+const MAX_INPUTS: usize = 1_024;
+/// How many of these may be batches; whoever reads a stream, or publishes, waits beyond that.
+const MAX_BATCHES: usize = 16;
 
 /// A batch on its way along a tree, as it came.
 #[derive(Debug)]
@@ -41,6 +43,9 @@ pub(crate) struct Carried {
 /// What the task of the trees is told.
 pub(crate) type Input = TreeInput<Arc<Carried>>;
 
+/// The same as it waits, with its room, which is there again when everything was done.
+pub(super) type Queued = (Input, Option<OwnedSemaphorePermit>);
+
 /// What a member needs to send along trees.
 #[derive(Debug)]
 pub(crate) struct Trees {
@@ -49,7 +54,8 @@ pub(crate) struct Trees {
     /// What proves batches beyond the links of this node.
     signer: NodeSigner,
     chain: Vec<Bytes>,
-    inputs: mpsc::Sender<Input>,
+    inputs: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
     /// The topics with a tree here, and to whom this node sends.
     around: ArcSwap<BTreeMap<Topic, Arc<[NodeId]>>>,
     /// Members that are suspected.
@@ -66,13 +72,14 @@ impl Trees {
         direct: usize,
         signer: NodeSigner,
         chain: &[Vec<u8>],
-    ) -> (Self, mpsc::Receiver<Input>) {
+    ) -> (Self, mpsc::Receiver<Queued>) {
         let (inputs, queue) = mpsc::channel(MAX_INPUTS);
         let trees = Self {
             direct,
             signer,
             chain: chain.iter().cloned().map(Bytes::from).collect(),
             inputs,
+            room: Arc::new(Semaphore::new(MAX_BATCHES)),
             around: ArcSwap::default(),
             doubted: Mutex::default(),
             doubts_changed: Notify::new(),
@@ -156,15 +163,16 @@ impl Trees {
         self.around.load().get(topic).cloned()
     }
 
-    /// Hands something to the task, waiting for room. Cancel safe: dropped before it returns, nothing was handed over.
+    /// Hands a batch to the task, waiting for room. Cancel safe: dropped before it returns, nothing was handed over.
     pub(crate) async fn tell(&self, input: Input) {
+        let room = Arc::clone(&self.room).acquire_owned().await.ok();
         // The task ends with the node.
-        drop(self.inputs.send(input).await);
+        drop(self.inputs.send((input, room)).await);
     }
 
     /// Hands something over that may be lost, because it is said again or asked for.
     pub(crate) fn mention(&self, input: Input) {
-        if self.inputs.try_send(input).is_err() {
+        if self.inputs.try_send((input, None)).is_err() {
             tracing::debug!("the trees are behind: a message of a neighbour was dropped");
         }
     }

@@ -296,6 +296,8 @@ proptest! {
                 prop_assert!(state.instances.values().all(Instance::is_needed));
                 let expected: usize = state.instances.values().map(|one| one.expected).sum();
                 prop_assert_eq!(expected, state.declared.len());
+                let defaults = state.instances.values().filter(|one| one.is_default);
+                prop_assert_eq!(defaults.count(), state.defaults.len());
                 Ok(())
             })?;
             prop_assert!(serving.keys().all(|key| plane.services.tally(*key).is_some()));

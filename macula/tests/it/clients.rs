@@ -1,6 +1,7 @@
 //! Processes that attach to a member, with an identity of their own or with that of the node.
 
 mod local;
+mod meta;
 mod rights;
 mod testament;
 

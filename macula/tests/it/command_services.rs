@@ -51,6 +51,24 @@ fn services_are_listed_asked_and_counted_across_nodes() {
         .expect(0)
         .object();
     assert_eq!(info["endpoints"][0]["concurrency"], 8);
+    let named = [
+        "serve",
+        "heat.up",
+        "--echo",
+        "--service",
+        "thermostat@1.4.0",
+    ];
+    let mut serve = two.start(&named);
+    serve.wait_for("serving");
+    let named = objects(&one, &["services", "ls"], 2);
+    assert_eq!(
+        (&named[1]["name"], &named[1]["version"]),
+        (&"thermostat".into(), &"1.4.0".into())
+    );
+    for wrong in ["thermostat", "thermostat@one", "a.b@1.0.0"] {
+        let serve = ["serve", "heat.up", "--echo", "--service", wrong];
+        two.macula(&serve).expect(2);
+    }
     // The same for people.
     for (verb, shown) in [
         ("ls", "kitchen"),

@@ -37,6 +37,8 @@ mod command_services;
 #[cfg(feature = "command")]
 mod command_top;
 #[cfg(feature = "command")]
+mod command_topics;
+#[cfg(feature = "command")]
 mod command_trace;
 mod crossing;
 mod events;

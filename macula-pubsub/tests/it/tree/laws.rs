@@ -24,6 +24,7 @@ enum Step {
     Forget,
     Up(usize),
     Down(usize),
+    Restarted(usize),
     Absent(usize, bool),
     Lagging(usize, bool),
 }
@@ -43,6 +44,7 @@ fn steps() -> impl Strategy<Value = Step> + Clone {
         1 => Just(Step::Forget),
         4 => node().prop_map(Step::Up),
         1 => node().prop_map(Step::Down),
+        1 => node().prop_map(Step::Restarted),
         1 => (node(), any::<bool>()).prop_map(|(node, gone)| Step::Absent(node, gone)),
         1 => (node(), any::<bool>()).prop_map(|(node, lags)| Step::Lagging(node, lags)),
     ]
@@ -117,6 +119,9 @@ impl Subject for Trees {
                 rtt: (peer > 3).then(|| Duration::from_millis(30)),
             },
             Step::Down(peer) => TreeInput::LinkDown {
+                peer: node_id(peer),
+            },
+            Step::Restarted(peer) => TreeInput::Restarted {
                 peer: node_id(peer),
             },
             Step::Absent(peer, true) => TreeInput::Absent {

@@ -8,6 +8,7 @@ use macula_wire::{ChannelRun, Epoch, ErrorCode};
 use super::Plan;
 use crate::Error;
 use crate::log::{EventLog, KeptRecord, Writing};
+use crate::node::meta::MetaNews;
 use crate::node::trace::NAME_TAG;
 use crate::plane::prove::Prover;
 use crate::plane::{Owner, Plane};
@@ -95,5 +96,7 @@ fn plane(
     for tag in plan.tags.iter().filter(|tag| tag.key == NAME_TAG) {
         plane.services.call(&tag.value);
     }
+    let fresh = plane.meta.set(MetaNews::new(&plane)?).is_ok();
+    debug_assert!(fresh, "a plane has one node");
     Ok(plane)
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use macula_pubsub::Source;
-use macula_wire::{Batch, Frame, Sequence, limit};
+use macula_wire::{Batch, Frame, NodeId, Sequence, limit};
 
 use super::{Announced, Ingress, Proof};
 use crate::plane::counters::add;
@@ -43,7 +43,7 @@ impl Ingress {
                     return None;
                 }
                 wait_for_room(&self.plane, receivers, self.priority).await;
-                self.wait_for_branches(trees, announced).await;
+                self.wait_for_branches(trees, announced, from).await;
                 let expected = self.expected(announced, &batch);
                 let carried = self.carried(announced, batch, frame);
                 trees.tell(carried.on_its_way(Some(from), expected)).await;
@@ -83,13 +83,14 @@ impl Ingress {
 
     /// Neighbours to whom it may go on are waited for as other receivers are, so that what comes faster than it goes on
     /// is held up rather than dropped.
-    async fn wait_for_branches(&self, trees: &Trees, announced: &Announced) {
+    async fn wait_for_branches(&self, trees: &Trees, announced: &Announced, from: NodeId) {
         let around = trees.around(&announced.origin.topic);
-        for node in around.iter().flat_map(|nodes| nodes.iter()) {
+        let others = around.iter().flat_map(|nodes| nodes.iter());
+        for node in others.filter(|node| **node != from) {
             if let Some(attached) = self.plane.links.member(node) {
                 let egress = attached.egress(self.priority);
                 let now = self.plane.clock.now();
-                egress.wait_for_room(&attached.link, now).await;
+                egress.wait_for_room_along(&attached.link, now).await;
             }
         }
     }

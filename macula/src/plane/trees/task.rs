@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::counts::{TreeCounts, wide};
 use super::survey::Known;
-use super::{Carried, Input, Plane};
+use super::{Carried, Input, Plane, Queued};
 use crate::node::control::Control;
 use crate::plane::counters::add;
 use crate::plane::egress::Sent;
@@ -52,7 +52,7 @@ pub(super) struct Task {
 }
 
 /// Runs the trees of a node until it stops.
-pub(crate) async fn run(plane: Arc<Plane>, control: Control, mut inputs: mpsc::Receiver<Input>) {
+pub(crate) async fn run(plane: Arc<Plane>, control: Control, mut inputs: mpsc::Receiver<Queued>) {
     let tree = Tree::new(TreeConfig::default(), plane.node(), plane.clock.now());
     let mut task = Task {
         plane: Arc::clone(&plane),
@@ -85,7 +85,11 @@ pub(crate) async fn run(plane: Arc<Plane>, control: Control, mut inputs: mpsc::R
         let due = task.tree.poll_timeout();
         tokio::select! {
             input = inputs.recv() => match input {
-                Some(input) => task.take(input),
+                Some((input, room)) => {
+                    task.take(input);
+                    task.carry_out();
+                    drop(room);
+                }
                 None => return,
             },
             () = &mut changed => {}

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use macula::{DEFAULT_DIRECT, Delivery, Node, NodeBuilder, PublishOptions, Subscription};
+use macula::{
+    DEFAULT_DIRECT, Delivery, EventOptions, Node, NodeBuilder, PublishOptions, Qos, Subscription,
+};
 
 use super::publish_numbered;
 use crate::mesh::{Mortal, Realm, event, hasty, link, numbered, subscribe, told, until, within};
@@ -180,4 +182,51 @@ async fn whoever_wants_nothing_more_is_left_out_and_the_others_are_not() {
     until(async || nodes[1].stats().await.unwrap().counts.events_delivered >= COUNT).await;
     let after = nodes[6].stats().await.unwrap().counts.events_delivered;
     assert_eq!(after, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kept_events_go_straight_behind_those_that_went_along_a_tree() {
+    let realm = Realm::new();
+    let nodes = mesh(&realm, 6).await;
+    let publishers = [&nodes[0]];
+    let mut subscriptions = all_subscribe(&nodes[1..], &publishers, "kept.*").await;
+    publish_numbered(publishers[0], "kept.x", COUNT).await;
+    let stats = async || publishers[0].stats().await.unwrap();
+    until(async || stats().await.trees.pushed > 0).await;
+    let kept = PublishOptions::default().qos(Qos::AtLeastOnce);
+    let kept = publishers[0].publisher("kept.x", kept).await.unwrap();
+    let others = publishers[0].publisher("kept.x", PublishOptions::default());
+    let others = others.await.unwrap();
+    let options = EventOptions::default();
+    let mut receipts = Vec::new();
+    for sequence in COUNT..2 * COUNT {
+        if sequence.is_multiple_of(2) {
+            let taken = kept.publish_with_receipt(numbered(sequence), &options);
+            receipts.push(within(taken).await.unwrap());
+        } else {
+            within(others.publish(numbered(sequence))).await.unwrap();
+        }
+    }
+    for subscription in &mut subscriptions {
+        read(subscription, &publishers, 2 * COUNT).await;
+    }
+    for receipt in receipts {
+        let receipt = within(receipt.receipt()).await.unwrap();
+        assert_eq!((receipt.matched, receipt.acked), (5, 5));
+    }
+    assert!(stats().await.counts.kept_sent >= 5 * COUNT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_as_fast_as_it_goes_arrives_whole() {
+    const MANY: u64 = 20_000;
+    let realm = Realm::new();
+    let nodes = mesh(&realm, 8).await;
+    let publishers = [&nodes[0], &nodes[1]];
+    let mut subscriptions = all_subscribe(&nodes, &publishers, "flood.*").await;
+    let publish = async |node: &Node| publish_numbered(node, "flood.x", MANY).await;
+    tokio::join!(publish(&nodes[0]), publish(&nodes[1]));
+    for subscription in &mut subscriptions {
+        read(subscription, &publishers, MANY).await;
+    }
 }

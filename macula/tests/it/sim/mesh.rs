@@ -23,6 +23,8 @@ use macula_testkit::{
 
 /// How many nodes keep a record in a realm of more members than its nodes keep links to.
 pub(super) const KEEPERS: usize = 4;
+/// To more members that want a topic events go along a tree.
+pub(super) const DIRECT: usize = 16;
 /// The wall clock at virtual time zero.
 const WALL_MS: u64 = 1_700_000_000_000;
 
@@ -73,7 +75,9 @@ pub(super) fn machine_with_pool(
         random.fork(),
         now,
     );
-    NodeMachine::new(swim.unwrap(), overlay, pubsub, rpc, kad).with_link_pool(pool)
+    NodeMachine::new(swim.unwrap(), overlay, pubsub, rpc, kad)
+        .with_link_pool(pool)
+        .with_direct_members(DIRECT)
 }
 
 pub(super) fn principal(id: NodeId) -> Principal {
@@ -189,7 +193,7 @@ impl Host for Realm {
                     .push((context.now(), context.node(), one));
             }
             NodeOutput::Described(record) => self.described.push((context.node(), record)),
-            NodeOutput::Found(_) => {}
+            NodeOutput::Found(_) | NodeOutput::Wanted { .. } | NodeOutput::Served { .. } => {}
             other => context.fail(format!("unexpected {other:?}")),
         }
     }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use macula::wire::{NodeId, Procedure, Random, Topic};
+use macula::{NodeMachine, TreeNeeds};
 use macula_pubsub::Destination;
 use macula_rpc::Provider;
 use macula_testkit::{Config, Net, NodeIndex, node_id};
 
-use super::mesh::{KEEPERS, Realm, Trial};
+use super::mesh::{DIRECT, KEEPERS, Realm, Trial};
 
 const COUNT: usize = 40;
 const POOL: usize = 8;
@@ -132,6 +133,46 @@ fn a_publisher_has_links_to_those_that_want_its_events_and_not_to_everybody() {
         });
         nobody_died(&trial);
     }
+}
+
+#[test]
+fn a_publisher_of_what_many_want_has_links_to_those_that_its_tree_needs() {
+    let (mut trial, some) = settled(1);
+    let publisher = &some[0];
+    let fans: Vec<NodeIndex> = (0..=DIRECT + 4).map(node).collect();
+    let fans: Vec<NodeIndex> = fans.into_iter().filter(|fan| fan != publisher).collect();
+    for fan in &fans {
+        trial.subscribe(*fan, 1, "a.b");
+    }
+    trial.run(Duration::from_secs(1));
+    let neighbour = fans[0];
+    let need = |straight: bool| {
+        let topic = Topic::new("a.b").unwrap();
+        let mut needs = TreeNeeds::default();
+        needs.neighbours = [node_id(neighbour.get())].into();
+        needs.straight = straight.then_some(topic).into_iter().collect();
+        move |machine: &mut NodeMachine, now| {
+            machine.need_tree_links(now, needs.clone());
+            machine.settle(now);
+        }
+    };
+    trial.net.with(*publisher, need(false)).unwrap();
+    trial.declare(*publisher, "a.b");
+    let knows = |net: &Net<Realm>| {
+        let machine = net.machine(*publisher).unwrap();
+        machine.pubsub().interests() == fans.len()
+    };
+    wait(&mut trial, 5, "the publisher knows all", &knows);
+    trial.run(Duration::from_secs(60));
+    let others = &fans[1..];
+    assert!(is_linked_to(&trial.net, *publisher, &[neighbour]));
+    assert!(!is_linked_to(&trial.net, *publisher, others));
+    // Where one of its events is kept, everybody gets it from the publisher.
+    trial.net.with(*publisher, need(true)).unwrap();
+    wait(&mut trial, 2, "links to all", &|net| {
+        is_linked_to(net, *publisher, &fans)
+    });
+    nobody_died(&trial);
 }
 
 #[test]

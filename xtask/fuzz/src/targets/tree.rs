@@ -133,7 +133,8 @@ fn step(kind: u8, from: u8, source: u8, [one, other]: [u8; 2]) -> TreeInput<u8> 
         12 if other & 1 == 0 => TreeInput::Forget { topic },
         12 => TreeInput::Absent { peer },
         13 if other & 1 == 0 => TreeInput::LinkDown { peer },
-        13 => TreeInput::Present { peer },
+        13 if other & 2 == 0 => TreeInput::Present { peer },
+        13 => TreeInput::Restarted { peer },
         14 if other & 1 == 0 => TreeInput::Lagging { peer },
         14 => TreeInput::CaughtUp { peer },
         _ => TreeInput::LinkUp {
