@@ -80,8 +80,8 @@ impl Event {
         &self.content
     }
 
-    /// How often it was handed to this subscription, or to others of its group, before. 0 unless the subscription
-    /// acknowledges by itself.
+    /// How often it was handed to this subscription, or may have been to others of its group, before. 0 unless the subscription
+    /// acknowledges by itself or shares in a group.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.token.as_ref().map_or(0, |token| token.attempt())

@@ -269,6 +269,10 @@ impl Publisher {
                 let detail = "to keep an event the answer of the node, or of the disk, is waited for: use publish";
                 return Err(Error::new(ErrorCode::UNSUPPORTED_FEATURE, detail));
             }
+            if !self.topic.is_next(&self.plane) {
+                let detail = "events of other topics are on their way: wait, or use publish";
+                return Err(Error::new(ErrorCode::WOULD_BLOCK, detail));
+            }
             let Some(room) = self.plane.reserve(payload.encoded_len()) else {
                 let detail = "the replay buffer is full: wait, or use publish";
                 return Err(Error::new(ErrorCode::WOULD_BLOCK, detail));

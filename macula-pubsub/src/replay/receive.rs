@@ -58,6 +58,7 @@ impl<T: Clone> Replay<T> {
                 .get(&first)
                 .and_then(|entry| entry.group.as_ref());
             if group.is_some_and(|group| group.candidates.iter().any(|one| *one != to)) {
+                self.count_attempt(to, first);
                 self.pass_to_another(first, to, Some(Outcome::Gone));
             }
         }
@@ -67,6 +68,8 @@ impl<T: Clone> Replay<T> {
         if let Some(Reach::Down(until)) = self.reach.remove(&to) {
             self.timers.remove(&(until, Timer::Lease(to)));
         }
+        self.strike_out(to);
+        self.count_attempts(to);
         for class in Priority::ALL {
             if let Some(channel) = self.channels.get_mut(&(to, *class)) {
                 // Nothing is sent there from here on, though events of groups may be looked at again.
@@ -75,6 +78,41 @@ impl<T: Clone> Replay<T> {
             }
         }
         self.forget(to);
+    }
+
+    /// What was sent to it for its groups may have been handed over there, though it does not say so any more.
+    fn count_attempts(&mut self, to: Destination) {
+        for class in Priority::ALL {
+            let channel = self.channels.get(&(to, *class));
+            let sent: Vec<u64> = channel.map_or_else(Vec::new, |channel| {
+                channel.owed.range(..=channel.cursor).copied().collect()
+            });
+            for first in sent {
+                self.count_attempt(to, first);
+            }
+        }
+    }
+
+    fn count_attempt(&mut self, to: Destination, first: u64) {
+        let Some(entry) = self.entries.get_mut(&first) else {
+            return;
+        };
+        let channel = self.channels.get(&(to, entry.class));
+        let is_sent = channel.is_some_and(|channel| channel.cursor >= first);
+        if entry.group.is_some() && is_sent {
+            entry.attempt = entry.attempt.saturating_add(1);
+        }
+    }
+
+    /// No event of a group is passed to it any more.
+    fn strike_out(&mut self, to: Destination) {
+        let groups = self
+            .entries
+            .values_mut()
+            .filter_map(|entry| entry.group.as_mut());
+        for group in groups {
+            group.candidates.retain(|one| *one != to);
+        }
     }
 
     /// Forgets a destination to which nothing is owed.

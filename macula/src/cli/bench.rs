@@ -12,6 +12,7 @@ mod mesh;
 mod peer;
 mod plain;
 mod process;
+mod stream;
 
 use std::time::Duration;
 
@@ -23,14 +24,14 @@ use self::figures::{Figures, Report, median_ratio};
 use super::exit::{Exit, Failed};
 use super::output::Output;
 
-/// Measure events, calls, latency, fan-out or memory between processes on this machine
+/// Measure events, calls, streams, latency, fan-out or memory between processes on this machine
 ///
 /// Further processes of this program are the other side, over loopback and with mutual TLS, through the public library.
 /// Every message is counted and its order checked. With `--against quinn` the same work runs on bare quinn under the
 /// same settings, in turn with Macula's, and the ratios are the medians of the pairs.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  macula bench events --size 64 --json --against quinn\n  macula bench calls --size 64\n  macula bench latency --size 64 --rate 100000\n  macula bench fanout --size 64 --subscribers 8\n  macula bench qos1 --size 1024\n  macula bench memory"
+    after_help = "Examples:\n  macula bench events --size 64 --json --against quinn\n  macula bench calls --size 64\n  macula bench latency --size 64 --rate 100000\n  macula bench fanout --size 64 --subscribers 8\n  macula bench qos1 --size 1024\n  macula bench stream --size 65536 --against quinn\n  macula bench memory"
 )]
 pub(crate) struct Args {
     /// What is measured
@@ -72,6 +73,8 @@ pub(super) enum Workload {
     Fanout,
     /// One publisher to one subscriber at least once, with a receipt of each event, in turn with at most once
     Qos1,
+    /// Parts of one call, as fast as the callee takes them
+    Stream,
     /// What a subscription takes, on its node and on a publisher's
     Memory,
 }

@@ -35,6 +35,7 @@ use self::credit::Inbox;
 use super::Plane;
 use super::counters::add;
 use super::links::Attached;
+use super::topic::Unordered;
 use crate::log::EventLog;
 use crate::receipt::Outcomes;
 
@@ -54,6 +55,8 @@ pub(crate) struct Reliable {
     hurry: Notify,
     /// What outlives the node, where it keeps something.
     pub(crate) log: Option<Arc<EventLog>>,
+    /// What has not got its ids yet.
+    pub(crate) unordered: Unordered,
 }
 
 /// The machines, and what belongs to them.
@@ -104,6 +107,7 @@ impl Reliable {
             inbox: Arc::default(),
             freed: Notify::new(),
             hurry: Notify::new(),
+            unordered: Unordered::default(),
             log,
         }
     }

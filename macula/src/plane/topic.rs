@@ -1,10 +1,12 @@
 //! A topic that this process publishes on.
 
 mod leave;
+mod order;
 mod payload;
 mod promise;
 
 pub(crate) use leave::wait_for_room;
+pub(crate) use order::Unordered;
 pub(crate) use payload::{Enveloped, Payload};
 pub(crate) use promise::{Promise, Stored, stored};
 
@@ -16,15 +18,13 @@ use bytes::Bytes;
 use futures::future::select_all;
 use macula_wire::batch::BatchBuilder;
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, Envelope, ErrorCode, Instant, SealedBatch, Sequence};
+use macula_wire::{ContentType, Envelope, ErrorCode, Instant, Sequence};
 use tokio::sync::{Notify, OnceCell};
 
 use super::Plane;
-use super::counters::add;
 use super::egress::Feed;
 use super::links::Attached;
-use super::prove;
-use super::reliable::{Owed, Parcel, Receipted};
+use super::reliable::{Owed, Receipted};
 use super::route::{Receivers, RouteCache};
 use crate::Error;
 use crate::event::{Event, Origin};
@@ -104,6 +104,8 @@ pub(crate) struct OwnTopic {
     declared: OnceCell<()>,
     /// How many of its last events are kept.
     history: AtomicU32,
+    /// The sequence behind the last event that was offered to the replay buffer.
+    offered: AtomicU64,
 }
 
 /// Why an event was not taken.
@@ -126,6 +128,7 @@ impl OwnTopic {
             full: Notify::new(),
             declared: OnceCell::new(),
             history: AtomicU32::new(0),
+            offered: AtomicU64::new(0),
         }
     }
 
@@ -202,6 +205,7 @@ impl OwnTopic {
             payload.push(&mut waiting.builder);
             if let Some(promise) = promise.take() {
                 waiting.promise(promise);
+                plane.reliable.unordered.insert(self);
             }
             let sequence = waiting.next;
             waiting.next = sequence.next();
@@ -264,6 +268,9 @@ impl OwnTopic {
         payload: impl Payload,
         mut promise: Option<Promise>,
     ) -> Result<Sequence, Error> {
+        if promise.is_some() {
+            self.after_others(plane).await;
+        }
         match self.try_put(plane, key, &payload, &mut promise) {
             Ok(sequence) => return Ok(sequence),
             Err(NotTaken::Refused(error)) => return Err(error),
@@ -326,6 +333,7 @@ impl OwnTopic {
                 let sealed = self.seal(&mut waiting, ttl_ms);
                 if sealed.is_none() {
                     waiting.sending = false;
+                    plane.reliable.unordered.remove(&self);
                 }
                 waiting.sent = Some(plane.clock.now());
                 let owed = std::mem::take(&mut waiting.owed);
@@ -379,41 +387,6 @@ impl OwnTopic {
                 }
             }
         }
-    }
-
-    /// Keeps a batch until everybody who is owed it now has it.
-    async fn keep(
-        &self,
-        plane: &Arc<Plane>,
-        receivers: &Receivers,
-        sealed: SealedBatch,
-        mut owed: Owed,
-    ) {
-        if let Some(trees) = plane.trees.get() {
-            trees.go_straight(&self.origin.topic);
-        }
-        let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
-        if !self.origin.topic.is_reserved() {
-            add(&plane.counters.events_published, count);
-        }
-        let Some(batch) = prove::open(&sealed) else {
-            debug_assert!(false, "a batch that was just made");
-            return;
-        };
-        let history = self.history.load(Ordering::Relaxed);
-        if history > 0 {
-            let expires = plane.expires(batch.ttl_ms).map(|expires| expires.at);
-            plane.hold(&self.origin, &batch, expires, history);
-        }
-        owed.to.clone_from(&receivers.destinations);
-        owed.groups.clone_from(&receivers.groups);
-        let parcel = Parcel::new(
-            Arc::clone(&self.origin),
-            Arc::clone(&self.feed),
-            batch,
-            sealed.into(),
-        );
-        plane.keep(&parcel, owed).await;
     }
 }
 

@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// How events are published.
     #[arg(long, value_name = "0|1", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     qos: u8,
+    /// Keep what was accepted on disk, in the node's folder, until everybody has it.
+    #[arg(long)]
+    durable: bool,
     /// How many, over all processes of this application; without it, until SIGTERM.
     #[arg(long, value_name = "N")]
     count: Option<u64>,
@@ -95,6 +98,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failed> {
     let mut publishers = Vec::new();
     let qos = match args.qos {
         0 => Qos::AtMostOnce,
+        _ if args.durable => Qos::Durable,
         _ => Qos::AtLeastOnce,
     };
     for topic in &args.topic {
@@ -164,6 +168,11 @@ async fn started(args: &Args) -> Result<Node, Failed> {
         .trust(trust)
         .local_socket(directory.socket_path())
         .member_cache(directory.members_path());
+    let builder = if args.durable {
+        builder.event_log(directory.path().join("events"))
+    } else {
+        builder
+    };
     let epoch = directory
         .next_epoch(Clock::new().unix_ms())
         .map_err(Failed::setup)?;

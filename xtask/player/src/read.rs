@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use macula::wire::{NodeId, Sequence};
-use macula::{Client, Delivery, Overflow, SubscribeOptions, Subscription};
+use macula::{Client, Delivery, Group, Overflow, SubscribeOptions, Subscription};
 use macula_testkit::history::{Did, Journal};
 
 use super::label;
@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Acknowledge by itself, and ask for each event again whose number this divides, once.
     #[arg(long, value_name = "N")]
     nack_each: Option<u64>,
+    /// Share the events with the others of this group.
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
     /// Let the link wait when as many wait, instead of dropping the oldest.
     #[arg(long)]
     block: bool,
@@ -70,7 +73,7 @@ async fn follow(
     journal.write(Did::Subscribe {
         subscription: 0,
         pattern: &args.pattern,
-        group: None,
+        group: args.group.as_deref(),
     })?;
     let options = SubscribeOptions::default().max_events(args.max_events);
     let options = if args.block {
@@ -82,7 +85,14 @@ async fn follow(
         Some(_) => options.manual_acks(REDELIVER_AFTER, 0),
         None => options,
     };
-    let mut subscription = match client.subscribe(&args.pattern, options).await {
+    let subscribed = match &args.group {
+        None => client.subscribe(&args.pattern, options).await,
+        Some(name) => {
+            let group = Group::new(name)?;
+            client.subscribe_in(&group, &args.pattern, options).await
+        }
+    };
+    let mut subscription = match subscribed {
         Ok(subscription) => subscription,
         Err(error) if error.is_unreachable() => return Ok(End::Lost),
         Err(error) => return Err(error.into()),

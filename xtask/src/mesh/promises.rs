@@ -1,7 +1,7 @@
 //! What is promised of events and calls, kept while something goes wrong.
 //!
 //! Seven nodes; applications of their own at four of them publish, subscribe, serve and call all the time, and another one is
-//! a node itself and publishes with QoS 1. All write down what they do and what they are told. Each fault is shown to have happened, and what all wrote is compared with what is
+//! a node itself and publishes with QoS 1, to subscribers and to a group. All write down what they do and what they are told. Each fault is shown to have happened, and what all wrote is compared with what is
 //! promised, by the checker that simulators use too.
 
 mod faults;
@@ -41,7 +41,7 @@ pub(super) fn all(world: &World) -> Result<Counts, Failure> {
     let steps = u64::try_from(faults.len()).unwrap_or(1).saturating_mul(2);
     let wanted = world.settings().events;
     let step = wanted.and_then(|events| events.checked_div(steps.saturating_add(1)));
-    let mut stage = Stage::set(world, step.unwrap_or(STEP), |_fleet| Ok(()))?;
+    let mut stage = Stage::set(world, step.unwrap_or(STEP), false, |_fleet| Ok(()))?;
     stage.cast()?;
     stage.flow()?;
     let mut counts = Counts::default();
@@ -58,7 +58,9 @@ fn one(world: &World, fault: Fault) -> Result<Counts, Failure> {
         .settings()
         .events
         .and_then(|events| events.checked_div(3));
-    let mut stage = Stage::set(world, step.unwrap_or(STEP), |fleet| fault.prepare(fleet))?;
+    let is_durable = matches!(fault, Fault::KillDurable);
+    let prepare = |fleet: &_| fault.prepare(fleet);
+    let mut stage = Stage::set(world, step.unwrap_or(STEP), is_durable, prepare)?;
     fault.wait(&stage)?;
     stage.cast()?;
     stage.flow()?;
@@ -93,6 +95,10 @@ pub(super) fn kill_publisher(world: &World) -> Result<Counts, Failure> {
 
 pub(super) fn kill_member(world: &World) -> Result<Counts, Failure> {
     one(world, Fault::KillMember)
+}
+
+pub(super) fn kill_durable(world: &World) -> Result<Counts, Failure> {
+    one(world, Fault::KillDurable)
 }
 
 pub(super) fn kill_reader(world: &World) -> Result<Counts, Failure> {

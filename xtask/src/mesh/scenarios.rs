@@ -208,6 +208,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: promises::kill_member,
     },
     Scenario {
+        name: "promises-kill-durable",
+        about: "who publishes as a node, to disk, is killed and starts again: what it accepted arrives",
+        network: Network::Lossy,
+        has_players: true,
+        run: promises::kill_durable,
+    },
+    Scenario {
         name: "promises-kill-reader",
         about: "the same when applications that subscribe and serve are killed",
         network: Network::Lossy,

@@ -29,7 +29,7 @@ const LAST: u64 = u64::MAX;
 const IN_FLIGHT: usize = 64;
 /// How often it is looked whether all subscribers are there.
 const GLANCE: Duration = Duration::from_millis(5);
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Payloads below this length are copied into their batch from one buffer, longer ones handed over.
 const COPIED: usize = 4_096;
 /// How many payloads there are of those that are handed over; they come again and again, as in the bare program.
@@ -58,6 +58,7 @@ pub(super) async fn measure(task: &Task) -> Result<Figures, Failed> {
         }
         Workload::Latency => latency(task, &own, &mut peer).await,
         Workload::Calls => calls(task, &own, &mut peer).await,
+        Workload::Stream => super::stream::measure(task, &own, &mut peer).await,
     };
     peer.end().await;
     own.shutdown().await;
@@ -89,13 +90,13 @@ async fn publisher(own: &Node, task: &Task) -> Result<Publisher, Failed> {
     Ok(own.publisher(TOPIC, options).await?)
 }
 
-fn mtu(own: &Node) -> u16 {
+pub(super) fn mtu(own: &Node) -> u16 {
     let largest = own.peers().iter().map(|peer| peer.mtu).max();
     largest.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(0)
 }
 
 /// A payload that begins with its sequence and the time.
-fn payload(size: usize, sequence: u64, nanos: u64) -> BytesMut {
+pub(super) fn payload(size: usize, sequence: u64, nanos: u64) -> BytesMut {
     let mut bytes = BytesMut::zeroed(size);
     stamp(&mut bytes, 0, sequence);
     stamp(&mut bytes, 8, nanos);
@@ -108,7 +109,7 @@ fn stamp(bytes: &mut BytesMut, at: usize, value: u64) {
     }
 }
 
-fn number(payload: &[u8], at: usize) -> u64 {
+pub(super) fn number(payload: &[u8], at: usize) -> u64 {
     let bytes = payload
         .get(at..)
         .and_then(|rest| rest.first_chunk().copied());
@@ -309,7 +310,9 @@ pub(super) async fn serve(
     let dial = order
         .dial
         .ok_or_else(|| failed("the order", "no address"))?;
-    if order.task.workload == Workload::Calls {
+    if order.task.workload == Workload::Stream {
+        super::stream::serve(&own, dial, output, done).await?;
+    } else if order.task.workload == Workload::Calls {
         let echo =
             |invocation: macula::Invocation| async move { Ok(Reply::bytes(invocation.payload)) };
         let served = own

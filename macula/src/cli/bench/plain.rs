@@ -40,7 +40,11 @@ pub(super) async fn measure(task: &Task) -> Result<Figures, Failed> {
     mtu_settled(|| client.mtu()).await;
     let figures = match task.workload {
         Workload::Calls => calls(task, &client, &mut peer).await?,
-        Workload::Events | Workload::Fanout | Workload::Qos1 | Workload::Memory => {
+        Workload::Events
+        | Workload::Fanout
+        | Workload::Qos1
+        | Workload::Stream
+        | Workload::Memory => {
             let meter = Meter::start();
             let sent = send_to_all(&clients, task).await?;
             one_way(&meter, sent, &client, &mut peer).await?
@@ -174,7 +178,11 @@ pub(super) async fn serve(
         listen: Some(server.local_addr()),
     })?;
     let report = match order.task.workload {
-        Workload::Events | Workload::Fanout | Workload::Qos1 | Workload::Memory => {
+        Workload::Events
+        | Workload::Fanout
+        | Workload::Qos1
+        | Workload::Stream
+        | Workload::Memory => {
             let received = server.serve_events().await.map_err(broken)?;
             PeerReport {
                 received: received.messages,

@@ -114,7 +114,8 @@ impl Credit {
         match self.mode {
             AckMode::Auto => {
                 self.inbox.say(settled(to, id, id, Outcome::Acked));
-                None
+                // What is said by it comes too late; it tells that the event may have been handed over before.
+                (self.attempt > 0).then(|| self.token(id, 0))
             }
             AckMode::Manual {
                 redeliver_after: delay,
@@ -126,15 +127,19 @@ impl Credit {
                     delay,
                     max_deliver,
                 });
-                Some(Box::new(Token {
-                    inbox: Arc::clone(&self.inbox),
-                    to,
-                    id,
-                    max_deliver,
-                    attempt: self.attempt,
-                }))
+                Some(self.token(id, max_deliver))
             }
         }
+    }
+
+    fn token(&self, id: DeliveryId, max_deliver: u32) -> Box<Token> {
+        Box::new(Token {
+            inbox: Arc::clone(&self.inbox),
+            to: Destination::Local(self.to),
+            id,
+            max_deliver,
+            attempt: self.attempt,
+        })
     }
 }
 

@@ -153,8 +153,7 @@ fn offer_of(record: KeptRecord, ttl: Option<Duration>) -> Option<Offer<Parcel>> 
     let Body::Alias(alias) = body_of(record.alias)? else {
         return None;
     };
-    let frame = record.batch.clone();
-    let Body::Batch(batch) = body_of(record.batch)? else {
+    let Body::Batch(mut batch) = body_of(record.batch)? else {
         return None;
     };
     let class = *Priority::ALL
@@ -175,7 +174,10 @@ fn offer_of(record: KeptRecord, ttl: Option<Duration>) -> Option<Offer<Parcel>> 
         topic: alias.topic,
         chain: alias.chain,
     });
-    let frame = OutFrame::from(bytes::Bytes::from(frame));
+    if let Some(ttl) = ttl {
+        batch.ttl_ms = Some(u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX).max(1));
+    }
+    let frame = OutFrame::message(&Message::from(Body::Batch(batch.clone()))).ok()?;
     let parcel = Parcel::new(origin, feed, batch, frame);
     let group = record.group.map(|group| {
         let members = group.members.into_iter().map(Destination::Member).collect();
@@ -196,8 +198,9 @@ fn offer_of(record: KeptRecord, ttl: Option<Duration>) -> Option<Offer<Parcel>> 
         ttl,
         custody: Custody::Own,
         owed: record.to.into_iter().map(Destination::Member).collect(),
+        // That one of the group had it may not have come to the log.
+        attempt: u32::from(group.is_some()),
         group,
-        attempt: 0,
         upstream: None,
         receipts: Vec::new(),
     })

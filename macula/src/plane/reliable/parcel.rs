@@ -55,6 +55,12 @@ impl Parcel {
         }))
     }
 
+    /// The same as a parcel of its own, which is logged and forgotten by itself.
+    pub(super) fn apart(&self) -> Self {
+        let (origin, feed) = (Arc::clone(&self.0.origin), Arc::clone(&self.0.feed));
+        Self::new(origin, feed, self.0.batch.clone(), self.0.frame.clone())
+    }
+
     /// The event at `offset` by itself; `None` if there is none.
     pub(super) fn single(&self, offset: u32) -> Option<Self> {
         if self.0.batch.entries.count() == 1 && offset == 0 {

@@ -114,7 +114,14 @@ impl Plane {
             let freed = self.reliable.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            let kept = self.reliably(|machines, now| machines.keep(now, parcel, &mut owed));
+            let kept = self.reliably(|machines, now| {
+                self.strike_ended(&mut owed.to);
+                for group in &mut owed.groups {
+                    self.strike_ended(&mut group.members);
+                }
+                owed.groups.retain(|group| !group.members.is_empty());
+                machines.keep(now, parcel, &mut owed)
+            });
             if let Some(offers) = kept {
                 return offers;
             }
@@ -226,6 +233,7 @@ impl Machines {
             debug_assert!(false, "an event of the batch");
             return None;
         };
+        let single = single.apart();
         let parcel = single.clone();
         let offer = Offer {
             count: 1,

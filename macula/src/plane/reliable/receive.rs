@@ -1,6 +1,6 @@
 //! Kept events that come from other nodes.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use macula_pubsub::{
     Custody, Destination, GroupMatch, Intake, IntakeInput, Offer, Outcome, Taken, Upstream,
@@ -25,12 +25,30 @@ pub(crate) struct Arrival {
 impl Plane {
     /// Takes in a batch that is kept by its sender, and keeps it in turn for subscribers and clients. Before that,
     /// `is_new` is called if it is to be handed on.
-    pub(crate) fn arrive(self: &Arc<Self>, arrival: Arrival, is_new: impl FnOnce()) -> Taken {
-        self.reliably(|machines, now| machines.take(now, arrival, is_new))
+    pub(crate) fn arrive(self: &Arc<Self>, mut arrival: Arrival, is_new: impl FnOnce()) -> Taken {
+        self.reliably(|machines, now| {
+            self.strike_ended(&mut arrival.owed);
+            if let Some(group) = &mut arrival.group {
+                self.strike_ended(&mut group.members);
+            }
+            arrival.group = arrival.group.filter(|group| !group.members.is_empty());
+            machines.take(now, arrival, is_new)
+        })
     }
 }
 
 impl Plane {
+    /// Takes out the subscriptions and clients of this node that have ended. Whoever ends is taken off the lists of the plane
+    /// first, and told to the machines then: so, with the machines locked, one that is on the lists is not forgotten.
+    pub(super) fn strike_ended(&self, destinations: &mut Vec<Destination>) {
+        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
+        destinations.retain(|to| match to {
+            Destination::Local(id) => queues.contains_key(id),
+            Destination::Session(session) => self.links.session(*session).is_some(),
+            Destination::Member(_) => true,
+        });
+    }
+
     /// Takes a batch off its sender without handing it to anybody.
     pub(crate) fn refuse(
         self: &Arc<Self>,

@@ -14,6 +14,8 @@ use crate::plane::Plane;
 use crate::plane::counters::add;
 use crate::plane::egress::Sent;
 use crate::plane::links::Attached;
+use crate::plane::prove;
+use crate::plane::reliable::{Owed, Parcel};
 use crate::plane::route::Receivers;
 use crate::plane::trees::Trees;
 use crate::plane::unsent::Unsent;
@@ -172,6 +174,44 @@ impl OwnTopic {
             frame: frame.clone(),
             expires: expires.cloned(),
         });
+    }
+
+    /// Keeps a batch until everybody who is owed it now has it.
+    pub(super) async fn keep(
+        &self,
+        plane: &Arc<Plane>,
+        receivers: &Receivers,
+        sealed: SealedBatch,
+        mut owed: Owed,
+    ) {
+        if let Some(trees) = plane.trees.get() {
+            trees.go_straight(&self.origin.topic);
+        }
+        let count = u64::try_from(sealed.events).unwrap_or(u64::MAX);
+        if !self.origin.topic.is_reserved() {
+            add(&plane.counters.events_published, count);
+        }
+        let Some(batch) = prove::open(&sealed) else {
+            debug_assert!(false, "a batch that was just made");
+            return;
+        };
+        let behind = batch.base.plus(count).get();
+        let history = self.history.load(Ordering::Relaxed);
+        if history > 0 {
+            let expires = plane.expires(batch.ttl_ms).map(|expires| expires.at);
+            plane.hold(&self.origin, &batch, expires, history);
+        }
+        owed.to.clone_from(&receivers.destinations);
+        owed.groups.clone_from(&receivers.groups);
+        let parcel = Parcel::new(
+            Arc::clone(&self.origin),
+            Arc::clone(&self.feed),
+            batch,
+            sealed.into(),
+        );
+        plane.keep(&parcel, owed).await;
+        self.offered.fetch_max(behind, Ordering::AcqRel);
+        self.room.notify_waiters();
     }
 }
 

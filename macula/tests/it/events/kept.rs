@@ -245,3 +245,52 @@ async fn order_holds_where_a_topic_becomes_kept() {
     read(&mut there, 0..COUNT).await;
     read(&mut here, 0..COUNT).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_one_publisher_keep_their_order_over_topics() {
+    const COUNT: u64 = 600;
+    let realm = Realm::new();
+    let [one, two] = realm.mesh().await;
+    let mut here = subscribe(&one, "over.*").await;
+    let mut there = subscribe(&two, "over.*").await;
+    told(&two, &one).await;
+    let topics = ["over.a", "over.b", "over.c"];
+    let mut publishers = Vec::new();
+    for topic in topics {
+        publishers.push(publisher(&one, topic).await);
+    }
+    // Another task publishes at the same time, on a topic of its own and on a shared one.
+    let noise = async {
+        let own = [
+            publisher(&one, "noise.a").await,
+            publisher(&one, "over.b").await,
+        ];
+        for number in 0..COUNT {
+            let to = &own[usize::try_from(number % 2).unwrap()];
+            within(to.publish_with(vec![0; 3], &patient()))
+                .await
+                .unwrap();
+        }
+    };
+    let publishing = async {
+        for number in 0..COUNT {
+            // Runs of one topic, and changes at each event.
+            let turn = if number % 50 < 25 { number / 5 } else { number };
+            let to = &publishers[usize::try_from(turn % 3).unwrap()];
+            let options = patient();
+            let put = to.publish_with(numbered(number), &options);
+            within(put).await.unwrap();
+        }
+    };
+    let reading = async |subscription: &mut Subscription| {
+        let mut next = 0;
+        while next < COUNT {
+            let event = event(subscription).await;
+            if event.payload().len() == 8 {
+                assert_eq!(event.payload()[..], numbered(next));
+                next += 1;
+            }
+        }
+    };
+    tokio::join!(noise, publishing, reading(&mut here), reading(&mut there));
+}

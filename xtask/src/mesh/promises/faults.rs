@@ -37,7 +37,9 @@ pub(super) enum Fault {
     KillPublisher,
     /// SIGKILL of an application that is a node and publishes with QoS 1, and a start at once.
     KillMember,
-    /// SIGKILL of an application that subscribes, and of one that serves.
+    /// The same, of one that keeps on disk what it published until everybody has it.
+    KillDurable,
+    /// SIGKILL of applications that subscribe, one of them in a group, and of one that serves.
     KillReader,
     /// SIGKILL of the node of a subscriber, and a start at once.
     KillSubscriber,
@@ -59,6 +61,7 @@ impl fmt::Display for Fault {
             Self::KillWriter => f.write_str("who publishes is killed"),
             Self::KillPublisher => f.write_str("the node of who publishes is killed"),
             Self::KillMember => f.write_str("who publishes as a node is killed"),
+            Self::KillDurable => f.write_str("who publishes as a node, to disk, is killed"),
             Self::KillReader => f.write_str("who subscribes and who serves are killed"),
             Self::KillSubscriber => f.write_str("the node of who subscribes is killed"),
             Self::KillRelay => f.write_str("who carries packets is killed"),
@@ -105,8 +108,10 @@ impl Fault {
             Self::Disorder => disorder(stage, counts),
             Self::KillWriter => kill_players(stage, &["w1"], counts),
             Self::KillPublisher => kill_node(stage, 1, "publisher_back_s", true, counts),
-            Self::KillMember => kill_node(stage, MEMBER, "member_back_s", false, counts),
-            Self::KillReader => kill_players(stage, &["r4", "s4"], counts),
+            Self::KillMember | Self::KillDurable => {
+                kill_node(stage, MEMBER, "member_back_s", false, counts)
+            }
+            Self::KillReader => kill_players(stage, &["r4", "g4", "s4"], counts),
             Self::KillSubscriber => kill_node(stage, 4, "subscriber_back_s", false, counts),
             Self::KillRelay => kill_relay(stage, counts),
             Self::Partition => partition(stage, counts),

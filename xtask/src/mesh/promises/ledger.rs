@@ -49,9 +49,9 @@ impl Ledger {
         self.write(&json!({"down": {"node": node}}))
     }
 
-    /// A node serves, and all others know it.
-    pub(super) fn up(&mut self, node: &str) -> Result<(), Failure> {
-        self.write(&json!({"up": {"node": node, "durable": false}}))
+    /// A node serves, and all others know it. One that is `durable` keeps what it accepted over its own death.
+    pub(super) fn up(&mut self, node: &str, durable: bool) -> Result<(), Failure> {
+        self.write(&json!({"up": {"node": node, "durable": durable}}))
     }
 
     /// A node or a player was killed.

@@ -41,13 +41,15 @@ pub(super) struct Stage<'a> {
     pub(super) players: BTreeMap<&'static str, Player>,
     /// How many events all writers publish in one step.
     step: u64,
+    /// Whether the application that is a node keeps on disk what it published.
+    is_durable: bool,
     /// Ids of all nodes that ever ran.
     nodes: Vec<String>,
     since: Duration,
 }
 
 impl<'a> Stage<'a> {
-    /// Starts the nodes; their players will publish `step` events in each step.
+    /// Starts the nodes; their players will publish `step` events in each step, the one that is a node to disk if it `is_durable`.
     ///
     /// # Errors
     ///
@@ -55,6 +57,7 @@ impl<'a> Stage<'a> {
     pub(super) fn set(
         world: &'a World,
         step: u64,
+        is_durable: bool,
         prepare: impl FnOnce(&Fleet<'a>) -> Result<(), Failure>,
     ) -> Result<Self, Failure> {
         let since = wall();
@@ -63,17 +66,25 @@ impl<'a> Stage<'a> {
         let mut ledger = Ledger::begin(world.path("journals").into())?;
         let mut nodes = Vec::new();
         let journal = ledger.journal(RELIABLE).display().to_string();
-        let part = ["--journal", &journal, "--topic", "q.sure"];
+        let topics = [
+            "--topic", "q.sure", "--topic", "q.safe", "--topic", "q.kept",
+        ];
+        let part = [&["--journal", &journal][..], &topics].concat();
         let pace = ["--every-us", "16000"];
-        let more = part.iter().chain(&pace).map(|word| (*word).to_owned());
+        let kept: &[&str] = if is_durable { &["--durable"] } else { &[] };
+        let more = part
+            .iter()
+            .chain(&pace)
+            .chain(kept)
+            .map(|word| (*word).to_owned());
         fleet.played(MEMBER, more.collect())?;
         for number in 0..SIZE {
             fleet.start(number, &[0])?;
             nodes.push(fleet.id(number)?);
         }
         fleet.agree(JOIN_LIMIT)?;
-        for node in &nodes {
-            ledger.up(node)?;
+        for (number, node) in nodes.iter().enumerate() {
+            ledger.up(node, is_durable && number == MEMBER)?;
         }
         Ok(Self {
             world,
@@ -81,6 +92,7 @@ impl<'a> Stage<'a> {
             ledger,
             players: BTreeMap::new(),
             step,
+            is_durable,
             nodes,
             since,
         })
@@ -97,6 +109,8 @@ impl<'a> Stage<'a> {
         self.reader("r4", 4, "p.**", &[])?;
         self.reader("ra", 3, "q.**", &["--nack-each", "7"])?;
         self.reader("rq", 4, "q.**", &[])?;
+        self.reader("g3", 3, "q.**", &["--group", "crew"])?;
+        self.reader("g4", 4, "q.**", &["--group", "crew"])?;
         let [quick, slow] = PROCEDURES;
         self.enter("s3", 3, &["serve", quick])?;
         self.enter("s4", 4, &["serve", slow, "--takes-ms", "40"])?;
@@ -263,7 +277,8 @@ impl<'a> Stage<'a> {
         let started = wall();
         self.fleet.start(number, &[0, SIZE.saturating_sub(1)])?;
         let took = self.fleet.welcomed(number, started, JOIN_LIMIT)?;
-        self.ledger.up(&self.fleet.id(number)?)?;
+        let is_durable = self.is_durable && number == MEMBER;
+        self.ledger.up(&self.fleet.id(number)?, is_durable)?;
         Ok(took)
     }
 

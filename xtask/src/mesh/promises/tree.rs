@@ -122,7 +122,7 @@ impl<'a> Play<'a> {
         // It waits for the others before it publishes.
         self.fleet.start(PUBLISHER, &[0])?;
         for number in 0..SIZE {
-            self.ledger.up(&self.fleet.id(number)?)?;
+            self.ledger.up(&self.fleet.id(number)?, false)?;
         }
         Ok(took)
     }
