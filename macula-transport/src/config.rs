@@ -43,7 +43,7 @@ pub struct Config {
     pub connection_receive_window: u32,
     /// How many bytes of a link may wait for acknowledgement; 8 MiB by default.
     pub send_window: u64,
-    /// How many bidirectional streams beside the control stream a peer may have open; 64 by default. More wait at the
+    /// How many bidirectional streams beside the control stream a peer may have open; 128 by default. More wait at the
     /// peer.
     pub max_call_streams: u32,
     /// How many unidirectional streams a peer may have open; 8 by default, two for each priority.
@@ -123,7 +123,7 @@ impl Default for Config {
             stream_receive_window: 1 << 20,
             connection_receive_window: 8 << 20,
             send_window: 8 << 20,
-            max_call_streams: 64,
+            max_call_streams: 128,
             max_event_streams: 8,
             max_connections: 4_096,
             max_connections_per_ip: 64,

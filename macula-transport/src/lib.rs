@@ -33,4 +33,4 @@ pub use link::{Link, LinkEvent, LinkId, LinkReceiver, Path, Side};
 pub use outbox::{OutFrame, Outbox};
 pub use stats::{EndpointStats, LinkStats};
 pub use stream::{FrameReceiver, FrameSender};
-pub use task::TaskSet;
+pub use task::{TaskSet, is_beginning};

@@ -74,7 +74,7 @@ impl Link {
     ///
     /// Safe: a stream that nobody was given is reset.
     pub async fn open(&self, kind: StreamKind) -> Result<(FrameSender, FrameReceiver), LinkError> {
-        let (write, read) = self.shared.carrier.open_bi().await?;
+        let (write, read) = self.shared.open_bi().await?;
         let sender = FrameSender::new(write, Some(self.shared.opening(kind)));
         let reader = FrameReader::new(read, self.shared.own_max_frame_len);
         let receiver = FrameReceiver::new(reader, Arc::clone(&self.shared));

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::error::OutboxError;
+use crate::stream::WriteHalf;
 
 /// How many bytes a writer takes at once. What it took still counts as queued until it is written.
 const WRITE_ROUND: usize = 512 << 10;
@@ -20,8 +21,9 @@ const WRITE_ROUND: usize = 512 << 10;
 /// A queue of frames for one stream, bounded by bytes.
 ///
 /// A frame is accepted while fewer bytes than the bound wait, whatever its own length, so at most one frame goes over
-/// it. The writer of the link takes all that waits and writes it in one go. What was accepted is written in order,
-/// unless the link ends first. Clones share the queue.
+/// it. Where nothing waits and the transport takes it at once, it is written by whoever pushes it; otherwise the writer of
+/// the link takes all that waits and writes it in one go. What was accepted is written in order, unless the link ends
+/// first. Clones share the queue.
 #[derive(Clone)]
 pub struct Outbox {
     shared: Arc<Shared>,
@@ -45,6 +47,11 @@ struct Shared {
 struct State {
     queue: VecDeque<OutFrame>,
     queued: usize,
+    /// The stream, lent by a writer that has nothing to write, if it can be written without waiting. To wake the writer for
+    /// each frame would cost a hand-over between tasks.
+    lent: Option<WriteHalf>,
+    /// What is left of a frame that was written in part by whoever pushed it. Goes before the queue.
+    rest: Vec<Bytes>,
     phase: Phase,
     start: Option<Starter>,
 }
@@ -65,6 +72,8 @@ impl Outbox {
                 state: Mutex::new(State {
                     queue: VecDeque::new(),
                     queued: 0,
+                    lent: None,
+                    rest: Vec::new(),
                     phase: Phase::Open,
                     start,
                 }),
@@ -282,7 +291,11 @@ impl Outbox {
             let mut state = self.shared.lock();
             state.phase = Phase::Closed;
             state.queued = 0;
-            (std::mem::take(&mut state.queue), state.start.take())
+            let waiting = (
+                std::mem::take(&mut state.queue),
+                std::mem::take(&mut state.rest),
+            );
+            (waiting, state.lent.take(), state.start.take())
         };
         drop(forgotten);
         self.shared.ready.notify_one();
@@ -300,14 +313,23 @@ impl Outbox {
         }
     }
 
-    /// Moves what waits to `out`, once there is something. `None` when nothing comes any more.
+    /// Moves what waits to `out`, once there is something. `None` when nothing comes any more. Until then `half` is lent to
+    /// whoever pushes; without it, the link has ended.
     ///
-    /// For one writer. Cancel safe.
-    pub(crate) async fn take(&self, out: &mut Vec<Bytes>) -> Option<Taken> {
+    /// For one writer. Cancel safe: what was lent is given up when the queue is [aborted](Self::abort).
+    pub(crate) async fn take(
+        &self,
+        out: &mut Vec<Bytes>,
+        half: &mut Option<WriteHalf>,
+    ) -> Option<Taken> {
         loop {
             {
                 let mut state = self.shared.lock();
-                let mut taken = Taken::default();
+                if let Some(lent) = state.lent.take() {
+                    *half = Some(lent);
+                }
+                let mut taken = Taken::of(&state.rest);
+                out.append(&mut state.rest);
                 while taken.bytes < WRITE_ROUND
                     && let Some(frame) = state.queue.pop_front()
                 {
@@ -321,6 +343,10 @@ impl Outbox {
                 if state.phase != Phase::Open {
                     return None;
                 }
+                // What `out` has already goes first.
+                if out.is_empty() && half.as_ref().is_some_and(WriteHalf::writes_at_once) {
+                    state.lent = half.take();
+                }
             }
             self.shared.ready.notified().await;
         }
@@ -328,11 +354,7 @@ impl Outbox {
 
     /// Says that what was taken is written, which makes room.
     pub(crate) fn written(&self, taken: Taken) {
-        let bytes = u64::try_from(taken.bytes).unwrap_or(u64::MAX);
-        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.shared
-            .frames
-            .fetch_add(taken.frames, Ordering::Relaxed);
+        self.shared.count(taken);
         {
             let mut state = self.shared.lock();
             state.queued = state.queued.saturating_sub(taken.bytes);
@@ -357,8 +379,23 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn count(&self, written: Taken) {
+        let bytes = u64::try_from(written.bytes).unwrap_or(u64::MAX);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.frames.fetch_add(written.frames, Ordering::Relaxed);
+    }
+
     fn put(&self, mut state: MutexGuard<'_, State>, frame: OutFrame) {
-        let first = state.queue.is_empty();
+        let first = state.queue.is_empty() && state.rest.is_empty();
+        if first && state.lent.is_some() {
+            self.count(state.write(frame));
+            let is_written = state.rest.is_empty();
+            drop(state);
+            if !is_written {
+                self.ready.notify_one();
+            }
+            return;
+        }
         state.queued = state.queued.saturating_add(frame.len());
         state.queue.push_back(frame);
         let start = state.start.take();
@@ -372,9 +409,37 @@ impl Shared {
     }
 }
 
+impl State {
+    /// Writes what the lent stream takes at once; the rest is for the writer. What was written: a frame of which something
+    /// is left counts with its rest.
+    fn write(&mut self, frame: OutFrame) -> Taken {
+        frame.append_to(&mut self.rest);
+        let whole = Taken::of(&self.rest);
+        if let Some(half) = &mut self.lent {
+            half.write_at_once(&mut self.rest);
+        }
+        let left = Taken::of(&self.rest);
+        self.queued = self.queued.saturating_add(left.bytes);
+        Taken {
+            bytes: whole.bytes.saturating_sub(left.bytes),
+            frames: whole.frames.saturating_sub(left.frames),
+        }
+    }
+}
+
 /// What a writer took.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Taken {
     bytes: usize,
     frames: u64,
+}
+
+impl Taken {
+    /// The pieces of one frame, or none.
+    fn of(pieces: &[Bytes]) -> Self {
+        Self {
+            bytes: pieces.iter().map(Bytes::len).sum(),
+            frames: u64::from(!pieces.is_empty()),
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! Frames on one stream.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use macula_wire::{DecodeError, ErrorCode, Frame, FrameDecoder};
@@ -61,6 +63,25 @@ impl WriteHalf {
             Self::Memory(stream) => stream.write_chunks(chunks).await,
             Self::Quic(stream) => stream.write_all_chunks(chunks).await.map_err(write_error),
             Self::Unix(stream) => stream.write_chunks(chunks).await,
+        }
+    }
+
+    /// Whether [`write_at_once`](Self::write_at_once) may write something.
+    pub(crate) const fn writes_at_once(&self) -> bool {
+        matches!(self, Self::Quic(_))
+    }
+
+    /// Writes as much of `chunks` as needs no waiting, and leaves the rest there. What is wrong with the stream is found by
+    /// whoever [writes](Self::write_chunks) the rest.
+    pub(crate) fn write_at_once(&mut self, chunks: &mut Vec<Bytes>) {
+        if let Self::Quic(stream) = self {
+            let polled = {
+                let writing = pin!(stream.write_chunks(chunks));
+                writing.poll(&mut Context::from_waker(Waker::noop()))
+            };
+            if let Poll::Ready(Ok(written)) = polled {
+                chunks.drain(..written.chunks.min(chunks.len()));
+            }
         }
     }
 

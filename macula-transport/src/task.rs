@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::task::{Context, Wake, Waker};
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -28,6 +31,8 @@ struct Shared {
 struct State {
     next: u64,
     running: BTreeMap<u64, Option<AbortHandle>>,
+    /// How many are being begun by others.
+    beginning: usize,
     panics: u64,
     closed: bool,
 }
@@ -84,10 +89,39 @@ impl TaskSet {
         }
     }
 
+    /// Runs `task` here and now as far as it goes without waiting, and what is left of it as with [`spawn`](Self::spawn).
+    /// A task that ends so costs no hand-over to another one. What might take long asks [`is_beginning`] before, and waits.
+    ///
+    /// Whoever calls this holds no locks. A panic ends the task only. `name` is for the log.
+    pub fn begin(&self, name: &'static str, mut task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        {
+            let mut state = self.shared.lock();
+            if state.closed {
+                return;
+            }
+            state.beginning = state.beginning.saturating_add(1);
+        }
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            let polled = task.as_mut().poll(&mut Context::from_waker(&BEGINNING));
+            polled.is_pending().then_some(task)
+        }));
+        match begun {
+            Ok(None) => {}
+            Ok(Some(task)) => self.spawn(name, task),
+            Err(_) => self.caught_panic(name),
+        }
+        {
+            let mut state = self.shared.lock();
+            state.beginning = state.beginning.saturating_sub(1);
+        }
+        self.shared.ended.notify_waiters();
+    }
+
     /// How many tasks run.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.lock().running.len()
+        let state = self.shared.lock();
+        state.running.len().saturating_add(state.beginning)
     }
 
     /// Whether no task runs.
@@ -145,6 +179,24 @@ impl TaskSet {
     }
 }
 
+/// Whether a task is asked by `context` how far it gets without waiting, in the place of somebody else who waits for that
+/// ([`TaskSet::begin`]). If it returns [`Poll::Pending`](std::task::Poll::Pending), it is asked again in its own place.
+#[must_use]
+pub fn is_beginning(context: &Context<'_>) -> bool {
+    context.waker().will_wake(&BEGINNING)
+}
+
+/// Wakes nobody: what does not end at once is asked again in any case.
+static BEGINNING: LazyLock<Waker> = LazyLock::new(|| Waker::from(Arc::new(Nobody)));
+
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake(self: Arc<Self>) {}
+
+    fn wake_by_ref(self: &Arc<Self>) {}
+}
+
 impl Default for TaskSet {
     fn default() -> Self {
         Self::new()
@@ -183,6 +235,8 @@ impl Drop for Guard {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use super::*;
 
     #[tokio::test]
@@ -192,6 +246,34 @@ mod tests {
         tasks.spawn("good", async {});
         tasks.idle().await;
         assert_eq!((tasks.panics(), tasks.len()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn what_begins_ends_at_once_or_runs_on_in_its_own_place() {
+        let tasks = TaskSet::new();
+        let (give, mut take) = tokio::sync::mpsc::channel(2);
+        for (name, waits) in [("quick", false), ("slow", true)] {
+            let give = give.clone();
+            let task = async move {
+                std::future::poll_fn(|context| {
+                    if waits && is_beginning(context) {
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(())
+                })
+                .await;
+                give.send(name).await.unwrap();
+            };
+            tasks.begin(name, Box::pin(task));
+        }
+        assert_eq!((take.try_recv().ok(), tasks.len()), (Some("quick"), 1));
+        assert_eq!(take.recv().await, Some("slow"));
+        tasks.begin("bad", Box::pin(async { panic!("announced") }));
+        tasks.idle().await;
+        assert_eq!((tasks.panics(), tasks.len()), (1, 0));
+        tasks.shutdown().await;
+        tasks.begin("late", Box::pin(async { panic!("refused") }));
+        assert_eq!(tasks.panics(), 1);
     }
 
     #[tokio::test]

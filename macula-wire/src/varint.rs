@@ -15,12 +15,16 @@ const MARK_U32: u8 = 252;
 const MARK_U64: u8 = 253;
 
 /// Appends `value` in its only legal form.
+#[inline]
 pub fn put(out: &mut Vec<u8>, value: u64) {
-    if let Ok(small) = u8::try_from(value)
-        && small < MARK_U16
-    {
-        out.push(small);
-    } else if let Ok(medium) = u16::try_from(value) {
+    match u8::try_from(value) {
+        Ok(small) if small < MARK_U16 => out.push(small),
+        _ => put_long(out, value),
+    }
+}
+
+fn put_long(out: &mut Vec<u8>, value: u64) {
+    if let Ok(medium) = u16::try_from(value) {
         out.push(MARK_U16);
         out.extend_from_slice(&medium.to_le_bytes());
     } else if let Ok(large) = u32::try_from(value) {
@@ -52,6 +56,7 @@ pub const fn len(value: u64) -> usize {
 ///
 /// [`DecodeError::UnexpectedEnd`] if `input` is too short, [`DecodeError::NotCanonical`] if a shorter form exists or
 /// the marker is 254 or 255.
+#[inline]
 pub fn split(input: &[u8]) -> Result<(u64, usize), DecodeError> {
     match input {
         [] => Err(DecodeError::UnexpectedEnd),

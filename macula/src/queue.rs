@@ -153,6 +153,15 @@ impl Queue {
         self.options.ack
     }
 
+    /// Whether [`ready`](Self::ready) returns at once.
+    pub(crate) fn is_ready(&self) -> bool {
+        if self.options.overflow != Overflow::Block {
+            return true;
+        }
+        let state = self.lock();
+        state.closed.is_some() || !self.is_full(&state)
+    }
+
     /// Waits until a blocking queue takes more. Returns at once for the other policies and after the end.
     pub(crate) async fn ready(&self) {
         if self.options.overflow != Overflow::Block {

@@ -52,6 +52,11 @@ impl Carrier {
         }
     }
 
+    /// Whether the peer may hear late of what has arrived here.
+    pub(crate) const fn delays_acks(&self) -> bool {
+        matches!(self, Self::Quic(_))
+    }
+
     /// The next stream that the peer opened. Cancel safe.
     pub(crate) async fn accept(&self) -> Result<Accepted, LinkError> {
         match self {

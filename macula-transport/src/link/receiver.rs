@@ -52,6 +52,8 @@ pub struct LinkReceiver {
     /// When a link that the peer closes is cut off.
     draining: Option<Instant>,
     over: bool,
+    /// Whether no datagrams come any more.
+    datagrams_over: bool,
 }
 
 struct Opening(Pin<Box<dyn Future<Output = Option<LinkEvent>> + Send + Sync>>);
@@ -82,6 +84,7 @@ impl LinkReceiver {
             unknown: 0,
             draining: None,
             over: false,
+            datagrams_over: false,
         }
     }
 
@@ -109,7 +112,11 @@ impl LinkReceiver {
                 Woken::Opened(event) => event,
                 Woken::Datagram(Ok(datagram)) => self.on_datagram(datagram),
                 // The end of the connection is told by `accept`, after all that has arrived.
-                Woken::Datagram(Err(_)) | Woken::Changed => None,
+                Woken::Datagram(Err(_)) => {
+                    self.datagrams_over = true;
+                    None
+                }
+                Woken::Changed => None,
                 Woken::Quiet => {
                     self.hang_up();
                     None
@@ -125,7 +132,7 @@ impl LinkReceiver {
         let shared = &self.shared;
         let changed = shared.changed.notified();
         let draining = self.draining;
-        let datagrams = !self.over && shared.carrier.close_reason().is_none();
+        let datagrams = !self.over && !self.datagrams_over;
         tokio::select! {
             biased;
             read = next_of(&mut self.control) => Woken::Control(read),

@@ -1,24 +1,26 @@
 //! What the handles, the tasks and the streams of a link share.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use macula_wire::handshake::feature;
-use macula_wire::message::{Priority, Role, StreamKind};
+use macula_wire::message::{Message, Ping, Priority, Role, StreamKind};
 use macula_wire::{DecodeError, Epoch, ErrorCode};
 use tokio::sync::Notify;
 
 use super::{Agreed, Carrier, LinkId, Side, stream_frame, writer};
 use crate::config::Config;
 use crate::credentials::PeerIdentity;
-use crate::error::{CloseReason, DatagramError};
-use crate::outbox::{Outbox, Starter};
+use crate::error::{CloseReason, DatagramError, LinkError};
+use crate::outbox::{OutFrame, Outbox, Starter};
 use crate::stats::LinkStats;
-use crate::stream::{FrameReader, WriteHalf};
+use crate::stream::{FrameReader, ReadHalf, WriteHalf};
 use crate::task::TaskSet;
 
 /// The priorities in the order of [`Shared::events`].
@@ -73,6 +75,8 @@ pub(crate) struct Shared {
     end: Mutex<End>,
     readers: AtomicUsize,
     datagrams_dropped: AtomicU64,
+    /// Whether the peer was asked for streams since one was opened last.
+    is_hastened: AtomicBool,
     /// An offence was found, or a reader ended.
     pub(super) changed: Notify,
 }
@@ -113,6 +117,7 @@ impl Shared {
                 end: Mutex::default(),
                 readers: AtomicUsize::new(0),
                 datagrams_dropped: AtomicU64::new(0),
+                is_hastened: AtomicBool::new(false),
                 changed: Notify::new(),
             }
         });
@@ -137,6 +142,33 @@ impl Shared {
 
     pub(super) fn opening(&self, kind: StreamKind) -> Bytes {
         stream_frame(self.token.clone(), kind)
+    }
+
+    /// Opens a bidirectional stream, waiting until the peer allows one more. Cancel safe.
+    pub(super) async fn open_bi(&self) -> Result<(WriteHalf, ReadHalf), LinkError> {
+        let mut opening = pin!(self.carrier.open_bi());
+        let opened = poll_fn(|context| {
+            let polled = opening.as_mut().poll(context);
+            if polled.is_pending() {
+                self.hasten();
+            }
+            polled
+        });
+        let opened = opened.await;
+        self.is_hastened.store(false, Ordering::Relaxed);
+        opened
+    }
+
+    /// Has an acknowledgement leave for what has come. The peer has a stream back when it knows that all of it has arrived,
+    /// and a side that waits for streams has nothing else to send, so that QUIC would put that off for 25 ms.
+    fn hasten(&self) {
+        if self.carrier.delays_acks() && !self.is_hastened.swap(true, Ordering::Relaxed) {
+            let ping = Message::from(Ping { nonce: 0 });
+            if let Ok(frame) = OutFrame::message(&ping) {
+                // Where it is full, other words are on their way.
+                let _: Result<_, _> = self.control.try_push(frame);
+            }
+        }
     }
 
     pub(super) fn send_datagram(&self, frame: Bytes) -> Result<(), DatagramError> {

@@ -21,7 +21,7 @@ pub(super) async fn control(
 ) {
     half.set_priority(CONTROL_PRIORITY);
     let writing = async {
-        if write(&shared.control, &mut half, None).await.is_ok() {
+        if let Ok(Some(mut half)) = write(&shared.control, half, None).await {
             half.finish();
             half.delivered().await;
         }
@@ -53,9 +53,10 @@ async fn events(shared: Arc<Shared>, priority: Priority) {
         let mut half = shared.carrier.open_uni().await?;
         half.set_priority(stream_priority(priority));
         let opening = shared.opening(StreamKind::Events(priority));
-        write(outbox, &mut half, Some(opening)).await?;
-        half.finish();
-        half.delivered().await;
+        if let Some(mut half) = write(outbox, half, Some(opening)).await? {
+            half.finish();
+            half.delivered().await;
+        }
         Ok::<(), LinkError>(())
     };
     if let Err(error) = writing.await {
@@ -75,17 +76,21 @@ const fn stream_priority(priority: Priority) -> i32 {
     }
 }
 
-/// Writes what waits until nothing comes any more.
+/// Writes what waits until nothing comes any more, and gives the stream back; `None` if the link ended while nothing waited.
 async fn write(
     outbox: &Outbox,
-    half: &mut WriteHalf,
+    half: WriteHalf,
     opening: Option<Bytes>,
-) -> Result<(), LinkError> {
+) -> Result<Option<WriteHalf>, LinkError> {
+    let mut half = Some(half);
     let mut pieces: Vec<Bytes> = opening.into_iter().collect();
-    while let Some(taken) = outbox.take(&mut pieces).await {
+    while let Some(taken) = outbox.take(&mut pieces, &mut half).await {
+        let Some(half) = &mut half else {
+            return Ok(None);
+        };
         half.write_chunks(&mut pieces).await?;
         pieces.clear();
         outbox.written(taken);
     }
-    Ok(())
+    Ok(half)
 }

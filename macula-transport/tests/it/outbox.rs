@@ -107,3 +107,40 @@ async fn waiting_for_room_ends_with_the_link() {
     let late = outbox.try_push(numbered(0, FRAME).into());
     assert_eq!(late, Err(OutboxError::Closed));
 }
+
+#[tokio::test]
+async fn who_pushes_writes_where_nothing_waits_and_the_rest_follows_in_order() {
+    let mut pair = Pair::with(small(), small()).await;
+    let outbox = pair.near.events(Priority::Normal).clone();
+    let mut pushed = 0;
+    // The first frame opens the stream. From then on none needs another task to be written.
+    while pushed < 2 || outbox.sent_frames() < pushed {
+        until(|| outbox.queued_bytes() == 0).await;
+        tokio::task::yield_now().await;
+        outbox.try_push(numbered(pushed, FRAME).into()).unwrap();
+        pushed += 1;
+        assert!(pushed < 1_000, "no frame was written at once");
+    }
+    // Without a reader the stream takes one in part: nothing overtakes what is left of it.
+    while outbox.queued_bytes() == 0 {
+        outbox.try_push(numbered(pushed, FRAME).into()).unwrap();
+        pushed += 1;
+    }
+    assert!(
+        outbox.queued_bytes() < FRAME + 8 + 1,
+        "only a part of one waits"
+    );
+    for _ in 0..3 {
+        outbox.try_push(numbered(pushed, FRAME).into()).unwrap();
+        pushed += 1;
+    }
+    let LinkEvent::Events(_, mut events) = within(pair.far_events.next()).await else {
+        panic!("no events")
+    };
+    for index in 0..pushed {
+        let frame = within(events.next()).await.unwrap().unwrap();
+        assert_eq!(frame.body[..8], index.to_be_bytes());
+    }
+    until(|| outbox.sent_frames() == pushed).await;
+    assert_eq!(outbox.queued_bytes(), 0);
+}

@@ -76,6 +76,7 @@ impl BatchBuilder {
     }
 
     /// Adds an event whose payload is copied. The caller has asked [`has_room`](Self::has_room).
+    #[inline]
     pub fn push(&mut self, payload: &[u8]) {
         if self.open.capacity() == 0 {
             self.open

@@ -114,6 +114,7 @@ pub struct EntriesIter {
 impl Iterator for EntriesIter {
     type Item = Bytes;
 
+    #[inline]
     fn next(&mut self) -> Option<Bytes> {
         let (length, prefix) = varint::split(&self.rest).ok()?;
         let end = prefix.checked_add(usize::try_from(length).ok()?)?;

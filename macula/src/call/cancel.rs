@@ -43,6 +43,11 @@ pub(crate) struct Cancelled {
 }
 
 impl Cancelled {
+    /// Whether nobody can take the call back by a word.
+    pub(crate) const fn is_never(&self) -> bool {
+        self.receiver.is_none()
+    }
+
     /// How the call is taken back, once it is; each change once. Cancel safe.
     pub(crate) async fn next(&mut self) -> CancelMode {
         if let Some(receiver) = &mut self.receiver {

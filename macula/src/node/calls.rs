@@ -20,7 +20,9 @@ impl Node {
     /// Serves procedures by a function, until the registration is dropped: the one of this name, or with
     /// [`RegisterOptions::matching`] all that a prefix or a pattern covers.
     ///
-    /// Calls run in tasks of their own, as many at a time as `options` allow. A panic of the function ends the call
+    /// Calls run in tasks of their own, as many at a time as `options` allow. What the function does before it waits for the
+    /// first time is done in the task that reads the caller's link, if its last 16 calls took at most 50 microseconds for
+    /// that: work that keeps a thread busy or blocks it belongs into `spawn_blocking`. A panic of the function ends the call
     /// with [`INTERNAL`](macula_wire::ErrorCode::INTERNAL) and nothing else. Several registrations of one pattern share
     /// its calls by their policy, wherever they are. Calls that the function makes in its own task end with the call that
     /// it serves at the latest.

@@ -291,7 +291,8 @@ impl LinkRunner {
                 sender,
                 stream,
             );
-            self.plane.serving.spawn("serve", serving);
+            // Most calls are served before anything has to be waited for.
+            self.plane.serving.begin("serve", Box::pin(serving));
         } else {
             sender.reset(ErrorCode::UNSUPPORTED_FEATURE);
         }

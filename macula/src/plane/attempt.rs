@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use macula_rpc::{Admission, CallInput, Entry, Provider, Registrant};
 use macula_transport::{FrameReceiver, FrameSender, LinkError};
 use macula_wire::message::{
@@ -121,21 +122,30 @@ async fn by_link(
             return CallInput::Answer { attempt, answer };
         }
     };
+    // Where the caller has nothing more to say, its side ends with the call itself, and takes no word of its own later.
+    let is_all = mode != CallMode::Stream && outgoing.cancelled.is_never();
     let begun = tokio::select! {
         biased;
-        begun = begin(&attached, Bytes::from(bytes)) => begun,
+        begun = begin(&attached, Bytes::from(bytes), is_all) => begun,
         () = waiting.lost() => return CallInput::NotSent { attempt },
     };
     let Ok((mut sender, mut receiver)) = begun else {
         return CallInput::NotSent { attempt };
     };
-    let answered = tokio::select! {
-        biased;
-        answered = answer(plane, &mut receiver, outgoing, call) => answered.ok(),
-        never = give(&mut sender, outgoing, call, mode) => match never {},
-        () = waiting.lost() => None,
+    let answered = if is_all {
+        tokio::select! {
+            biased;
+            answered = answer(plane, &mut receiver, outgoing, call) => answered.ok(),
+            () = waiting.lost() => None,
+        }
+    } else {
+        tokio::select! {
+            biased;
+            answered = answer(plane, &mut receiver, outgoing, call) => answered.ok(),
+            never = give(&mut sender, outgoing, call, mode) => match never {},
+            () = waiting.lost() => None,
+        }
     };
-    // The sending side stays open until here: its end would say that the caller has gone.
     match answered {
         Some(answer) => {
             sender.finish();
@@ -149,9 +159,13 @@ async fn by_link(
 async fn begin(
     attached: &Attached,
     request: Bytes,
+    is_all: bool,
 ) -> Result<(FrameSender, FrameReceiver), LinkError> {
     let (mut sender, receiver) = attached.link.open(StreamKind::Call).await?;
     sender.send(request).await?;
+    if is_all {
+        sender.finish();
+    }
     Ok((sender, receiver))
 }
 
@@ -165,8 +179,14 @@ async fn answer(
     let mut expected = 0;
     while let Some(frame) = receiver.next().await? {
         match Message::decode(&frame).map_err(LinkError::Protocol)?.body {
-            Body::RpcResult(result) if result.call == call => return Ok(Ok(result)),
-            Body::RpcError(error) if error.call == call => return Ok(Err(error.failure)),
+            Body::RpcResult(result) if result.call == call => {
+                end(receiver);
+                return Ok(Ok(result));
+            }
+            Body::RpcError(error) if error.call == call => {
+                end(receiver);
+                return Ok(Err(error.failure));
+            }
             Body::RpcProgress(part) if part.call == call => {
                 if part.sequence != expected {
                     let detail = "a part of the result is out of order";
@@ -192,6 +212,11 @@ async fn answer(
         }
     }
     Err(LinkError::Protocol(DecodeError::UnexpectedEnd))
+}
+
+/// Takes the end of the stream, which mostly came with the answer: the callee need not be told to stop.
+fn end(receiver: &mut FrameReceiver) {
+    drop(receiver.next().now_or_never());
 }
 
 /// What cannot be.

@@ -175,7 +175,10 @@ impl Plane {
             }
             (None, CallRoute::Node(node)) => self.only(node, &procedure, &mut outgoing),
             (None, _) => {
-                self.watch_procedure(&procedure, outgoing.deadline).await?;
+                if !self.is_provided(&procedure) {
+                    // Apart, because what is seldom waited for would be moved about with each call.
+                    Box::pin(self.watch_procedure(&procedure, outgoing.deadline)).await?;
+                }
                 self.providers.load().find(&procedure).cloned()
             }
         };

@@ -1,5 +1,6 @@
 //! Serving calls that come from elsewhere.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub(crate) async fn serve(
     let many = matches!(request.route, CallRoute::All(_)) && attached.link.role() == Role::Client;
     let (talk, flow) = Talk::new(call, mode, many);
     let canceller = Canceller::new();
-    let answer = answer(&plane, &attached, request, flow, &canceller);
+    let answer = pin!(answer(&plane, &attached, request, flow, &canceller));
     let answer = match talk::hold(&mut sender, &mut receiver, talk, &canceller, answer).await {
         Ok(answer) => answer,
         Err(code) => {
@@ -115,7 +116,8 @@ async fn answer(
         request.tenant.clone_from(&peer.tenant);
     }
     if is_answered_here(plane, &request, is_client) {
-        return answer_reserved(plane, attached, request).await;
+        // Apart, as all that few calls need: it would be moved about with each of them.
+        return Box::pin(answer_reserved(plane, attached, request)).await;
     }
     let left = Duration::from_millis(u64::from(request.deadline_ms)).min(MAX_DEADLINE);
     let deadline = plane.clock.now() + left;
@@ -130,7 +132,7 @@ async fn answer(
         cancelled: canceller.listen(),
     };
     if is_client {
-        return for_client(plane, attached, outgoing).await;
+        return Box::pin(for_client(plane, attached, outgoing)).await;
     }
     let candidates = plane
         .providers

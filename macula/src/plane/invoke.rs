@@ -1,15 +1,20 @@
 //! Running a call by a function of this process.
 
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use macula_realm::Tenant;
 use macula_rpc::{Admission, Entry, RegistrationKey};
+use macula_transport::is_beginning;
 use macula_wire::message::{CallMode, CallResult, Failure, RpcCall};
 use macula_wire::{ContentType, ErrorCode, NodeId};
+use tokio::time::Instant;
 
 use super::Plane;
 use super::dispatch::MAX_DEADLINE;
@@ -84,6 +89,7 @@ async fn carry_out(
     let mut counted = registration.tally.begin();
     let function = async move { handler.run(invocation).await };
     let run = AssertUnwindSafe(serving_at(Serving { deadline, depth }, function)).catch_unwind();
+    let run = begun(&registration.tally, run);
     let answered = tokio::select! {
         biased;
         answered = run => answered,
@@ -112,6 +118,26 @@ async fn carry_out(
             Err(Failure::new(ErrorCode::INTERNAL, PANICKED))
         }
     }
+}
+
+/// Runs a function, in the place of whoever reads the link only if it has shown that it does not hold that up.
+async fn begun<T>(tally: &Tally, run: impl Future<Output = T>) -> T {
+    let mut run = pin!(run);
+    let mut is_begun = false;
+    poll_fn(|context| {
+        if is_begun {
+            return run.as_mut().poll(context);
+        }
+        if is_beginning(context) && !tally.is_quick() {
+            return Poll::Pending;
+        }
+        is_begun = true;
+        let now = Instant::now();
+        let polled = run.as_mut().poll(context);
+        tally.has_begun(now.elapsed());
+        polled
+    })
+    .await
 }
 
 fn canceled() -> Failure {

@@ -123,9 +123,14 @@ impl Attached {
         self.held.send_replace(false);
     }
 
+    /// Whether events wait for those of another link.
+    pub(crate) fn is_held(&self) -> bool {
+        *self.held.borrow()
+    }
+
     /// Waits until events may go, at most 250 ms.
     pub(crate) async fn released(&self) {
-        if *self.held.borrow() {
+        if self.is_held() {
             let mut held = self.held.subscribe();
             let released = held.wait_for(|held| !held);
             drop(tokio::time::timeout(HELD, released).await);

@@ -1,6 +1,6 @@
 //! The stream of a call, on the side that serves it: what goes on while the answer is made.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
 use bytes::Bytes;
 use macula_transport::{FrameReceiver, FrameSender};
@@ -55,7 +55,27 @@ pub(super) async fn hold(
     receiver: &mut FrameReceiver,
     talk: Talk,
     canceller: &Canceller,
-    answer: impl Future<Output = Answer>,
+    mut answer: Pin<&mut impl Future<Output = Answer>>,
+) -> Result<Answer, ErrorCode> {
+    let is_quiet = talk.ends.progress.is_none() && talk.replies.is_none();
+    if is_quiet {
+        let call = (talk.call, talk.mode);
+        return tokio::select! {
+            biased;
+            answer = &mut answer => Ok(answer),
+            code = gone(sender, receiver, call, canceller) => Err(code),
+        };
+    }
+    Box::pin(converse(sender, receiver, talk, canceller, answer)).await
+}
+
+/// The same for a call with something to say before the answer.
+async fn converse(
+    sender: &mut FrameSender,
+    receiver: &mut FrameReceiver,
+    talk: Talk,
+    canceller: &Canceller,
+    mut answer: Pin<&mut impl Future<Output = Answer>>,
 ) -> Result<Answer, ErrorCode> {
     let Talk {
         call,
@@ -63,13 +83,6 @@ pub(super) async fn hold(
         ends,
         replies,
     } = talk;
-    let mut answer = pin!(answer);
-    if ends.progress.is_none() && replies.is_none() {
-        return tokio::select! {
-            answer = &mut answer => Ok(answer),
-            code = gone(sender, receiver, (call, mode), canceller) => Err(code),
-        };
-    }
     let (end, ended) = oneshot::channel();
     let mut writing = pin!(write(sender, call, ends.progress, replies, ended));
     let mut listening = pin!(listen(receiver, (call, mode), ends.parts, canceller));

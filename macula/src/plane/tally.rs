@@ -1,6 +1,6 @@
 //! What became of the calls of one registration.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,10 @@ const MAX_ERROR: usize = 256;
 /// What is said of a call that ended without an answer.
 const UNANSWERED: &str = "it was taken back, or ran out of time";
 
+/// What a function may take of a task that is not its own, and how often in a row it has to have shown that.
+const QUICK: Duration = Duration::from_micros(50);
+const QUICK_CALLS: u32 = 16;
+
 /// Counts the calls of one registration, and how long they took.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -32,6 +36,8 @@ pub(crate) struct Tally {
     total_us: AtomicU64,
     times: Histogram,
     last_error: Mutex<Option<Box<str>>>,
+    /// How many calls in a row began quickly, up to [`QUICK_CALLS`].
+    quick: AtomicU32,
     /// Why the registration has ended by itself.
     ended: watch::Sender<Option<Error>>,
 }
@@ -56,6 +62,21 @@ impl Tally {
             begun: Instant::now(),
             is_error: true,
             error: None,
+        }
+    }
+
+    /// Whether its function has always come to its end, or to where it waits, within a moment lately.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.quick.load(Ordering::Relaxed) >= QUICK_CALLS
+    }
+
+    /// Notes how long a call took to its end or to where it waited first.
+    pub(crate) fn has_begun(&self, took: Duration) {
+        let quick = self.quick.load(Ordering::Relaxed);
+        if took > QUICK {
+            self.quick.store(0, Ordering::Relaxed);
+        } else if quick < QUICK_CALLS {
+            self.quick.store(quick.saturating_add(1), Ordering::Relaxed);
         }
     }
 
@@ -257,6 +278,20 @@ mod tests {
         };
         near(times.quantile(50), 50_000);
         near(times.quantile(99), 99_000);
+    }
+
+    #[test]
+    fn it_is_quick_after_many_quick_calls_and_not_after_one_that_is_not() {
+        let tally = Tally::default();
+        for _ in 0..2 {
+            for _ in 0..QUICK_CALLS {
+                assert!(!tally.is_quick());
+                tally.has_begun(QUICK);
+            }
+            assert!(tally.is_quick());
+            tally.has_begun(QUICK + Duration::from_nanos(1));
+        }
+        assert!(!tally.is_quick());
     }
 
     #[tokio::test]

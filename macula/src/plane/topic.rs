@@ -53,6 +53,8 @@ struct Waiting {
     owed: Owed,
     /// When the first event of the batch was published, where its time to live counts.
     since: Option<Instant>,
+    /// When a batch was sent last.
+    sent: Option<Instant>,
 }
 
 impl Waiting {
@@ -212,7 +214,7 @@ impl OwnTopic {
         if let Some((envelope, payload)) = payload.retained() {
             self.retain(plane, key, sequence, envelope, payload);
         }
-        if start {
+        if start && !self.send_at_once(plane) {
             let topic = Arc::clone(self);
             let sender = Arc::clone(plane);
             plane
@@ -333,6 +335,7 @@ impl OwnTopic {
                     waiting.sending = false;
                     plane.reliable.unordered.remove(&self);
                 }
+                waiting.sent = Some(plane.clock.now());
                 let owed = std::mem::take(&mut waiting.owed);
                 sealed.map(|sealed| (sealed, is_kept.then_some(owed), ttl))
             };
@@ -344,6 +347,11 @@ impl OwnTopic {
                 }
                 Some((sealed, None, None)) => self.give_up(plane, &receivers, &sealed),
                 None => return,
+            }
+            // A topic that has nothing more to send waits for nothing: to be woken when its links have written would cost
+            // the event that was just sent a hand-over between threads.
+            if self.is_done() {
+                return self.room.notify_waiters();
             }
         }
     }

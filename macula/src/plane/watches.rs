@@ -52,6 +52,8 @@ pub(crate) struct Use {
     at: AtomicU64,
     /// Whether it is watched for as long as the process runs.
     is_kept: AtomicBool,
+    /// Whether everything that was announced when it began has had its effect.
+    is_told: AtomicBool,
     has_ended: AtomicBool,
 }
 
@@ -60,6 +62,7 @@ impl Use {
         Self {
             at: AtomicU64::new(now.as_nanos()),
             is_kept: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
         }
     }
@@ -270,15 +273,33 @@ impl Plane {
             return Ok(());
         }
         let name = Name::Procedure(procedure.clone());
-        self.watch(&name).await?;
-        if self.watches.version(&name).is_none() {
+        let used = self.watch(&name).await?;
+        let mut is_told = self.watches.version(&name).is_some();
+        if !is_told {
             let left = deadline.saturating_since(self.clock.now());
-            drop(tokio::time::timeout(left, self.told(&name)).await);
+            is_told = tokio::time::timeout(left, self.told(&name)).await.is_ok();
+        }
+        if let Some(used) = used {
+            used.is_told.store(is_told, Ordering::Relaxed);
         }
         let left = deadline.saturating_since(self.clock.now());
         let patience = left.min(LINK_PATIENCE);
         drop(tokio::time::timeout(patience, self.provided(procedure)).await);
         Ok(())
+    }
+
+    /// Whether those who serve a procedure were [watched for](Self::watch_procedure) before, and one of them can be asked, so
+    /// that nothing has to be waited for.
+    pub(crate) fn is_provided(&self, procedure: &Procedure) -> bool {
+        let used = self.watches.used(&Name::Procedure(procedure.clone()));
+        let is_told = used.is_some_and(|used| {
+            used.is_told.load(Ordering::Relaxed) && used.touch(self.clock.now())
+        });
+        is_told && {
+            let providers = self.providers.load();
+            let mut candidates = providers.candidates(procedure).iter();
+            candidates.any(|candidate| self.can_ask(&candidate.provider))
+        }
     }
 
     /// Waits until some provider can be asked, if there is any.

@@ -21,6 +21,8 @@ impl Inbox {
     /// Says what becomes of events.
     pub(super) fn say(&self, input: ReplayInput) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever hears what is said takes all of it, and was told of what is there already.
+        let is_first = said.is_empty();
         match (said.last_mut(), input) {
             // Events that are handed over one after the other are said together.
             (
@@ -42,7 +44,9 @@ impl Inbox {
             (_, input) => said.push(input),
         }
         drop(said);
-        self.filled.notify_one();
+        if is_first {
+            self.filled.notify_one();
+        }
     }
 
     pub(super) fn take(&self) -> Vec<ReplayInput> {

@@ -75,6 +75,10 @@ impl Plane {
 
     /// Promises room for an event of so many bytes, waiting for it. Cancel safe.
     pub(crate) async fn reserved(self: &Arc<Self>, bytes: usize) -> Reserved {
+        // Mostly there is room, and nobody has to be told of it.
+        if let Some(reserved) = self.reserve(bytes) {
+            return reserved;
+        }
         loop {
             let freed = self.reliable.freed.notified();
             tokio::pin!(freed);

@@ -13,6 +13,7 @@ use crate::event::{Gap, GapCause};
 use crate::plane::Plane;
 use crate::plane::counters::add;
 use crate::plane::egress::Sent;
+use crate::plane::links::Attached;
 use crate::plane::prove;
 use crate::plane::reliable::{Owed, Parcel};
 use crate::plane::route::Receivers;
@@ -21,6 +22,10 @@ use crate::plane::unsent::Unsent;
 
 /// How long after its last event a tree may take to bring it to everybody: as long as nodes wait for what is missing.
 const STILL: Duration = Duration::from_secs(2);
+
+/// How long a topic has sent nothing when its next event leaves by itself, from the task that publishes it. Whoever
+/// publishes more often than that gives a task to send them together, and goes on.
+const QUIET: Duration = Duration::from_micros(50);
 
 impl OwnTopic {
     /// Takes what waits as a batch.
@@ -39,6 +44,45 @@ impl OwnTopic {
         };
         // A frame beyond 16 MiB cannot be: a batch holds one payload over 64 KiB at most, and that one was checked.
         waiting.builder.seal(&head).ok().flatten()
+    }
+
+    /// Sends the only event of a topic that has been quiet, if its receivers take it without waiting. To hand it to another
+    /// task would cost it more than all else here. Whether nothing waits to be sent any more.
+    pub(super) fn send_at_once(&self, plane: &Arc<Plane>) -> bool {
+        let now = plane.clock.now();
+        let receivers = self
+            .route
+            .resolve(plane, &self.origin.topic, macula_pubsub::Source::Own);
+        let sealed = {
+            let mut waiting = self.lock();
+            let is_quiet = waiting
+                .sent
+                .is_none_or(|sent| now.saturating_since(sent) >= QUIET);
+            let is_kept = self.is_kept.load(Ordering::Acquire);
+            if is_kept || !is_quiet || !takes_at_once(&receivers, self.priority()) {
+                return false;
+            }
+            waiting.sent = Some(now);
+            let ttl_ms = waiting.key.ttl_ms;
+            self.seal(&mut waiting, ttl_ms)
+                .map(|sealed| (sealed, ttl_ms))
+        };
+        if let Some((sealed, ttl_ms)) = sealed {
+            self.send(plane, &receivers, sealed, ttl_ms);
+        }
+        // Others may have published meanwhile.
+        let is_done = self.is_done();
+        self.room.notify_waiters();
+        is_done
+    }
+
+    /// Whether nothing waits, so that nobody is on the way to send it from here on.
+    pub(super) fn is_done(&self) -> bool {
+        let mut waiting = self.lock();
+        if waiting.builder.is_empty() {
+            waiting.sending = false;
+        }
+        !waiting.sending
     }
 
     /// Sends a batch to everybody, and along the tree of its topic if there is one.
@@ -169,6 +213,19 @@ impl OwnTopic {
         self.offered.fetch_max(behind, Ordering::AcqRel);
         self.room.notify_waiters();
     }
+}
+
+/// Whether no receiver has to be waited for, and no link has anything left to write; all get the events from here.
+fn takes_at_once(receivers: &Receivers, priority: Priority) -> bool {
+    let is_idle = |attached: &Arc<Attached>| {
+        let outbox = attached.egress(priority).outbox(&attached.link);
+        !attached.is_held() && outbox.queued_bytes() == 0
+    };
+    let is_direct =
+        receivers.unlinked.is_empty() && receivers.groups.is_empty() && !receivers.by_tree;
+    is_direct
+        && receivers.queues.iter().all(|queue| queue.is_ready())
+        && receivers.links.iter().all(is_idle)
 }
 
 /// Waits for each receiver that may still be waited for; see [`Egress::wait_for_room`](crate::plane::egress::Egress::wait_for_room).
