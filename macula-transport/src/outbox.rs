@@ -1,8 +1,11 @@
 //! Frames that wait to be written, bounded by bytes.
 
 mod frame;
+mod taken;
+mod view;
 
 pub use frame::OutFrame;
+pub(crate) use taken::Taken;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -193,49 +196,6 @@ impl Outbox {
         }
     }
 
-    /// Whether a frame would be accepted.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        let state = self.shared.lock();
-        state.phase == Phase::Open && state.queued < self.shared.max
-    }
-
-    /// Whether pushes are refused for good.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.shared.lock().phase != Phase::Open
-    }
-
-    /// How many bytes wait or are being written.
-    #[must_use]
-    pub fn queued_bytes(&self) -> usize {
-        self.shared.lock().queued
-    }
-
-    /// The bound in bytes.
-    #[must_use]
-    pub fn max_bytes(&self) -> usize {
-        self.shared.max
-    }
-
-    /// How many frames were handed to the stream.
-    #[must_use]
-    pub fn sent_frames(&self) -> u64 {
-        self.shared.frames.load(Ordering::Relaxed)
-    }
-
-    /// How many bytes were handed to the stream.
-    #[must_use]
-    pub fn sent_bytes(&self) -> u64 {
-        self.shared.bytes.load(Ordering::Relaxed)
-    }
-
-    /// How often a push found no room.
-    #[must_use]
-    pub fn full_events(&self) -> u64 {
-        self.shared.full.load(Ordering::Relaxed)
-    }
-
     fn offer(&self, frame: OutFrame) -> Result<(), OutboxError> {
         self.offer_within(frame, self.shared.max)
     }
@@ -423,23 +383,6 @@ impl State {
         Taken {
             bytes: whole.bytes.saturating_sub(left.bytes),
             frames: whole.frames.saturating_sub(left.frames),
-        }
-    }
-}
-
-/// What a writer took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Taken {
-    bytes: usize,
-    frames: u64,
-}
-
-impl Taken {
-    /// The pieces of one frame, or none.
-    fn of(pieces: &[Bytes]) -> Self {
-        Self {
-            bytes: pieces.iter().map(Bytes::len).sum(),
-            frames: u64::from(!pieces.is_empty()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The bounded queue of one subscription.
 
 mod begin;
+mod counts;
 mod kept;
 mod latest;
 mod options;
@@ -10,6 +11,7 @@ mod tests;
 mod waiting;
 
 pub(crate) use begin::Earlier;
+pub use counts::SubscriptionCounts;
 pub use options::{History, Order, Overflow, SubscribeOptions};
 pub(crate) use run::EventRun;
 
@@ -24,31 +26,7 @@ use self::kept::Kept;
 use self::latest::Latest;
 use self::waiting::{Item, Waiting};
 use crate::event::{ClosedReason, Delivery, Event, Gap, Origin};
-use crate::plane::reliable::{AckMode, Credit};
-
-/// How many events a subscription was owed, by what became of them. What still waits is in none of them.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct SubscriptionCounts {
-    /// The application has been handed them.
-    pub delivered: u64,
-    /// The queue was full, and its policy dropped them.
-    pub overflow: u64,
-    /// A newer event of their key came before the application took them.
-    pub superseded: u64,
-    /// Their time to live ended in the queue.
-    pub expired: u64,
-}
-
-impl SubscriptionCounts {
-    /// All that were dropped, for whatever reason.
-    #[must_use]
-    pub const fn dropped(&self) -> u64 {
-        self.overflow
-            .saturating_add(self.superseded)
-            .saturating_add(self.expired)
-    }
-}
+use crate::plane::reliable::AckMode;
 
 /// What became of events that were pushed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -294,43 +272,6 @@ impl Queue {
         }
         state.lagged = state.lagged.saturating_add(dropped);
         dropped
-    }
-
-    /// Whether there is room for events that are kept. They wait at their sender while there is none, so that no policy
-    /// drops them.
-    pub(crate) fn has_kept_room(&self) -> bool {
-        let state = self.lock();
-        state.closed.is_none()
-            && state
-                .kept
-                .has_room(self.max_events(), self.options.max_bytes)
-    }
-
-    /// Adds events that their sender keeps until they are settled. Whether there is room is [asked](Self::has_kept_room)
-    /// before.
-    pub(crate) fn push_kept(&self, run: EventRun, credit: Credit) {
-        {
-            let mut state = self.lock();
-            if state.closed.is_some() {
-                return;
-            }
-            let after = state.came;
-            state.kept.push(after, run.with(credit));
-        }
-        self.readable.notify_one();
-    }
-
-    /// Adds one event that its sender keeps. Otherwise as [`push_kept`](Self::push_kept).
-    pub(crate) fn push_kept_event(&self, event: Event, credit: Credit) {
-        {
-            let mut state = self.lock();
-            if state.closed.is_some() {
-                return;
-            }
-            let after = state.came;
-            state.kept.push_event(after, event, credit);
-        }
-        self.readable.notify_one();
     }
 
     /// Adds a gap that was made before this queue.

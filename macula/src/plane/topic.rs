@@ -14,11 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::future::select_all;
 use macula_wire::batch::BatchBuilder;
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, Envelope, ErrorCode, Instant, Sequence};
+use macula_wire::{ContentType, ErrorCode, Instant, Sequence};
 use tokio::sync::{Notify, OnceCell};
 
 use super::Plane;
@@ -27,7 +26,7 @@ use super::links::Attached;
 use super::reliable::{Owed, Receipted};
 use super::route::{Receivers, RouteCache};
 use crate::Error;
-use crate::event::{Event, Origin};
+use crate::event::Origin;
 
 /// How many payload bytes a batch collects before its publisher waits.
 const MAX_BATCH_BYTES: usize = 64 << 10;
@@ -222,32 +221,6 @@ impl OwnTopic {
                 .spawn("events", async move { topic.send_waiting(&sender).await });
         }
         Ok(sequence)
-    }
-
-    /// Lets an event stay as the last value. A client's does so at its member.
-    fn retain(
-        &self,
-        plane: &Plane,
-        key: &BatchKey,
-        sequence: Sequence,
-        envelope: &Envelope,
-        payload: &Bytes,
-    ) {
-        if plane.uplink.is_some() {
-            return;
-        }
-        let event = Event {
-            token: None,
-            origin: Arc::clone(&self.origin),
-            sequence,
-            content: key.content.clone(),
-            payload: payload.clone(),
-            envelope: Some(Arc::new(envelope.clone())),
-            expires: plane.expires(key.ttl_ms).map(|expires| expires.at),
-        };
-        if !plane.archive.retain(&event, plane.clock.unix_ms()) {
-            tracing::debug!(topic = %self.origin.topic, "a value is too large to be retained");
-        }
     }
 
     /// Takes an event, waiting for room. Cancel safe: dropped before it returns, the event was not taken.

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::EventRun;
 use super::run::is_past;
 use super::waiting::Item;
+use super::{EventRun, Queue};
 use crate::event::{Event, Gap};
 use crate::plane::reliable::Credit;
 
@@ -78,5 +78,44 @@ impl Kept {
         self.events = self.events.saturating_sub(item.events());
         self.bytes = self.bytes.saturating_sub(item.bytes());
         Some(item)
+    }
+}
+
+impl Queue {
+    /// Whether there is room for events that are kept. They wait at their sender while there is none, so that no policy
+    /// drops them.
+    pub(crate) fn has_kept_room(&self) -> bool {
+        let state = self.lock();
+        state.closed.is_none()
+            && state
+                .kept
+                .has_room(self.max_events(), self.options.max_bytes)
+    }
+
+    /// Adds events that their sender keeps until they are settled. Whether there is room is [asked](Self::has_kept_room)
+    /// before.
+    pub(crate) fn push_kept(&self, run: EventRun, credit: Credit) {
+        {
+            let mut state = self.lock();
+            if state.closed.is_some() {
+                return;
+            }
+            let after = state.came;
+            state.kept.push(after, run.with(credit));
+        }
+        self.readable.notify_one();
+    }
+
+    /// Adds one event that its sender keeps. Otherwise as [`push_kept`](Self::push_kept).
+    pub(crate) fn push_kept_event(&self, event: Event, credit: Credit) {
+        {
+            let mut state = self.lock();
+            if state.closed.is_some() {
+                return;
+            }
+            let after = state.came;
+            state.kept.push_event(after, event, credit);
+        }
+        self.readable.notify_one();
     }
 }

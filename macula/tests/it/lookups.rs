@@ -236,7 +236,8 @@ async fn the_first_call_finds_who_serves_and_further_ones_look_for_nobody() {
     let serve = |_| async { Ok(Reply::default()) };
     let options = RegisterOptions::default();
     let served = one.register("g.p", options.clone(), serve).await.unwrap();
-    until(async || records().await == 3).await;
+    // That of the procedure, and of three by which the node tells of its services.
+    until(async || records().await == 6).await;
     for _ in 0..3 {
         let call = other.call("g.p", "", CallOptions::default());
         within(call).await.unwrap();

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use macula_wire::batch::BatchHead;
 use macula_wire::message::Priority;
-use macula_wire::{Instant, SealedBatch, Sequence, limit};
+use macula_wire::{Envelope, Instant, SealedBatch, Sequence, limit};
 
-use super::{OwnTopic, Waiting};
-use crate::event::{Gap, GapCause};
+use super::{BatchKey, OwnTopic, Waiting};
+use crate::event::{Event, Gap, GapCause};
 use crate::plane::Plane;
 use crate::plane::counters::add;
 use crate::plane::egress::Sent;
@@ -174,6 +175,32 @@ impl OwnTopic {
             frame: frame.clone(),
             expires: expires.cloned(),
         });
+    }
+
+    /// Lets an event stay as the last value. A client's does so at its member.
+    pub(super) fn retain(
+        &self,
+        plane: &Plane,
+        key: &BatchKey,
+        sequence: Sequence,
+        envelope: &Envelope,
+        payload: &Bytes,
+    ) {
+        if plane.uplink.is_some() {
+            return;
+        }
+        let event = Event {
+            token: None,
+            origin: Arc::clone(&self.origin),
+            sequence,
+            content: key.content.clone(),
+            payload: payload.clone(),
+            envelope: Some(Arc::new(envelope.clone())),
+            expires: plane.expires(key.ttl_ms).map(|expires| expires.at),
+        };
+        if !plane.archive.retain(&event, plane.clock.unix_ms()) {
+            tracing::debug!(topic = %self.origin.topic, "a value is too large to be retained");
+        }
     }
 
     /// Keeps a batch until everybody who is owed it now has it.
