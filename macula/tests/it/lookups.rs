@@ -9,7 +9,9 @@ use macula::wire::message::{
     RoutingRecord, SignedRoutingRecord, StreamKind, Way,
 };
 use macula::wire::{Epoch, ErrorCode, Key, NodeId, Pattern, RequestId, Signature, Signer, signed};
-use macula::{CallOptions, Node, PublishOptions, RealmCredentials, RegisterOptions, Reply};
+use macula::{
+    CallOptions, FindOptions, Node, PublishOptions, Query, RealmCredentials, RegisterOptions, Reply,
+};
 
 use crate::forger::Forger;
 use crate::mesh::{Realm, event, loopback, subscribe, until, within};
@@ -236,8 +238,12 @@ async fn the_first_call_finds_who_serves_and_further_ones_look_for_nobody() {
     let serve = |_| async { Ok(Reply::default()) };
     let options = RegisterOptions::default();
     let served = one.register("g.p", options.clone(), serve).await.unwrap();
-    // That of the procedure, and of three by which the node tells of its services.
-    until(async || records().await == 6).await;
+    let query = Query::Procedure("g.p".parse().unwrap());
+    until(async || {
+        let found = other.find(&query, FindOptions::default()).await.unwrap();
+        !found.records.is_empty()
+    })
+    .await;
     for _ in 0..3 {
         let call = other.call("g.p", "", CallOptions::default());
         within(call).await.unwrap();
