@@ -1,8 +1,10 @@
 //! `macula sub`: receiving events.
 
 mod print;
+mod sink;
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -12,7 +14,8 @@ use macula::{
 };
 use serde::Serialize;
 
-use self::print::{print, print_other};
+use self::print::print_other;
+use self::sink::Sink;
 use super::attach::Attach;
 use super::duration;
 use super::exit::{Exit, Failed};
@@ -27,7 +30,8 @@ use super::signal::Signals;
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example:\n  macula sub 'home.*.temperature' --node mesh/node --count 3\n  \
-    macula sub 'home.*.temperature' --last --history 10 --node mesh/node"
+    macula sub 'home.*.temperature' --last --history 10 --node mesh/node\n  \
+    macula sub 'home.**' --report-topics --timeout 10s --node mesh/node"
 )]
 pub(crate) struct Args {
     /// What to receive.
@@ -42,6 +46,15 @@ pub(crate) struct Args {
     /// Print payloads as they are, each with a line feed behind it, and nothing else.
     #[arg(long)]
     raw: bool,
+    /// Say before each event when it was printed, in milliseconds since 1970.
+    #[arg(long, conflicts_with = "raw")]
+    timestamp: bool,
+    /// Write each payload to a file of its own in this folder instead of printing it.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["raw", "timestamp", "report_topics"])]
+    dump: Option<PathBuf>,
+    /// Print at the end what came on each topic, instead of the events.
+    #[arg(long, conflicts_with_all = ["raw", "timestamp"])]
+    report_topics: bool,
     /// What to do with events that come faster than they are printed.
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = Policy::DropOldest)]
     overflow: Policy,
@@ -216,12 +229,14 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
     }
     let mut received = 0;
     let mut merged = Merged::new(subscriptions);
+    let mut sink = Sink::new(&args)?;
     let end = tokio::select! {
-        end = receive(&mut merged, &args, output, &mut received) => end?,
+        end = receive(&mut merged, &args, output, (&mut sink, &mut received)) => end?,
         () = waited(args.timeout) => End::Timeout,
         _ = signals.next() => End::Asked,
     };
     drop(merged);
+    sink.end(output)?;
     ended(&end, &args, &client, received).await
 }
 
@@ -229,7 +244,7 @@ async fn receive(
     merged: &mut Merged,
     args: &Args,
     output: Output,
-    received: &mut u64,
+    (sink, received): (&mut Sink, &mut u64),
 ) -> Result<End, Failed> {
     while args.count.is_none_or(|count| *received < count) {
         let (name, event) = match merged.next().await {
@@ -244,7 +259,7 @@ async fn receive(
             }
             None => return Ok(End::Lost),
         };
-        print(name, &event, args.raw, output)?;
+        sink.take(name, &event, output)?;
         event.ack();
         *received = received.saturating_add(1);
         if let Some(delay) = args.delay {

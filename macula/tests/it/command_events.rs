@@ -310,3 +310,63 @@ fn a_value_that_is_retained_is_printed_first_and_taken_back_by_nothing() {
     node.macula(&["pub", "stays.x", "", "--retain"]).expect(0);
     assert!(until_found(0).is_empty());
 }
+
+#[test]
+fn events_are_counted_by_topic_written_to_files_or_told_with_the_time() {
+    let place = Place::new();
+    let node = place.run_node();
+    let folder = place.path("events").display().to_string();
+    let mut counting = node.start(&["sub", "t.*", "--report-topics", "--count", "3"]);
+    let mut dumping = node.start(&["sub", "t.*", "--dump", &folder, "--count", "3"]);
+    let mut timed = node.start(&["sub", "t.*", "--timestamp", "--count", "3"]);
+    for sub in [&mut counting, &mut dumping, &mut timed] {
+        sub.wait_for("subscribed");
+    }
+    for (topic, body, count) in [("t.one", "abc", "2"), ("t.two", "d", "1")] {
+        node.macula(&["pub", topic, body, "--count", count])
+            .expect(0);
+    }
+    let topics = counting.end().expect(0).objects();
+    let counts: Vec<_> = topics
+        .iter()
+        .map(|topic| (topic["topic"].as_str(), &topic["events"], &topic["bytes"]))
+        .collect();
+    let (one, two, six) = (1.into(), 2.into(), 6.into());
+    assert_eq!(
+        counts,
+        [(Some("t.one"), &two, &six), (Some("t.two"), &one, &one)]
+    );
+    dumping.end().expect(0);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|file| {
+            let path = file.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(&path).unwrap())
+        })
+        .collect();
+    files.sort();
+    let files: Vec<_> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
+    assert_eq!(
+        files,
+        [
+            ("00000000-t.one", "abc"),
+            ("00000001-t.one", "abc"),
+            ("00000002-t.two", "d")
+        ]
+    );
+    let events = timed.end().expect(0).objects();
+    assert!(events.iter().all(|event| event["at_ms"].as_u64() > Some(0)));
+    // A folder of another run is left as it is.
+    let mut again = node.start(&["sub", "t.*", "--dump", &folder, "--count", "1"]);
+    again.wait_for("subscribed");
+    node.macula(&["pub", "t.one", "e"]).expect(0);
+    again.end().expect(1);
+    assert_eq!(
+        std::fs::read_to_string(place.path("events/00000000-t.one")).unwrap(),
+        "abc"
+    );
+}

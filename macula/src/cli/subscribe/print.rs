@@ -24,6 +24,8 @@ struct Received<'a> {
     dedup_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl_left_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_ms: Option<u64>,
     payload: Payload<'a>,
 }
 
@@ -75,10 +77,12 @@ fn print_lagged(count: u64, output: Output) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Prints an event, and, where it is told, when that is.
 pub(super) fn print(
     name: &'static str,
     event: &Event,
     raw: bool,
+    at_ms: Option<u64>,
     output: Output,
 ) -> Result<(), Failed> {
     let payload = event.payload();
@@ -88,8 +92,9 @@ pub(super) fn print(
         return output.bytes(&bytes);
     }
     if !output.is_json() {
+        let at = at_ms.map_or_else(String::new, |at| format!("{at} "));
         return output.line(&format!(
-            "{} {}",
+            "{at}{} {}",
             event.topic(),
             shown(event.content_type(), payload)
         ));
@@ -111,6 +116,7 @@ pub(super) fn print(
         ttl_left_ms: event
             .ttl_left()
             .map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+        at_ms,
         payload: Payload::new(payload),
     })
 }
