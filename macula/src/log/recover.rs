@@ -30,8 +30,8 @@ pub(crate) struct Recovered {
 #[derive(Debug, Default)]
 pub(super) struct Segment {
     pub(super) records: Vec<Record>,
-    is_torn: bool,
-    damaged: u64,
+    pub(super) is_torn: bool,
+    pub(super) damaged: u64,
 }
 
 /// Opens the log of a folder, which is made if it is not there. `run` numbers the ids where there is none yet.

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use macula_wire::NodeId;
 use macula_wire::message::Balance;
+use macula_wire::{NodeId, Random};
 
-use super::recover::{recover, recover_by};
+use super::recover::{read, recover, recover_by};
 use super::segment::{Disk, create, list};
 use super::{GroupRecord, KeptRecord, Record};
 
@@ -205,4 +205,58 @@ fn segments_go_when_nothing_of_them_is_owed() {
     drop(found);
     let again = recover(&folder.0, 1).unwrap();
     assert_eq!(ids(&again.kept), [1, 60]);
+}
+
+/// Cuts, doubles, overwrites and flips parts of `bytes`, as seeds say.
+fn mangled(bytes: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=random.below(3) {
+        let length = u64::try_from(bytes.len()).unwrap();
+        let from = usize::try_from(random.below(length.max(1))).unwrap();
+        let upto = bytes.len().min(from.saturating_add(random.index(64)));
+        match random.below(5) {
+            0 => bytes.truncate(from),
+            1 => {
+                let part = bytes[from..upto].to_vec();
+                bytes.extend(part);
+            }
+            2 => drop(bytes.drain(from..upto)),
+            3 => random.fill(&mut bytes[from..upto]),
+            _ => {
+                if let Some(byte) = bytes.get_mut(from) {
+                    *byte ^= 1 << random.below(8);
+                }
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn whatever_stands_in_a_file_only_what_was_written_is_read() {
+    let folder = Folder::new("mangled");
+    let mut found = recover(&folder.0, 1).unwrap();
+    let records: Vec<Record> = (1..6).map(record).collect();
+    found.writer.commit(false, records, &[2]).unwrap();
+    let path = only(&folder.0);
+    let whole = std::fs::read(&path).unwrap();
+    let mut damaged = 0;
+    for seed in 0..3_000 {
+        let mut random = Random::new(seed);
+        std::fs::write(&path, mangled(&whole, &mut random)).unwrap();
+        let read = read(&path).unwrap();
+        damaged += u64::from(read.is_torn || read.damaged > 0);
+        for record in read.records {
+            let is_true = match &record {
+                Record::Kept(one) => **one == kept(one.id),
+                Record::Settled { id } => *id == 2,
+                Record::Reserve { .. } | Record::Begin { .. } => true,
+            };
+            assert!(is_true, "seed {seed}: {record:?}");
+        }
+    }
+    assert!(
+        damaged > 2_000,
+        "{damaged} of 3,000 files were found damaged"
+    );
 }

@@ -11,6 +11,7 @@ mod name;
 mod overlay;
 mod pubsub;
 mod realm;
+mod replay;
 mod rpc;
 mod swim;
 mod tree;
@@ -47,6 +48,7 @@ const TABLE: &[(&str, fn(&[u8]))] = &[
     ("realm_key", realm::key),
     ("realm_rules", realm::rules),
     ("realm_trust_bundle", realm::trust_bundle),
+    ("replay_machine", replay::machine),
     ("rpc_call", call::call),
     ("rpc_invocations", invocation::admission),
     ("rpc_machine", rpc::machine),
