@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use macula::wire::ErrorCode;
 use macula::wire::message::CancelMode;
 use macula::{CallOptions, Canceller, Invocation, RegisterOptions, Reply};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::ends::Endless;
 use super::policies::{answered_by, serve_id};
@@ -80,12 +80,12 @@ async fn a_skipped_call_runs_to_its_end() {
 async fn a_cast_returns_when_it_is_taken_and_runs_once() {
     let realm = Realm::new();
     let [provider, caller] = realm.mesh().await;
-    let (count, go_on) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
+    let (count, go_on) = (Arc::new(AtomicU64::new(0)), Arc::new(Semaphore::new(0)));
     let (ran, wait) = (Arc::clone(&count), Arc::clone(&go_on));
     let function = move |_| {
         let (ran, wait) = (Arc::clone(&ran), Arc::clone(&wait));
         async move {
-            wait.notified().await;
+            wait.acquire().await.unwrap().forget();
             ran.fetch_add(1, Ordering::Relaxed);
             Ok(Reply::text("nobody hears of it"))
         }
@@ -100,8 +100,10 @@ async fn a_cast_returns_when_it_is_taken_and_runs_once() {
     within(caller.send(provider.node_id(), "c.x", ""))
         .await
         .unwrap();
-    assert_eq!((served.running(), count.load(Ordering::Relaxed)), (4, 0));
-    go_on.notify_waiters();
+    // What is taken begins a moment later.
+    until(async || served.running() == 4).await;
+    assert_eq!(count.load(Ordering::Relaxed), 0);
+    go_on.add_permits(5);
     until(async || count.load(Ordering::Relaxed) == 4).await;
     until(async || served.running() == 0).await;
     let error = within(caller.cast("c.y", "", seconds(5)))
