@@ -354,3 +354,23 @@ impl Plane {
         }
     }
 }
+
+#[cfg(test)]
+impl Plane {
+    /// That of a member without links, for tests inside of a runtime.
+    pub(crate) fn for_tests() -> Self {
+        let node = NodeId::from_bytes([7; 32]);
+        let own = Owner {
+            principal: Principal::new(node, macula_wire::message::Roles::MEMBER),
+            realm: "be.acme.iot".parse().unwrap(),
+            epoch: Epoch::new(1),
+            max_payload_len: 1 << 20,
+            replay: ReplayConfig::default(),
+            run: ChannelRun::new(1),
+            log: None,
+            uplink: None,
+        };
+        let prover = Prover::new(own.realm.clone(), None, None);
+        Self::new(own, Clock::new(), prover, Random::new(1))
+    }
+}

@@ -129,30 +129,14 @@ mod tests {
     use std::sync::PoisonError;
 
     use macula_pubsub::{Destination, LocalId, Table};
-    use macula_realm::Principal;
-    use macula_transport::Clock;
-    use macula_wire::message::Roles;
-    use macula_wire::{Epoch, NodeId, Pattern, Random};
+    use macula_wire::Pattern;
 
     use super::*;
     use crate::Delivery;
-    use crate::plane::Owner;
-    use crate::plane::prove::Prover;
     use crate::queue::{Queue, SubscribeOptions};
 
     fn plane() -> Arc<Plane> {
-        let own = Owner {
-            principal: Principal::new(NodeId::from_bytes([7; 32]), Roles::MEMBER),
-            realm: "be.acme.iot".parse().unwrap(),
-            epoch: Epoch::new(1),
-            max_payload_len: 1 << 20,
-            replay: macula_pubsub::ReplayConfig::default(),
-            run: macula_wire::ChannelRun::new(1),
-            log: None,
-            uplink: None,
-        };
-        let prover = Prover::new(own.realm.clone(), None, None);
-        Arc::new(Plane::new(own, Clock::new(), prover, Random::new(1)))
+        Arc::new(Plane::for_tests())
     }
 
     /// Where everything arrives that is told from here on.

@@ -2,36 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use macula_realm::Principal;
 use macula_rpc::RegistrationKey;
-use macula_transport::Clock;
-use macula_wire::message::Roles;
-use macula_wire::{Epoch, Random};
 use proptest::prelude::*;
 
 use super::declare::Declaration;
 use super::*;
-use crate::plane::Owner;
-use crate::plane::prove::Prover;
 
 pub(super) fn plane() -> Plane {
-    let own = Owner {
-        principal: Principal::new(NodeId::from_bytes([7; 32]), Roles::MEMBER),
-        realm: "be.acme.iot".parse().unwrap(),
-        epoch: Epoch::new(1),
-        max_payload_len: 1 << 20,
-        replay: macula_pubsub::ReplayConfig::default(),
-        run: macula_wire::ChannelRun::new(1),
-        log: None,
-        uplink: None,
-    };
-    let prover = Prover::new(own.realm.clone(), None, None);
     // Its tasks would run there; these tests start none.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
     let _entered = runtime.enter();
-    Plane::new(own, Clock::new(), prover, Random::new(1))
+    Plane::for_tests()
 }
 
 pub(super) fn endpoint(plane: &Plane, pattern: &str) -> Endpoint {
