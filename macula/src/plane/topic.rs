@@ -8,7 +8,7 @@ mod promise;
 pub(crate) use leave::wait_for_room;
 pub(crate) use order::Unordered;
 pub(crate) use payload::{Enveloped, Payload};
-pub(crate) use promise::{Promise, Stored, stored};
+pub(crate) use promise::{Placed, Promise, Stored, Wanted, stored};
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ use tokio::sync::{Notify, OnceCell};
 use super::Plane;
 use super::egress::Feed;
 use super::links::Attached;
-use super::reliable::{Owed, Receipted};
+use super::reliable::Owed;
 use super::route::{Receivers, RouteCache};
 use crate::Error;
 use crate::event::Origin;
@@ -168,14 +168,14 @@ impl OwnTopic {
         self.try_put(plane, key, payload, &mut None).map(drop)
     }
 
-    /// The same, with what is promised where the event is kept, which is taken with it. Returns the event's sequence.
+    /// The same, with what is promised where the event is kept, which is taken with it.
     pub(crate) fn try_put(
         self: &Arc<Self>,
         plane: &Arc<Plane>,
         key: &BatchKey,
         payload: &impl Payload,
         promise: &mut Option<Promise>,
-    ) -> Result<Sequence, NotTaken> {
+    ) -> Result<Placed, NotTaken> {
         if payload.len() > plane.max_payload_len {
             return Err(NotTaken::Refused(too_large(
                 payload.len(),
@@ -185,7 +185,7 @@ impl OwnTopic {
         if promise.is_some() {
             self.is_kept.store(true, Ordering::Release);
         }
-        let (sequence, start) = {
+        let (sequence, claim, start) = {
             let mut waiting = self.lock();
             let fits = waiting
                 .builder
@@ -202,13 +202,12 @@ impl OwnTopic {
                 waiting.since = key.ttl_ms.map(|_| plane.clock.now());
             }
             payload.push(&mut waiting.builder);
-            if let Some(promise) = promise.take() {
-                waiting.promise(promise);
-                plane.reliable.unordered.insert(self);
-            }
+            let promise = promise.take();
+            let claim = promise.and_then(|promise| self.promise(plane, &mut waiting, promise));
             let sequence = waiting.next;
             waiting.next = sequence.next();
-            (sequence, !std::mem::replace(&mut waiting.sending, true))
+            let start = !std::mem::replace(&mut waiting.sending, true);
+            (sequence, claim, start)
         };
         if let Some((envelope, payload)) = payload.retained() {
             self.retain(plane, key, sequence, envelope, payload);
@@ -220,7 +219,7 @@ impl OwnTopic {
                 .tasks
                 .spawn("events", async move { topic.send_waiting(&sender).await });
         }
-        Ok(sequence)
+        Ok(Placed { sequence, claim })
     }
 
     /// Takes an event, waiting for room. Cancel safe: dropped before it returns, the event was not taken.
@@ -233,19 +232,19 @@ impl OwnTopic {
         self.put(plane, key, payload, None).await.map(drop)
     }
 
-    /// The same, with what is promised where the event is kept. Returns the event's sequence.
+    /// The same, with what is promised where the event is kept.
     pub(crate) async fn put(
         self: &Arc<Self>,
         plane: &Arc<Plane>,
         key: &BatchKey,
         payload: impl Payload,
         mut promise: Option<Promise>,
-    ) -> Result<Sequence, Error> {
+    ) -> Result<Placed, Error> {
         if promise.is_some() {
             self.after_others(plane).await;
         }
         match self.try_put(plane, key, &payload, &mut promise) {
-            Ok(sequence) => return Ok(sequence),
+            Ok(placed) => return Ok(placed),
             Err(NotTaken::Refused(error)) => return Err(error),
             Err(NotTaken::NoRoom) => {}
         }
@@ -254,7 +253,7 @@ impl OwnTopic {
             tokio::pin!(room);
             room.as_mut().enable();
             match self.try_put(plane, key, &payload, &mut promise) {
-                Ok(sequence) => return Ok(sequence),
+                Ok(placed) => return Ok(placed),
                 Err(NotTaken::Refused(error)) => return Err(error),
                 Err(NotTaken::NoRoom) => room.await,
             }
@@ -323,7 +322,7 @@ impl OwnTopic {
             }
             // A topic that has nothing more to send waits for nothing: to be woken when its links have written would cost
             // the event that was just sent a hand-over between threads.
-            if self.is_done() {
+            if self.is_done(plane) {
                 return self.room.notify_waiters();
             }
         }
@@ -359,21 +358,6 @@ impl OwnTopic {
                     () = self.full.notified() => {}
                 }
             }
-        }
-    }
-}
-
-impl Waiting {
-    /// Takes over what was promised for the event that was added last.
-    fn promise(&mut self, mut promise: Promise) {
-        let (events, bytes) = self.owed.reserved;
-        let more = promise.room.pass_on();
-        self.owed.reserved = (events.saturating_add(1), bytes.saturating_add(more));
-        self.owed.stored.extend(promise.stored);
-        if let Some(waiting) = promise.receipt {
-            let at = self.builder.count().saturating_sub(1);
-            let at = u32::try_from(at).unwrap_or(u32::MAX);
-            self.owed.receipts.push(Receipted { at, waiting });
         }
     }
 }
