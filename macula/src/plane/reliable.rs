@@ -245,10 +245,7 @@ impl Plane {
 
     fn carry_out(self: &Arc<Self>, work: Work) {
         match work {
-            Work::Pump(to, class) => {
-                let pump = Arc::clone(self).pump(to, class);
-                self.tasks.spawn("kept events", pump);
-            }
+            Work::Pump(to, class) => self.send_owed(to, class),
             Work::Tell(peer, body) => self.tell(peer, *body),
             Work::Dead(parcel, offset) => self.bury(&parcel, offset),
             Work::Misbehaved(what) => {
