@@ -1,8 +1,10 @@
 //! What became of an event that was published reliably.
 
+mod many;
 mod slip;
 
-pub(crate) use slip::{Claim, Slip};
+pub use many::{PendingReceipts, Receipts};
+pub(crate) use slip::{Abandoned, Claim, Slip};
 
 use macula_wire::{Epoch, ErrorCode, NodeId, Sequence, Topic};
 

@@ -124,6 +124,11 @@ impl Known {
 }
 
 impl Claim {
+    /// For how many events it is still waited.
+    pub(crate) const fn left(&self) -> u32 {
+        self.left
+    }
+
     /// Waits until all is known of the next event, and returns it, with the number of events of which the same is known, at
     /// least 1. They are not waited for any more. `None` if there is none left. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Result<(u32, Outcomes), Abandoned>> {

@@ -18,11 +18,12 @@ pub(crate) enum Wanted {
     Receipt,
 }
 
-/// An event that was taken.
+/// Events that were taken.
 #[derive(Debug)]
 pub(crate) struct Placed {
+    /// Of the first of them.
     pub(crate) sequence: Sequence,
-    /// By which its receipt is waited for, where one is wanted.
+    /// By which their receipts are waited for, where these are wanted.
     pub(crate) claim: Option<Claim>,
 }
 
