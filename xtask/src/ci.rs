@@ -146,7 +146,7 @@ fn fuzz() -> Result<Outcome, Failure> {
     if let Some(missing) = fuzz::missing() {
         return Ok(Outcome::Absent(missing));
     }
-    passed(fuzz::run(&words("--seconds 10 --jobs 2")))
+    passed(fuzz::run(&words("--jobs 2")))
 }
 
 fn test_mesh() -> Result<Outcome, Failure> {

@@ -23,6 +23,9 @@ const ACCEPTS: Accepts = Accepts {
 
 /// How long a target is fuzzed when nothing is said, in seconds.
 const SECONDS: u64 = 10;
+/// How long that of a single message is. There are many, they are alike, and each runs half a million times in it.
+const MESSAGE_SECONDS: u64 = 5;
+const MESSAGE: &str = "message_";
 /// How many targets run at the same time when nothing is said.
 const JOBS: u64 = 2;
 
@@ -45,12 +48,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         return Ok(());
     }
     let chosen = choose(&known, options.names())?;
-    let effort = if options.has("--replay") {
-        Effort::Replay
-    } else if let Some(runs) = options.number("--runs") {
-        Effort::Runs(runs)
-    } else {
-        Effort::Seconds(options.number("--seconds").unwrap_or(SECONDS))
+    let effort = |name: &str| {
+        if options.has("--replay") {
+            Effort::Replay
+        } else if let Some(runs) = options.number("--runs") {
+            Effort::Runs(runs)
+        } else {
+            let usual = usual_seconds(name);
+            Effort::Seconds(options.number("--seconds").unwrap_or(usual))
+        }
     };
     if let Some(length) = options.number("--max-len") {
         fuzzer.limit_inputs(length);
@@ -82,6 +88,15 @@ pub(crate) fn missing() -> Option<String> {
     (!found).then(|| "absent: a C++ compiler, which libFuzzer is built with".to_owned())
 }
 
+/// How long a target is fuzzed when nothing is said.
+fn usual_seconds(name: &str) -> u64 {
+    if name.starts_with(MESSAGE) {
+        MESSAGE_SECONDS
+    } else {
+        SECONDS
+    }
+}
+
 /// The targets that `names` name, or all that are known.
 fn choose(known: &[String], names: &[String]) -> Result<Vec<String>, Failure> {
     if names.is_empty() {
@@ -95,15 +110,20 @@ fn choose(known: &[String], names: &[String]) -> Result<Vec<String>, Failure> {
     Ok(names.to_vec())
 }
 
-/// Runs `targets`, at most `jobs` at the same time.
-fn all(fuzzer: &Fuzzer, targets: &[String], effort: Effort, jobs: u64) -> Vec<Report> {
+/// Runs `targets`, each as much as `effort` says, at most `jobs` at the same time.
+fn all(
+    fuzzer: &Fuzzer,
+    targets: &[String],
+    effort: impl Fn(&str) -> Effort + Sync,
+    jobs: u64,
+) -> Vec<Report> {
     let next = AtomicUsize::new(0);
     let reports = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _job in 0..jobs.max(1) {
             scope.spawn(|| {
                 while let Some(name) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let report = fuzzer.run(name, effort);
+                    let report = fuzzer.run(name, effort(name));
                     println!("{report}");
                     if let Ok(mut reports) = reports.lock() {
                         reports.push(report);
@@ -154,6 +174,12 @@ mod tests {
             choose(&known, &["topics".to_owned()]),
             Err(Failure::Usage(_))
         ));
+    }
+
+    #[test]
+    fn messages_take_half_as_long_as_the_others() {
+        assert_eq!(usual_seconds("message_ping"), MESSAGE_SECONDS);
+        assert_eq!(usual_seconds("replay_machine"), SECONDS);
     }
 
     #[test]
