@@ -126,7 +126,7 @@ impl Machines {
             group,
             attempt: deliver.attempt,
             upstream: Some(upstream),
-            receipts: Vec::new(),
+            receipts: None,
         };
         if let Err(error) = self.replay.offer(now, offer) {
             debug_assert!(false, "there was room for it: {error}");
