@@ -1,5 +1,6 @@
 //! The replay buffer: what this node sends reliably, until everybody who is owed it has it.
 
+mod arrears;
 mod boundary;
 mod channel;
 mod pick;
@@ -45,6 +46,7 @@ pub struct Replay<T> {
     reach: BTreeMap<Destination, Reach>,
     own: Room,
     transit: Room,
+    inherited: Room,
     picker: Picker,
     receipts: BTreeMap<ReceiptId, Tally>,
     next_receipt: u64,
@@ -56,6 +58,8 @@ pub struct Replay<T> {
 #[derive(Debug)]
 struct Entry<T> {
     payload: T,
+    /// The id that it was offered under, which tells it apart also when another one of its group gets it.
+    offered: u64,
     count: u64,
     bytes: usize,
     class: Priority,
@@ -126,6 +130,10 @@ impl<T: Clone> Replay<T> {
                 bytes: 0,
             },
             transit: Room {
+                events: 0,
+                bytes: 0,
+            },
+            inherited: Room {
                 events: 0,
                 bytes: 0,
             },
@@ -207,6 +215,7 @@ impl<T: Clone> Replay<T> {
             }
             // Whether there is room was decided when they came: one offer goes beyond the bound.
             Custody::Transit => self.has_room(Custody::Transit),
+            Custody::Inherited => true,
         };
         if !fits {
             return Err(OfferError::Full {
@@ -223,8 +232,9 @@ impl<T: Clone> Replay<T> {
     fn admit(&mut self, first: u64, offer: Offer<T>) {
         let count = u64::from(offer.count);
         let last = first.saturating_add(count).saturating_sub(1);
-        let owed = match &offer.group {
-            Some(group) => Vec::from_iter(self.pick(group)),
+        let mut group = offer.group;
+        let owed = match &mut group {
+            Some(group) => Vec::from_iter(self.pick_first(group)),
             None => offer.owed,
         };
         let owed: BTreeMap<Destination, Ids> = owed
@@ -249,6 +259,7 @@ impl<T: Clone> Replay<T> {
             first,
             Entry {
                 payload: offer.payload,
+                offered: first,
                 count,
                 bytes: offer.bytes,
                 class: offer.class,
@@ -256,7 +267,7 @@ impl<T: Clone> Replay<T> {
                 custody: offer.custody,
                 owed,
                 acked: Ids::default(),
-                group: offer.group,
+                group,
                 attempt: offer.attempt,
                 upstream: offer.upstream,
                 receipts: offer.receipts,
@@ -282,6 +293,7 @@ impl<T: Clone> Replay<T> {
         match custody {
             Custody::Own => self.own,
             Custody::Transit => self.transit,
+            Custody::Inherited => self.inherited,
         }
     }
 
@@ -289,6 +301,20 @@ impl<T: Clone> Replay<T> {
         match custody {
             Custody::Own => &mut self.own,
             Custody::Transit => &mut self.transit,
+            Custody::Inherited => &mut self.inherited,
+        }
+    }
+
+    /// Who gets the event of a group first.
+    fn pick_first(&mut self, group: &mut GroupOffer) -> Option<Destination> {
+        let chosen = group.chosen.take();
+        let chosen = chosen.filter(|one| group.candidates.contains(one));
+        match chosen {
+            Some(chosen) => {
+                self.picker.choose(&group.name, chosen);
+                Some(chosen)
+            }
+            None => self.pick(group),
         }
     }
 

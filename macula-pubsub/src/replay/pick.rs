@@ -35,6 +35,10 @@ impl Picker {
         }
     }
 
+    pub(super) const fn own(&self) -> NodeId {
+        self.own
+    }
+
     /// One of `candidates`. `None` only if there are none.
     pub(super) fn pick(
         &mut self,
@@ -84,6 +88,17 @@ impl Picker {
             *inflight = inflight.saturating_add(1);
         }
         chosen
+    }
+
+    /// An event of a group goes to `chosen`, whose turn that was.
+    pub(super) fn choose(&mut self, name: &str, chosen: Destination) {
+        if !self.groups.contains_key(name) {
+            self.make_room();
+        }
+        let group = self.groups.entry(name.to_owned()).or_default();
+        group.last = Some(chosen);
+        let inflight = group.inflight.entry(chosen).or_insert(0);
+        *inflight = inflight.saturating_add(1);
     }
 
     /// An event of a group is settled at `by`, or taken from it.

@@ -6,7 +6,9 @@
 
 mod credit;
 mod dead;
+mod debts;
 mod durable;
+mod inherit;
 mod parcel;
 mod publish;
 mod receive;
@@ -16,22 +18,24 @@ pub(crate) use credit::{AckMode, Credit, Token};
 pub(crate) use dead::PREFIX as DEAD_LETTERS;
 pub(crate) use parcel::Parcel;
 pub(crate) use publish::{Owed, Receipted, Reserved};
-pub(crate) use receive::Arrival;
+pub(crate) use receive::{Arrival, Fresh};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use macula_pubsub::{
-    Custody, Destination, Intake, IntakeConfig, IntakeInput, IntakeOutput, ReceiptId, Replay,
-    ReplayConfig, ReplayInput, ReplayOutput,
+    Custody, Destination, Estate, EstateConfig, EstateInput, Intake, IntakeConfig, IntakeInput,
+    IntakeOutput, ReceiptId, Replay, ReplayConfig, ReplayInput, ReplayOutput, Shares, Upstream,
 };
 use macula_transport::{OutFrame, OutboxError};
-use macula_wire::message::{Body, Message, Priority};
+use macula_wire::message::{Body, Message, Priority, Roles};
 use macula_wire::{ChannelRun, Epoch, ErrorCode, Instant, Machine, NodeId, Random};
 use tokio::sync::{Notify, oneshot};
 
 use self::credit::Inbox;
+use self::debts::Told;
+use self::inherit::Heir;
 use super::Plane;
 use super::counters::add;
 use super::links::Attached;
@@ -41,6 +45,8 @@ use crate::receipt::Outcomes;
 
 /// The most members whose runs are remembered, so that a new one is told from the former.
 const MAX_RUNS: usize = 16_384;
+/// Of how many events of groups it is remembered that they were taken here.
+const MAX_SHARES: usize = 65_536;
 /// How long the task that keeps the time sleeps at most.
 const LOOK_PERIOD: Duration = Duration::from_secs(60);
 
@@ -69,6 +75,12 @@ pub(crate) struct Machines {
     reserved: (usize, usize),
     receipts: BTreeMap<ReceiptId, oneshot::Sender<Outcomes>>,
     runs: BTreeMap<NodeId, Epoch>,
+    /// What stores were told of what this node owes.
+    told: Told,
+    /// What publishers owe that this node keeps for them.
+    heir: Heir,
+    /// What was taken for groups.
+    shares: Shares,
     /// Whether somebody was refused for want of room.
     is_stalled: bool,
     /// When the task that keeps the time is going to look.
@@ -101,6 +113,9 @@ impl Reliable {
                 reserved: (0, 0),
                 receipts: BTreeMap::new(),
                 runs: BTreeMap::new(),
+                told: Told::default(),
+                heir: Heir::new(Estate::new(EstateConfig::default(), now)),
+                shares: Shares::new(MAX_SHARES),
                 is_stalled: false,
                 looks_at: None,
             }),
@@ -121,6 +136,15 @@ impl Reliable {
         let machines = self.lock();
         let own = machines.replay.used(Custody::Own).0;
         (own, machines.replay.used(Custody::Transit).0)
+    }
+}
+
+impl Reliable {
+    /// How many events of other publishers are kept in case that these are lost, or sent in their place.
+    pub(crate) fn kept_for_others(&self) -> usize {
+        let machines = self.lock();
+        let inherited = machines.replay.used(Custody::Inherited).0;
+        machines.heir.estate.used().0.saturating_add(inherited)
     }
 }
 
@@ -164,6 +188,10 @@ impl Plane {
 
     /// Moves what the machines put out to where it belongs, until they are quiet.
     fn settle(&self, machines: &mut Machines, now: Instant, work: &mut Vec<Work>) {
+        machines.tell_arrears(now, work);
+        while let Some(output) = machines.heir.estate.poll_output() {
+            self.on_estate(machines, now, output);
+        }
         loop {
             while let Some(output) = machines.replay.poll_output() {
                 self.on_replay(machines, now, output, work);
@@ -223,17 +251,15 @@ impl Plane {
                 first,
                 last,
                 outcome,
-            } => machines.intake.handle_input(
-                now,
-                IntakeInput::Settled {
+            } => {
+                let upstream = Upstream {
                     peer,
                     class,
                     run,
                     first,
-                    last,
-                    outcome,
-                },
-            ),
+                };
+                machines.settled(now, &upstream, last, outcome);
+            }
             ReplayOutput::Dead { payload, offset } => work.push(Work::Dead(payload, offset)),
             ReplayOutput::Misbehaved(to, offence) => {
                 work.push(Work::Misbehaved(format!("{to:?}: {offence}")));
@@ -275,7 +301,13 @@ impl Plane {
     /// The link to a member is up, or another one than before.
     pub(crate) fn kept_link_up(self: &Arc<Self>, attached: &Attached) {
         let (peer, epoch) = (attached.link.peer().node, attached.link.epoch());
-        self.reliably(|machines, now| machines.on_up(now, peer, epoch));
+        let is_store = attached.link.peer().roles.contains(Roles::STORE);
+        self.reliably(|machines, now| {
+            machines.on_up(now, peer, epoch);
+            if is_store {
+                machines.told.on_up(now, peer);
+            }
+        });
     }
 
     /// The link to a member is lost.
@@ -287,7 +319,10 @@ impl Plane {
     /// A member is thought dead.
     pub(crate) fn kept_member_lost(self: &Arc<Self>, peer: NodeId) {
         let lost = ReplayInput::Lost(Destination::Member(peer));
-        self.reliably(|machines, now| machines.replay.handle_input(now, lost));
+        self.reliably(|machines, now| {
+            machines.heir.on_lost(now, peer);
+            machines.replay.handle_input(now, lost);
+        });
     }
 
     /// A subscription or a client of this node has ended.
@@ -303,6 +338,13 @@ impl Plane {
             Body::Resend(resend) => {
                 add(&self.counters.resends_served, 1);
                 ReplayInput::Resend(from, resend.clone())
+            }
+            Body::Arrears(arrears) => {
+                if let Destination::Member(peer) = from {
+                    let told = EstateInput::Arrears(peer, arrears.clone());
+                    self.reliably(|machines, now| machines.heir.estate.handle_input(now, told));
+                }
+                return true;
             }
             _ => return false,
         };
@@ -324,6 +366,7 @@ impl Plane {
                 self.on_said(machines, now, said);
                 machines.replay.handle_timeout(now);
                 machines.intake.handle_timeout(now);
+                machines.heir.estate.handle_timeout(now);
             });
             let now = self.clock.now();
             let sleep = self.reliable.lock().sleep(now);
@@ -373,7 +416,12 @@ impl Machines {
     }
 
     fn due(&self) -> Option<Instant> {
-        let due = [self.replay.poll_timeout(), self.intake.poll_timeout()];
+        let due = [
+            self.replay.poll_timeout(),
+            self.intake.poll_timeout(),
+            self.heir.estate.poll_timeout(),
+            self.told.due,
+        ];
         due.into_iter().flatten().min()
     }
 
@@ -383,7 +431,10 @@ impl Machines {
         if before.is_some_and(|before| before != epoch) {
             // Whoever was owed something there has ended with the former run.
             self.replay.handle_input(now, ReplayInput::Gone(to));
+            let gone = EstateInput::Gone(peer);
+            self.heir.estate.handle_input(now, gone);
         }
+        self.heir.on_up(now, peer);
         if self.runs.len() > MAX_RUNS {
             let other = self.runs.keys().find(|other| **other != peer).copied();
             other.map(|other| self.runs.remove(&other));

@@ -217,6 +217,7 @@ impl Machines {
         for id in named.into_values() {
             self.replay.close_receipt(id);
         }
+        self.note_debts(now, parcel, &offers);
         Some(offers)
     }
 
