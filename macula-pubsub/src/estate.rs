@@ -129,8 +129,7 @@ impl<T> Estate<T> {
     }
 
     fn on_arrears(&mut self, publisher: NodeId, arrears: &Arrears) {
-        // It lives, and knows of this numbering; of an earlier one it knows no more.
-        self.on_back(publisher);
+        // It may have said so before it was lost. It knows nothing of an earlier numbering than this one.
         let earlier = (publisher, ChannelRun::new(0), 0)..(publisher, arrears.run, 0);
         let mut left: BTreeSet<(ChannelRun, u32)> = BTreeSet::new();
         for ((_, run, _), debt) in self.debts.range_mut(earlier) {

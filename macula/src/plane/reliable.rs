@@ -325,6 +325,11 @@ impl Plane {
         });
     }
 
+    /// A member is there: one that was lost is no more.
+    pub(crate) fn kept_member_back(self: &Arc<Self>, peer: NodeId) {
+        self.reliably(|machines, now| machines.heir.on_up(now, peer));
+    }
+
     /// A subscription or a client of this node has ended.
     pub(crate) fn kept_receiver_gone(self: &Arc<Self>, to: Destination) {
         let gone = ReplayInput::Gone(to);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use macula_pubsub::{Acceptance, Destination, Taken};
+use macula_pubsub::{Acceptance, Destination, GroupMatch, Taken};
 use macula_wire::message::{Debts, Deliver, Role};
 use macula_wire::{Batch, DecodeError, Frame, NodeId, Topic};
 
@@ -11,6 +11,7 @@ use crate::event::GapCause;
 use crate::plane::counters::add;
 use crate::plane::gaps::Missing;
 use crate::plane::reliable::{Arrival, Fresh, Parcel};
+use crate::plane::route::Receivers;
 
 impl Ingress {
     /// The next batch is kept by its sender. Members keep events; clients have theirs kept by their member.
@@ -77,27 +78,12 @@ impl Ingress {
         }
         let receivers = announced.route.resolve(plane, topic, self.source);
         let forwarded = one_hop_less(&frame);
-        let is_here = |to: &Destination| match to {
-            Destination::Local(_) => true,
-            Destination::Session(_) => forwarded.is_some(),
-            Destination::Member(_) => false,
-        };
         let is_believed = is_proven && may;
-        let mut owed = Vec::new();
-        let mut group = None;
-        match &deliver.group {
-            Some(name) if is_believed && count == 1 => {
-                let named = receivers.groups.iter().find(|group| *group.name == **name);
-                group = named.cloned().and_then(|mut group| {
-                    group.members.retain(is_here);
-                    (!group.members.is_empty()).then_some(group)
-                });
-            }
-            None if is_believed => {
-                owed.extend(receivers.destinations.iter().copied().filter(is_here));
-            }
-            _ => {}
-        }
+        let (owed, group) = if is_believed {
+            destined(&deliver, &receivers, forwarded.is_some())
+        } else {
+            (Vec::new(), None)
+        };
         let bequest = if is_believed {
             self.bequest(topic, batch.publisher, debts)
         } else {
@@ -187,6 +173,30 @@ impl Ingress {
         };
         (fresh, found)
     }
+}
+
+/// Who on this node is to get what comes behind a DELIVER, or the group here of which one is.
+fn destined(
+    deliver: &Deliver,
+    receivers: &Receivers,
+    may_go_on: bool,
+) -> (Vec<Destination>, Option<GroupMatch>) {
+    let is_here = |to: &Destination| match to {
+        Destination::Local(_) => true,
+        Destination::Session(_) => may_go_on,
+        Destination::Member(_) => false,
+    };
+    let Some(name) = &deliver.group else {
+        let here = receivers.destinations.iter().copied().filter(is_here);
+        return (here.collect(), None);
+    };
+    let named = receivers.groups.iter().find(|group| *group.name == **name);
+    let named = named.filter(|_| deliver.count == 1).cloned();
+    let group = named.and_then(|mut group| {
+        group.members.retain(is_here);
+        (!group.members.is_empty()).then_some(group)
+    });
+    (Vec::new(), group)
 }
 
 /// Whether the sender kept to the rules.
