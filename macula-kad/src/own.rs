@@ -87,7 +87,47 @@ pub(crate) struct Own {
     /// How far the farthest that ought to keep it is.
     pub(crate) reach: Option<Distance>,
     /// Who ought to keep it.
-    pub(crate) told: BTreeMap<NodeId, Told>,
+    pub(crate) told: Keepers,
+}
+
+/// The nodes that ought to keep a record, and what each was told. They are few, and there is such a list for each record, so
+/// it is a list and no map: a map would take room for eleven at once.
+#[derive(Debug, Default)]
+pub(crate) struct Keepers(Vec<(NodeId, Told)>);
+
+impl Keepers {
+    pub(crate) fn get(&self, node: &NodeId) -> Option<&Told> {
+        let found = self.0.iter().find(|(known, _)| known == node);
+        found.map(|(_, told)| told)
+    }
+
+    pub(crate) fn get_mut(&mut self, node: &NodeId) -> Option<&mut Told> {
+        let found = self.0.iter_mut().find(|(known, _)| known == node);
+        found.map(|(_, told)| told)
+    }
+
+    pub(crate) fn set(&mut self, node: NodeId, told: Told) {
+        match self.get_mut(&node) {
+            Some(known) => *known = told,
+            None => {
+                self.0.reserve_exact(1);
+                self.0.push((node, told));
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, node: &NodeId) {
+        self.0.retain(|(known, _)| known != node);
+    }
+
+    /// Forgets all others.
+    pub(crate) fn retain(&mut self, ought: impl Fn(&NodeId) -> bool) {
+        self.0.retain(|(known, _)| ought(known));
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 /// The records of this node, by id.

@@ -13,8 +13,9 @@ use std::time::Duration;
 use macula::realm::{IssueRequest, RealmRoot};
 use macula::wire::ErrorCode;
 use macula::{
-    CallFailure, CallOptions, Codec, Delivery, EventOptions, History, Node, Overflow,
-    PublishOptions, Qos, RegisterOptions, Reply, ServiceOptions, SubscribeOptions, Subscription,
+    CallFailure, CallOptions, Codec, Delivery, DeliveryBatch, EventBatch, EventOptions, History,
+    Node, Overflow, PublishOptions, Qos, RegisterOptions, Reply, ServiceOptions, SubscribeOptions,
+    Subscription,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,7 @@ async fn main() -> Result<(), Failed> {
     let two = describe()?.join(one.local_addr()).start().await?;
 
     events(&one, &two).await?;
+    batches(&one, &two).await?;
     values(&one, &two).await?;
     options(&one, &two).await?;
     receipts(&one, &two).await?;
@@ -70,6 +72,40 @@ async fn events(one: &Node, two: &Node) -> Result<(), Failed> {
         other => return Err(format!("no event, but {other:?}").into()),
     }
     Ok(())
+}
+
+async fn batches(one: &Node, two: &Node) -> Result<(), Failed> {
+    let options = SubscribeOptions::default().overflow(Overflow::Block);
+    let mut ticks = two.subscribe("ticks", options).await?;
+    one.wait_for_subscribers("ticks").await?;
+    let publisher = one.publisher("ticks", PublishOptions::default()).await?;
+    let publishing = async {
+        let mut batch = EventBatch::new();
+        for tick in 0..10_000_u64 {
+            while !batch.push(&tick.to_be_bytes()) {
+                publisher.publish_batch(&mut batch).await?;
+            }
+        }
+        publisher.publish_batch(&mut batch).await
+    };
+    let taking = async {
+        let mut next = 0_u64;
+        while next < 10_000 {
+            match ticks.next_batch().await {
+                Some(DeliveryBatch::Events(events)) => {
+                    for event in events {
+                        assert_eq!(event.payload(), next.to_be_bytes());
+                        next += 1;
+                    }
+                }
+                other => return Err(Failed::from(format!("no events, but {other:?}"))),
+            }
+        }
+        Ok(())
+    };
+    let (published, taken) = tokio::join!(publishing, taking);
+    published?;
+    taken
 }
 
 async fn values(one: &Node, two: &Node) -> Result<(), Failed> {

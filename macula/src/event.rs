@@ -1,8 +1,10 @@
 //! What a subscriber gets.
 
+mod batch;
 mod gap;
 mod options;
 
+pub use batch::{DeliveryBatch, EventRef, Events};
 pub use gap::{Gap, GapCause};
 pub(crate) use options::encoded;
 pub use options::{EventOptions, Subscribers};

@@ -77,7 +77,10 @@ pub use directory::{
     NodeDirectory, StoreConfig,
 };
 pub use error::Error;
-pub use event::{ClosedReason, Delivery, Event, EventOptions, Gap, GapCause, Subscribers};
+pub use event::{
+    ClosedReason, Delivery, DeliveryBatch, Event, EventOptions, EventRef, Events, Gap, GapCause,
+    Subscribers,
+};
 pub use graph::{Graph, GraphEdge, GraphNode};
 pub use group::{Balance, Group};
 pub use keep::Keeping;
@@ -93,7 +96,7 @@ pub use node::{
 pub use plane::counters::Counts;
 pub use plane::forward::{ForwardingConfig, ForwardingCounts};
 pub use plane::trees::counts::TreeCounts;
-pub use publisher::{PublishOptions, Publisher};
+pub use publisher::{EventBatch, PublishOptions, Publisher};
 pub use queue::{History, Order, Overflow, SubscribeOptions, SubscriptionCounts};
 pub use receipt::{EventId, PendingReceipt, Qos, Receipt};
 pub use served::Served;

@@ -1,8 +1,10 @@
 //! A declared topic as its owner holds it.
 
+mod batch;
 mod options;
 mod put;
 
+pub use batch::EventBatch;
 pub use options::PublishOptions;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ mod kept;
 mod latest;
 mod options;
 mod run;
+mod take;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -13,9 +14,9 @@ mod waiting;
 pub(crate) use begin::Earlier;
 pub use counts::SubscriptionCounts;
 pub use options::{History, Order, Overflow, SubscribeOptions};
-pub(crate) use run::EventRun;
+pub(crate) use run::{EventRun, Head, Place, is_past};
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use macula_wire::Sequence;
@@ -25,7 +26,7 @@ use self::begin::Beginning;
 use self::kept::Kept;
 use self::latest::Latest;
 use self::waiting::{Item, Waiting};
-use crate::event::{ClosedReason, Delivery, Event, Gap, Origin};
+use crate::event::{ClosedReason, Event, Gap, Origin};
 use crate::plane::reliable::AckMode;
 
 /// What became of events that were pushed.
@@ -70,14 +71,6 @@ pub(crate) struct Queue {
     room: Notify,
     /// How many events expired in all queues of this process.
     expired: Arc<AtomicU64>,
-}
-
-/// What the owner of the subscription finds.
-enum Found {
-    Delivery(Delivery),
-    Run(EventRun),
-    Nothing,
-    End,
 }
 
 impl Queue {
@@ -161,7 +154,7 @@ impl Queue {
     pub(crate) fn push(&self, mut run: EventRun) -> Pushed {
         let mut state = self.lock();
         state.skip_known(&mut run);
-        if run.left == 0 || state.closed.is_some() {
+        if run.left() == 0 || state.closed.is_some() {
             return Pushed::default();
         }
         let pushed = match &mut state.store {
@@ -242,7 +235,7 @@ impl Queue {
         }
         if taken > 0 {
             if let Item::Run(run) = &mut item {
-                run.left = taken;
+                run.cut_to(taken);
             }
             state.push(item);
         }
@@ -310,76 +303,6 @@ impl Queue {
         )
     }
 
-    /// Takes the next run or gap; `None` after the end. Cancel safe.
-    pub(crate) async fn next(&self, current: &mut Option<EventRun>) -> Option<Delivery> {
-        loop {
-            if let Some(run) = current.as_mut() {
-                if run.left > 0 && run.is_expired() {
-                    let gap = run.as_expired();
-                    *current = None;
-                    self.correct_expired(gap.lost);
-                    return Some(Delivery::Gap(gap));
-                }
-                if let Some(event) = run.pop() {
-                    return Some(Delivery::Event(event));
-                }
-            }
-            *current = None;
-            let readable = self.readable.notified();
-            match self.take() {
-                Found::Delivery(delivery) => return Some(delivery),
-                Found::Run(run) => *current = Some(run),
-                Found::End => return None,
-                Found::Nothing => readable.await,
-            }
-        }
-    }
-
-    /// Events that were counted as delivered when their run was taken have expired meanwhile.
-    fn correct_expired(&self, count: u64) {
-        let mut state = self.lock();
-        state.counts.delivered = state.counts.delivered.saturating_sub(count);
-        state.counts.expired = state.counts.expired.saturating_add(count);
-        drop(state);
-        self.expired.fetch_add(count, Ordering::Relaxed);
-    }
-
-    fn take(&self) -> Found {
-        let mut state = self.lock();
-        if let Some(found) = state.take_beginning() {
-            return found;
-        }
-        if state.lagged > 0 {
-            return Found::Delivery(Delivery::Lagged(std::mem::take(&mut state.lagged)));
-        }
-        let refuses = self.refuses_newest();
-        let item = state.take_kept().or_else(|| match &mut state.store {
-            Store::All(waiting) => waiting.pop(refuses),
-            Store::Latest(latest) => latest.pop(self.options.order),
-        });
-        let Some(item) = item else {
-            return state.take_end();
-        };
-        let count = item.events();
-        let found = if let Some(gap) = item.expired() {
-            state.counts.expired = state.counts.expired.saturating_add(count);
-            self.expired.fetch_add(count, Ordering::Relaxed);
-            Found::Delivery(Delivery::Gap(gap))
-        } else {
-            state.counts.delivered = state.counts.delivered.saturating_add(count);
-            match item {
-                Item::Run(run) => Found::Run(run),
-                Item::One(event) => Found::Delivery(Delivery::Event(event)),
-                Item::Gap(gap) => Found::Delivery(Delivery::Gap(gap)),
-            }
-        };
-        drop(state);
-        if count > 0 && self.options.overflow == Overflow::Block {
-            self.room.notify_waiters();
-        }
-        found
-    }
-
     /// Ends the queue: what waits can still be taken, and then why.
     pub(crate) fn close(&self, reason: ClosedReason) {
         self.lock().closed.get_or_insert(reason);
@@ -443,17 +366,5 @@ impl State {
             self.lagged = self.lagged.saturating_add(1);
         }
         true
-    }
-
-    fn take_end(&mut self) -> Found {
-        match &self.closed {
-            None => Found::Nothing,
-            Some(_) if self.is_over => Found::End,
-            Some(reason) => {
-                let reason = reason.clone();
-                self.is_over = true;
-                Found::Delivery(Delivery::Closed(reason))
-            }
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use macula_wire::Pattern;
 
-use crate::event::{ClosedReason, Delivery};
+use crate::event::{ClosedReason, Delivery, DeliveryBatch};
 use crate::queue::{EventRun, Queue, SubscriptionCounts};
 
 /// What ends a subscription when its owner drops it.
@@ -50,6 +50,27 @@ impl Subscription {
             return Some(Delivery::Event(event));
         }
         self.queue.next(&mut self.current).await
+    }
+
+    /// The next events that lie together, or another delivery in its place. Otherwise as [`next`](Self::next), and both may
+    /// be used by turns: order, gaps and counts are the same.
+    ///
+    /// This is for applications that take more than a million events a second: those of a batch are read where they lie,
+    /// while `next` makes each an [`Event`](crate::Event) of its own. A batch is what left its publisher together and
+    /// waits, up to 4,096 events or 64 KiB; events with headers or a key come one by one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is taken from the queue before it is returned.
+    pub async fn next_batch(&mut self) -> Option<DeliveryBatch<'_>> {
+        match self.queue.more(&mut self.current).await? {
+            Some(Delivery::Event(event)) => self.current = Some(EventRun::single(event)),
+            Some(other) => return Some(DeliveryBatch::Other(other)),
+            None => {}
+        }
+        // `current` is there whatever came: an event was put there, and `more` gives nothing only beside a run.
+        let events = self.current.as_mut().map(EventRun::events)?;
+        Some(DeliveryBatch::Events(events))
     }
 
     /// How many events the application was owed so far, by what became of them.

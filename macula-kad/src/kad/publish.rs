@@ -1,6 +1,6 @@
 //! The records of this node: signing them, telling those that ought to keep them, and renewing them in time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::moves::Moves;
 use super::query::Asker;
 use super::{Kad, LookupOptions, RecordChange};
 use crate::distance::{Place, key_of, record_id};
-use crate::own::{Own, Told};
+use crate::own::{Keepers, Own, Told};
 use crate::timer::Timer;
 use crate::{PublishError, Refusal};
 
@@ -92,7 +92,7 @@ impl Kad {
             signed: self.now,
             until_ms: self.owns.get(&id).map_or(0, |own| own.until_ms),
             reach: None,
-            told: BTreeMap::new(),
+            told: Keepers::default(),
         };
         if let Some(before) = self.owns.insert(id, own) {
             let expires = before.record.record.expires_ms;
@@ -200,7 +200,7 @@ impl Kad {
         };
         let record = Arc::clone(&own.record);
         let ought = |node: &NodeId| closest.iter().any(|contact| contact.node == *node);
-        own.told.retain(|node, _| ought(node));
+        own.told.retain(ought);
         let mut news = Vec::new();
         for contact in closest {
             let times = match own.told.get(&contact.node) {
@@ -208,7 +208,7 @@ impl Kad {
                 Some(Told::Failed(times, at)) if *at <= now => *times,
                 Some(Told::Failed(..) | Told::Asked(_) | Told::Keeps) => continue,
             };
-            own.told.insert(contact.node, Told::Asked(times));
+            own.told.set(contact.node, Told::Asked(times));
             news.push(Arc::clone(contact));
         }
         for contact in news {

@@ -75,6 +75,28 @@ impl BatchBuilder {
                     <= max)
     }
 
+    /// Whether `count` more events, which take `encoded` bytes with their lengths, fit a batch of `max` bytes. They always do
+    /// where nothing waits.
+    #[must_use]
+    pub const fn has_room_for(&self, count: usize, encoded: usize, max: usize) -> bool {
+        self.count == 0
+            || (self.count.saturating_add(count) <= MAX_BATCH_EVENTS
+                && self.length.saturating_add(encoded) <= max)
+    }
+
+    /// Adds `count` events whose payloads stand in `encoded` behind their lengths, as [`push`](Self::push) writes them.
+    /// Where nothing waits to be copied to, the buffer itself is taken, and another one given for it; either way `encoded`
+    /// is empty afterwards. The caller has asked [`has_room_for`](Self::has_room_for).
+    pub fn append(&mut self, count: usize, encoded: &mut Vec<u8>) {
+        self.length = self.length.saturating_add(encoded.len());
+        self.count = self.count.saturating_add(count);
+        if self.open.is_empty() {
+            core::mem::swap(&mut self.open, encoded);
+        } else {
+            self.open.append(encoded);
+        }
+    }
+
     /// Adds an event whose payload is copied. The caller has asked [`has_room`](Self::has_room).
     #[inline]
     pub fn push(&mut self, payload: &[u8]) {
@@ -371,6 +393,44 @@ mod tests {
             let found: Vec<Bytes> = batch.entries.iter().collect();
             assert_eq!(found, [Bytes::from(payload), Bytes::from_static(b"last")]);
         }
+    }
+
+    #[test]
+    fn events_that_were_gathered_before_stand_in_their_place() {
+        let gathered = |payloads: &[&[u8]]| {
+            let mut encoded = Vec::new();
+            for payload in payloads {
+                varint::put(&mut encoded, u64::try_from(payload.len()).unwrap());
+                encoded.extend_from_slice(payload);
+            }
+            encoded
+        };
+        let long = vec![3; BY_REFERENCE];
+        for first in [&b"first"[..], &long, b""] {
+            let mut builder = BatchBuilder::new();
+            builder.push_bytes(Bytes::copy_from_slice(first));
+            let mut more = gathered(&[b"a", &[7; 300]]);
+            assert!(builder.has_room_for(2, more.len(), 1 << 20));
+            builder.append(2, &mut more);
+            assert!(more.is_empty());
+            builder.push(b"last");
+            let mut one_by_one = BatchBuilder::new();
+            for payload in [first, b"a", &[7; 300], b"last"] {
+                one_by_one.push_bytes(Bytes::copy_from_slice(payload));
+            }
+            assert_eq!(builder.encoded_len(), one_by_one.encoded_len());
+            let joined = |builder: &mut BatchBuilder| {
+                let sealed = builder.seal(&head()).unwrap().unwrap();
+                sealed.pieces.concat()
+            };
+            assert_eq!(joined(&mut builder), joined(&mut one_by_one));
+        }
+        let mut builder = BatchBuilder::new();
+        assert!(builder.has_room_for(1, 100, 10), "nothing waits");
+        builder.push(&[0; 9]);
+        assert!(builder.has_room_for(2, 10, 20));
+        assert!(!builder.has_room_for(2, 11, 20));
+        assert!(!builder.has_room_for(MAX_BATCH_EVENTS, 0, 20));
     }
 
     #[test]

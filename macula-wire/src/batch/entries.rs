@@ -73,6 +73,16 @@ impl Entries {
         &self.encoded
     }
 
+    /// The first of payloads that stand in `encoded` as [`encoded`](Self::encoded) has them, and what follows it. `None` at
+    /// the end.
+    #[inline]
+    #[must_use]
+    pub fn split_first(encoded: &[u8]) -> Option<(&[u8], &[u8])> {
+        let (length, prefix) = varint::split(encoded).ok()?;
+        let length = usize::try_from(length).ok()?;
+        encoded.get(prefix..)?.split_at_checked(length)
+    }
+
     /// The payloads in order, each a slice of the batch.
     #[must_use]
     pub fn iter(&self) -> EntriesIter {
@@ -116,13 +126,10 @@ impl Iterator for EntriesIter {
 
     #[inline]
     fn next(&mut self) -> Option<Bytes> {
-        let (length, prefix) = varint::split(&self.rest).ok()?;
-        let end = prefix.checked_add(usize::try_from(length).ok()?)?;
-        if end > self.rest.len() {
-            return None;
-        }
-        let payload = self.rest.slice(prefix..end);
-        bytes::Buf::advance(&mut self.rest, end);
+        let (first, after) = Entries::split_first(&self.rest)?;
+        let payload = self.rest.slice_ref(first);
+        let taken = self.rest.len().saturating_sub(after.len());
+        bytes::Buf::advance(&mut self.rest, taken);
         self.left = self.left.saturating_sub(1);
         Some(payload)
     }

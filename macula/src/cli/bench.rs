@@ -12,6 +12,7 @@ mod mesh;
 mod peer;
 mod plain;
 mod process;
+mod receive;
 mod stream;
 
 use std::time::Duration;
@@ -126,6 +127,11 @@ impl Task {
     /// Half of it, for a measurement of two parts.
     const fn half(&self) -> Duration {
         Duration::from_millis(self.millis / 2)
+    }
+
+    /// Whether events are published and taken in batches.
+    const fn gathers(&self) -> bool {
+        matches!(self.workload, Workload::Events | Workload::Fanout)
     }
 
     /// The transport's settings, the same for both systems.

@@ -1,9 +1,11 @@
 //! A topic that this process publishes on.
 
 mod leave;
+mod many;
 mod order;
 mod payload;
 mod promise;
+mod waiting;
 
 pub(crate) use leave::wait_for_room;
 pub(crate) use order::Unordered;
@@ -12,18 +14,16 @@ pub(crate) use promise::{Promise, Stored, stored};
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures::future::select_all;
-use macula_wire::batch::BatchBuilder;
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, ErrorCode, Instant, Sequence};
+use macula_wire::{ContentType, ErrorCode, Sequence};
 use tokio::sync::{Notify, OnceCell};
 
+use self::waiting::Waiting;
 use super::Plane;
 use super::egress::Feed;
 use super::links::Attached;
-use super::reliable::{Owed, Receipted};
 use super::route::{Receivers, RouteCache};
 use crate::Error;
 use crate::event::Origin;
@@ -38,49 +38,6 @@ pub(crate) struct BatchKey {
     pub(crate) ttl_ms: Option<u32>,
     /// Whether every event comes with its envelope.
     pub(crate) enveloped: bool,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    builder: BatchBuilder,
-    key: BatchKey,
-    /// The sequence of the next event.
-    next: Sequence,
-    /// Whether a task is on its way to send what waits.
-    sending: bool,
-    /// What was promised to publishers whose events are kept.
-    owed: Owed,
-    /// When the first event of the batch was published, where its time to live counts.
-    since: Option<Instant>,
-    /// When a batch was sent last.
-    sent: Option<Instant>,
-}
-
-impl Waiting {
-    /// Whether an event of `key` may still join the batch. What has a time to live does so only while a sixteenth of it
-    /// has not passed for the first, because the batch has one time to live for all.
-    fn joins(&self, key: &BatchKey, now: impl FnOnce() -> Instant) -> bool {
-        if self.builder.is_empty() {
-            return true;
-        }
-        self.key == *key
-            && match (key.ttl_ms, self.since) {
-                (Some(ttl_ms), Some(since)) => {
-                    let most = Duration::from_millis(u64::from(ttl_ms / 16).max(1));
-                    now().saturating_since(since) < most
-                }
-                _ => true,
-            }
-    }
-
-    /// What is left of the time to live; `None` if it is over.
-    fn ttl_left(&self, now: impl FnOnce() -> Instant) -> Option<Option<u32>> {
-        let (Some(ttl_ms), Some(since)) = (self.key.ttl_ms, self.since) else {
-            return Some(self.key.ttl_ms);
-        };
-        let held = u32::try_from(now().saturating_since(since).as_millis()).unwrap_or(u32::MAX);
-        ttl_ms.checked_sub(held).filter(|left| *left > 0).map(Some)
-    }
 }
 
 /// A declared topic: its sequence, and the events that wait for the next batch.
@@ -187,19 +144,12 @@ impl OwnTopic {
         }
         let (sequence, start) = {
             let mut waiting = self.lock();
-            let fits = waiting
+            let has_room = waiting
                 .builder
-                .has_room(payload.encoded_len(), MAX_BATCH_BYTES)
-                && waiting.joins(key, || plane.clock.now());
-            if !fits {
+                .has_room(payload.encoded_len(), MAX_BATCH_BYTES);
+            if !has_room || !waiting.admits(key, || plane.clock.now()) {
                 self.full.notify_one();
                 return Err(NotTaken::NoRoom);
-            }
-            if waiting.builder.is_empty() {
-                if waiting.key != *key {
-                    waiting.key = key.clone();
-                }
-                waiting.since = key.ttl_ms.map(|_| plane.clock.now());
             }
             payload.push(&mut waiting.builder);
             if let Some(promise) = promise.take() {
@@ -213,14 +163,22 @@ impl OwnTopic {
         if let Some((envelope, payload)) = payload.retained() {
             self.retain(plane, key, sequence, envelope, payload);
         }
-        if start && !self.send_at_once(plane) {
-            let topic = Arc::clone(self);
-            let sender = Arc::clone(plane);
-            plane
-                .tasks
-                .spawn("events", async move { topic.send_waiting(&sender).await });
+        if start {
+            self.start_sending(plane);
         }
         Ok(sequence)
+    }
+
+    /// Sees to it that what waits leaves, when nobody was on the way to send it.
+    fn start_sending(self: &Arc<Self>, plane: &Arc<Plane>) {
+        if self.send_at_once(plane) {
+            return;
+        }
+        let topic = Arc::clone(self);
+        let sender = Arc::clone(plane);
+        plane
+            .tasks
+            .spawn("events", async move { topic.send_waiting(&sender).await });
     }
 
     /// Takes an event, waiting for room. Cancel safe: dropped before it returns, the event was not taken.
@@ -359,21 +317,6 @@ impl OwnTopic {
                     () = self.full.notified() => {}
                 }
             }
-        }
-    }
-}
-
-impl Waiting {
-    /// Takes over what was promised for the event that was added last.
-    fn promise(&mut self, mut promise: Promise) {
-        let (events, bytes) = self.owed.reserved;
-        let more = promise.room.pass_on();
-        self.owed.reserved = (events.saturating_add(1), bytes.saturating_add(more));
-        self.owed.stored.extend(promise.stored);
-        if let Some(waiting) = promise.receipt {
-            let at = self.builder.count().saturating_sub(1);
-            let at = u32::try_from(at).unwrap_or(u32::MAX);
-            self.owed.receipts.push(Receipted { at, waiting });
         }
     }
 }

@@ -51,7 +51,7 @@ impl Publisher {
 
     /// Waits for room and takes an event, and says where it is told that it is on disk, if it is to be. It is kept where
     /// somebody waits for its receipt.
-    async fn put(
+    pub(super) async fn put(
         &self,
         key: &BatchKey,
         payload: impl Payload,

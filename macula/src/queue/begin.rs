@@ -6,8 +6,9 @@ use std::sync::Arc;
 use macula_wire::Sequence;
 
 use super::run::EventRun;
+use super::take::Found;
 use super::waiting::{Item, Key, key_of};
-use super::{Found, Queue, State, Store};
+use super::{Queue, State, Store};
 use crate::event::{Delivery, Event, Gap, GapCause, Origin};
 
 /// An event from before the subscription.
@@ -145,8 +146,8 @@ impl State {
 
     /// Leaves out of `run` what was handed out before; tells what is missing between that and the run.
     pub(super) fn skip_known(&mut self, run: &mut EventRun) {
-        let (origin, first) = (Arc::clone(&run.origin), run.next);
-        if let Some(next) = self.leave_beginning(&origin, first, run.next.plus(run.left)) {
+        let (origin, first) = (Arc::clone(run.origin()), run.first());
+        if let Some(next) = self.leave_beginning(&origin, first, first.plus(run.left())) {
             run.skip(next.since(first));
         }
     }

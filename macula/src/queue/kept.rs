@@ -38,8 +38,8 @@ impl Kept {
 
     /// Adds events behind `after` others.
     pub(super) fn push(&mut self, after: u64, run: EventRun) {
-        self.events = self.events.saturating_add(run.left);
-        self.bytes = self.bytes.saturating_add(run.bytes);
+        self.events = self.events.saturating_add(run.left());
+        self.bytes = self.bytes.saturating_add(run.bytes());
         self.items.push_back((after, Waits::Run(run)));
     }
 

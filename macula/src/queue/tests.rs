@@ -1,5 +1,9 @@
 //! The queue under each policy.
 
+mod batches;
+
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use macula_wire::message::Priority;
 use macula_wire::{ContentType, Entries, Envelope, Epoch, NodeId, Pattern, Random, Topic};

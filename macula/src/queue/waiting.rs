@@ -33,7 +33,7 @@ impl Item {
 
     pub(super) const fn events(&self) -> u64 {
         match self {
-            Self::Run(run) => run.left,
+            Self::Run(run) => run.left(),
             Self::One(_) => 1,
             Self::Gap(_) => 0,
         }
@@ -41,7 +41,7 @@ impl Item {
 
     pub(super) const fn bytes(&self) -> usize {
         match self {
-            Self::Run(run) => run.bytes,
+            Self::Run(run) => run.bytes(),
             Self::One(event) => event.payload.len(),
             Self::Gap(_) => 0,
         }
@@ -50,7 +50,7 @@ impl Item {
     /// Where its first event stands.
     pub(super) const fn place(&self) -> (&Arc<Origin>, Sequence) {
         match self {
-            Self::Run(run) => (&run.origin, run.next),
+            Self::Run(run) => (run.origin(), run.first()),
             Self::One(event) => (&event.origin, event.sequence),
             Self::Gap(gap) => (&gap.origin, gap.from),
         }
@@ -192,7 +192,7 @@ impl Waiting {
         let is_empty = match item {
             Item::Run(run) => {
                 run.skip(1);
-                run.left == 0
+                run.left() == 0
             }
             Item::One(_) | Item::Gap(_) => true,
         };

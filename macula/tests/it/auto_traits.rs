@@ -2,9 +2,9 @@
 
 use macula::wire::NodeId;
 use macula::{
-    CallOptions, Client, ClientBuilder, Delivery, Error, Event, Gap, Invocation, Node, NodeBuilder,
-    NodeDirectory, NodeInput, NodeMachine, NodeOutput, NodeStats, Publisher, Reply, Served,
-    SubscribeOptions, Subscription,
+    CallOptions, Client, ClientBuilder, Delivery, Error, Event, EventBatch, Gap, Invocation, Node,
+    NodeBuilder, NodeDirectory, NodeInput, NodeMachine, NodeOutput, NodeStats, Publisher, Reply,
+    Served, SubscribeOptions, Subscription,
 };
 use macula_rpc::RegisterOptions;
 
@@ -27,6 +27,7 @@ fn handles_are_shared_and_machines_move() {
     is_shared::<NodeStats>();
     is_shared::<NodeDirectory>();
     is_moved::<Subscription>();
+    is_moved::<EventBatch>();
     is_moved::<NodeBuilder>();
     is_moved::<ClientBuilder>();
     is_moved::<NodeMachine>();
@@ -54,5 +55,7 @@ fn futures_can_be_spawned(node: &Node, client: &Client, publisher: &Publisher) {
     can_be_spawned(&client.closed());
     can_be_spawned(&client.close());
     can_be_spawned(&publisher.publish("x"));
+    can_be_spawned(&publisher.publish_batch(&mut EventBatch::new()));
+    can_be_spawned(&publisher.publish_many(["x"]));
     can_be_spawned(&publisher.flush());
 }

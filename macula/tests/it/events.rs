@@ -1,6 +1,7 @@
 //! Events between nodes of one process, over real sockets.
 
 mod baseline;
+mod batches;
 mod durable;
 mod earlier;
 mod groups;

@@ -1,6 +1,7 @@
 //! A node that publishes and subscribes itself: what a program does that is a member of the realm.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -51,6 +52,9 @@ pub(crate) struct Args {
     /// How many, over all processes of this application; without it, until SIGTERM.
     #[arg(long, value_name = "N")]
     count: Option<u64>,
+    /// Go on beyond the count until this file is there.
+    #[arg(long, value_name = "FILE", requires = "count")]
+    enough: Option<PathBuf>,
     /// Publish only when so many members are alive and linked, the node itself included.
     #[arg(long, value_name = "N", default_value_t = 1)]
     members: usize,
@@ -231,7 +235,8 @@ impl Member<'_> {
     /// Whether there is anything left to publish.
     fn goes_on(&self) -> bool {
         let is_left = self.args.count.is_none_or(|count| self.number < count);
-        is_left && !self.publishers.is_empty()
+        let is_asked = |file: &PathBuf| !file.exists();
+        (is_left || self.args.enough.as_ref().is_some_and(is_asked)) && !self.publishers.is_empty()
     }
 
     fn publisher(&self, number: u64) -> Option<&Publisher> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use macula::{
-    CallOptions, Delivery, EventOptions, Node, Overflow, PendingReceipt, PublishOptions, Publisher,
-    Qos, RegisterOptions, Reply, SubscribeOptions,
+    CallOptions, EventBatch, EventOptions, Node, Overflow, PendingReceipt, PublishOptions,
+    Publisher, Qos, RegisterOptions, Reply, SubscribeOptions,
 };
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -17,6 +17,7 @@ use super::figures::Figures;
 use super::measure::{Meter, mtu_settled, percentile_us, wall_nanos};
 use super::peer::complete;
 use super::process::{Order, PeerReport, Peers, Ready};
+use super::receive::receive;
 use super::{System, Task, Workload, failed};
 use crate::cli::exit::Failed;
 use crate::cli::output::Output;
@@ -24,7 +25,7 @@ use crate::cli::output::Output;
 const TOPIC: &str = "bench.events";
 const PROCEDURE: &str = "bench.echo";
 /// The sequence that ends a stream of events.
-const LAST: u64 = u64::MAX;
+pub(super) const LAST: u64 = u64::MAX;
 /// Calls in flight in the second half of a measurement of calls.
 const IN_FLIGHT: usize = 64;
 /// How often it is looked whether all subscribers are there.
@@ -167,13 +168,16 @@ async fn acknowledged(receipt: PendingReceipt) -> Result<(), Failed> {
 }
 
 /// How many sequences payloads carry before they begin again.
-const fn kinds(task: &Task) -> u64 {
+pub(super) const fn kinds(task: &Task) -> u64 {
     let is_shared = task.size >= COPIED && !matches!(task.workload, Workload::Latency);
     if is_shared { SHARED } else { LAST }
 }
 
 /// Publishes until the time has come. How many events that were.
 async fn publish(task: &Task, publisher: &Publisher, until: u64) -> Result<u64, Failed> {
+    if task.size < COPIED && task.gathers() {
+        return publish_gathered(task, publisher, until).await;
+    }
     let mut sent = 0_u64;
     let mut buffer = payload(task.size, 0, 0);
     let shared = |sequence| payload(task.size, sequence, 0).freeze();
@@ -192,6 +196,24 @@ async fn publish(task: &Task, publisher: &Publisher, until: u64) -> Result<u64, 
                 sent = sent.saturating_add(1);
             }
         }
+        if wall_nanos() >= until {
+            return Ok(sent);
+        }
+    }
+}
+
+/// Publishes in batches, as an application does that wants the most, and as the bare program gathers messages.
+async fn publish_gathered(task: &Task, publisher: &Publisher, until: u64) -> Result<u64, Failed> {
+    let mut sent = 0_u64;
+    let mut buffer = payload(task.size, 0, 0);
+    let mut batch = EventBatch::new();
+    loop {
+        stamp(&mut buffer, 0, sent);
+        if batch.push(&buffer) {
+            sent = sent.saturating_add(1);
+            continue;
+        }
+        publisher.publish_batch(&mut batch).await?;
         if wall_nanos() >= until {
             return Ok(sent);
         }
@@ -338,32 +360,4 @@ pub(super) async fn serve(
     }
     own.shutdown().await;
     Ok(())
-}
-
-async fn receive(subscription: &mut macula::Subscription, task: &Task) -> PeerReport {
-    let kinds = kinds(task);
-    let mut report = PeerReport::default();
-    let mut next = 0_u64;
-    let mut nanos = Vec::new();
-    while let Some(delivery) = subscription.next().await {
-        let Delivery::Event(event) = delivery else {
-            continue;
-        };
-        let sequence = number(event.payload(), 0);
-        if sequence == LAST {
-            break;
-        }
-        if Some(sequence) != next.checked_rem(kinds) {
-            report.out_of_order = report.out_of_order.saturating_add(1);
-        }
-        next = if kinds == LAST { sequence } else { next }.saturating_add(1);
-        report.received = report.received.saturating_add(1);
-        if task.workload == Workload::Latency {
-            nanos.push(wall_nanos().saturating_sub(number(event.payload(), 8)));
-        }
-    }
-    nanos.sort_unstable();
-    report.p50_us = percentile_us(&nanos, 0.5);
-    report.p99_us = percentile_us(&nanos, 0.99);
-    report
 }
