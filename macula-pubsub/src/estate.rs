@@ -89,6 +89,7 @@ impl<T> Estate<T> {
         self.make_room(elsewhere);
         if self.lost.contains(&key.0) {
             self.inherit_in_turn(key.0, key.1, rank);
+            self.advance(now);
         }
     }
 

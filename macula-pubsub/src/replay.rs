@@ -305,35 +305,6 @@ impl<T: Clone> Replay<T> {
         }
     }
 
-    /// Who gets the event of a group first.
-    fn pick_first(&mut self, group: &mut GroupOffer) -> Option<Destination> {
-        let chosen = group.chosen.take();
-        let chosen = chosen.filter(|one| group.candidates.contains(one));
-        match chosen {
-            Some(chosen) => {
-                self.picker.choose(&group.name, chosen);
-                Some(chosen)
-            }
-            None => self.pick(group),
-        }
-    }
-
-    fn pick(&mut self, group: &GroupOffer) -> Option<Destination> {
-        let is_up = |to: &&Destination| match self.reach.get(to) {
-            Some(Reach::Down(_)) => false,
-            Some(Reach::Up) => true,
-            None => !matches!(to, Destination::Member(_)),
-        };
-        let up: Vec<Destination> = group.candidates.iter().filter(is_up).copied().collect();
-        let candidates = if up.is_empty() {
-            &group.candidates
-        } else {
-            &up
-        };
-        self.picker
-            .pick(&group.name, group.balance, candidates, group.key)
-    }
-
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
         while let Some((at, timer)) = self.timers.first().copied() {

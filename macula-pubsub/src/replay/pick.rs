@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use macula_wire::message::Balance;
 use macula_wire::{NodeId, Random};
 
+use super::channel::Reach;
+use super::{GroupOffer, Replay};
 use crate::Destination;
 
 /// What is remembered of one group.
@@ -23,6 +25,37 @@ pub(super) struct Picker {
     own: NodeId,
     max_groups: usize,
     random: Random,
+}
+
+impl<T: Clone> Replay<T> {
+    /// Who gets the event of a group first.
+    pub(super) fn pick_first(&mut self, group: &mut GroupOffer) -> Option<Destination> {
+        let chosen = group.chosen.take();
+        let chosen = chosen.filter(|one| group.candidates.contains(one));
+        match chosen {
+            Some(chosen) => {
+                self.picker.choose(&group.name, chosen);
+                Some(chosen)
+            }
+            None => self.pick(group),
+        }
+    }
+
+    pub(super) fn pick(&mut self, group: &GroupOffer) -> Option<Destination> {
+        let is_up = |to: &&Destination| match self.reach.get(to) {
+            Some(Reach::Down(_)) => false,
+            Some(Reach::Up) => true,
+            None => !matches!(to, Destination::Member(_)),
+        };
+        let up: Vec<Destination> = group.candidates.iter().filter(is_up).copied().collect();
+        let candidates = if up.is_empty() {
+            &group.candidates
+        } else {
+            &up
+        };
+        self.picker
+            .pick(&group.name, group.balance, candidates, group.key)
+    }
 }
 
 impl Picker {

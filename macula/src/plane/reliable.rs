@@ -8,6 +8,7 @@ mod credit;
 mod dead;
 mod debts;
 mod durable;
+mod heard;
 mod inherit;
 mod parcel;
 mod publish;
@@ -25,11 +26,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use macula_pubsub::{
-    Custody, Destination, Estate, EstateConfig, EstateInput, Intake, IntakeConfig, IntakeInput,
-    IntakeOutput, ReceiptId, Replay, ReplayConfig, ReplayInput, ReplayOutput, Shares, Upstream,
+    Custody, Destination, Estate, EstateConfig, Intake, IntakeConfig, IntakeInput, IntakeOutput,
+    ReceiptId, Replay, ReplayConfig, ReplayInput, ReplayOutput, Shares, Upstream,
 };
 use macula_transport::{OutFrame, OutboxError};
-use macula_wire::message::{Body, Message, Priority, Roles};
+use macula_wire::message::{Body, Message, Priority};
 use macula_wire::{ChannelRun, Epoch, ErrorCode, Instant, Machine, NodeId, Random};
 use tokio::sync::{Notify, oneshot};
 
@@ -38,7 +39,6 @@ use self::debts::Told;
 use self::inherit::Heir;
 use super::Plane;
 use super::counters::add;
-use super::links::Attached;
 use super::topic::Unordered;
 use crate::log::EventLog;
 use crate::receipt::Outcomes;
@@ -298,65 +298,6 @@ impl Plane {
         }
     }
 
-    /// The link to a member is up, or another one than before.
-    pub(crate) fn kept_link_up(self: &Arc<Self>, attached: &Attached) {
-        let (peer, epoch) = (attached.link.peer().node, attached.link.epoch());
-        let is_store = attached.link.peer().roles.contains(Roles::STORE);
-        self.reliably(|machines, now| {
-            machines.on_up(now, peer, epoch);
-            if is_store {
-                machines.told.on_up(now, peer);
-            }
-        });
-    }
-
-    /// The link to a member is lost.
-    pub(crate) fn kept_link_down(self: &Arc<Self>, peer: NodeId) {
-        let down = ReplayInput::Down(Destination::Member(peer));
-        self.reliably(|machines, now| machines.replay.handle_input(now, down));
-    }
-
-    /// A member is thought dead.
-    pub(crate) fn kept_member_lost(self: &Arc<Self>, peer: NodeId) {
-        let lost = ReplayInput::Lost(Destination::Member(peer));
-        self.reliably(|machines, now| {
-            machines.heir.on_lost(now, peer);
-            machines.replay.handle_input(now, lost);
-        });
-    }
-
-    /// A member is there: one that was lost is no more.
-    pub(crate) fn kept_member_back(self: &Arc<Self>, peer: NodeId) {
-        self.reliably(|machines, now| machines.heir.on_up(now, peer));
-    }
-
-    /// A subscription or a client of this node has ended.
-    pub(crate) fn kept_receiver_gone(self: &Arc<Self>, to: Destination) {
-        let gone = ReplayInput::Gone(to);
-        self.reliably(|machines, now| machines.replay.handle_input(now, gone));
-    }
-
-    /// Takes in what a receiver says of events that it was sent; `false` if `body` is about something else.
-    pub(crate) fn kept_word(self: &Arc<Self>, from: Destination, body: &Body) -> bool {
-        let input = match body {
-            Body::EventAck(ack) => ReplayInput::Ack(from, ack.clone()),
-            Body::Resend(resend) => {
-                add(&self.counters.resends_served, 1);
-                ReplayInput::Resend(from, resend.clone())
-            }
-            Body::Arrears(arrears) => {
-                if let Destination::Member(peer) = from {
-                    let told = EstateInput::Arrears(peer, arrears.clone());
-                    self.reliably(|machines, now| machines.heir.estate.handle_input(now, told));
-                }
-                return true;
-            }
-            _ => return false,
-        };
-        self.reliably(|machines, now| machines.replay.handle_input(now, input));
-        true
-    }
-
     /// Hears what applications said so far, so that senders are told before the end.
     pub(crate) fn hear_applications(self: &Arc<Self>) {
         let said = self.reliable.inbox.take();
@@ -428,23 +369,5 @@ impl Machines {
             self.told.due,
         ];
         due.into_iter().flatten().min()
-    }
-
-    fn on_up(&mut self, now: Instant, peer: NodeId, epoch: Epoch) {
-        let to = Destination::Member(peer);
-        let before = self.runs.insert(peer, epoch);
-        if before.is_some_and(|before| before != epoch) {
-            // Whoever was owed something there has ended with the former run.
-            self.replay.handle_input(now, ReplayInput::Gone(to));
-            let gone = EstateInput::Gone(peer);
-            self.heir.estate.handle_input(now, gone);
-        }
-        self.heir.on_up(now, peer);
-        if self.runs.len() > MAX_RUNS {
-            let other = self.runs.keys().find(|other| **other != peer).copied();
-            other.map(|other| self.runs.remove(&other));
-        }
-        self.replay.handle_input(now, ReplayInput::Up(to));
-        self.intake.handle_input(now, IntakeInput::Up(peer));
     }
 }

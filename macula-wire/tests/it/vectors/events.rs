@@ -103,10 +103,16 @@ fn enveloped(envelope: &Envelope, payload: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn samples() -> Vec<Sample> {
-    [publications(), batches(), interests(), channels()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        publications(),
+        batches(),
+        interests(),
+        channels(),
+        takeovers(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn publications() -> Vec<Sample> {
@@ -335,6 +341,12 @@ fn channels() -> Vec<Sample> {
                 after: DeliveryId::new(251),
             },
         ),
+    ]
+}
+
+fn takeovers() -> Vec<Sample> {
+    let run = ChannelRun::new(EPOCH.get());
+    vec![
         sample(
             "debts, a member and the store itself",
             Debts {

@@ -180,7 +180,7 @@ async fn what_died_with_a_worker_on_the_publishers_node_another_one_gets() {
     let group = Group::new("workers").unwrap().balance(Balance::LocalFirst);
     let by_hand = SubscribeOptions::default().manual_acks(Duration::from_secs(60), 0);
     let share = async |node: &Node| {
-        within(node.subscribe_in(&group, "owed.jobs", by_hand.clone()))
+        within(node.subscribe_in(&group, "owed.jobs", by_hand))
             .await
             .unwrap()
     };
@@ -238,7 +238,7 @@ async fn a_worker_keeps_what_it_was_given_by_a_publisher_that_is_lost() {
     let group = Group::new("workers").unwrap();
     let by_hand = SubscribeOptions::default().manual_acks(Duration::from_secs(60), 0);
     let share = async |node: &Node| {
-        within(node.subscribe_in(&group, "owed.jobs", by_hand.clone()))
+        within(node.subscribe_in(&group, "owed.jobs", by_hand))
             .await
             .unwrap()
     };
