@@ -4,6 +4,7 @@ mod arrears;
 mod boundary;
 mod channel;
 mod pick;
+mod receipts;
 mod receive;
 mod settle;
 mod transmit;
@@ -21,6 +22,7 @@ use macula_wire::{ChannelRun, DeliveryId, Instant, Machine, NodeId, Random};
 
 use self::channel::{Channel, Reach};
 use self::pick::Picker;
+use self::receipts::Sheet;
 use crate::ids::Ids;
 use crate::{Destination, ReplayConfig};
 
@@ -48,7 +50,7 @@ pub struct Replay<T> {
     transit: Room,
     inherited: Room,
     picker: Picker,
-    receipts: BTreeMap<ReceiptId, Tally>,
+    receipts: BTreeMap<ReceiptId, Sheet>,
     next_receipt: u64,
     timers: BTreeSet<(Instant, Timer)>,
     outputs: VecDeque<ReplayOutput<T>>,
@@ -72,7 +74,7 @@ struct Entry<T> {
     group: Option<GroupOffer>,
     attempt: u32,
     upstream: Option<Upstream>,
-    receipts: Vec<(u32, ReceiptId)>,
+    receipts: Option<(ReceiptId, u32)>,
 }
 
 /// How much of the buffer is used.
@@ -80,17 +82,6 @@ struct Entry<T> {
 struct Room {
     events: usize,
     bytes: usize,
-}
-
-/// A receipt that is being made.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    matched: u32,
-    acked: u32,
-    expired: u32,
-    dropped: u32,
-    /// Whether nothing more is going to be matched.
-    closed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -168,22 +159,6 @@ impl<T: Clone> Replay<T> {
         DeliveryId::new(self.next)
     }
 
-    /// Begins a receipt for one event, to be named in its offers and then [closed](Self::close_receipt).
-    pub fn receipt(&mut self) -> ReceiptId {
-        let id = ReceiptId(self.next_receipt);
-        self.next_receipt = self.next_receipt.saturating_add(1);
-        self.receipts.insert(id, Tally::default());
-        id
-    }
-
-    /// Says that no further offer names the receipt. It is put out when all that it counts has ended.
-    pub fn close_receipt(&mut self, id: ReceiptId) {
-        if let Some(tally) = self.receipts.get_mut(&id) {
-            tally.closed = true;
-        }
-        self.complete(id);
-    }
-
     /// Takes events into the buffer. Returns the id of the first; the others have the ids that follow. Where nobody is
     /// owed them nothing is kept.
     ///
@@ -242,10 +217,11 @@ impl<T: Clone> Replay<T> {
             .map(|to| (to, Ids::row(first, last)))
             .collect();
         let matched = u32::try_from(owed.len()).unwrap_or(u32::MAX);
-        for (_, id) in &offer.receipts {
-            if let Some(tally) = self.receipts.get_mut(id) {
-                tally.matched = tally.matched.saturating_add(matched);
-            }
+        if let Some((id, at)) = offer.receipts
+            && let Some(sheet) = self.receipts.get_mut(&id)
+        {
+            let more = offer.count.saturating_sub(1);
+            sheet.expect(at, at.saturating_add(more), matched);
         }
         if owed.is_empty() {
             if let Some(upstream) = offer.upstream {

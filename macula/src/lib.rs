@@ -98,7 +98,7 @@ pub use plane::forward::{ForwardingConfig, ForwardingCounts};
 pub use plane::trees::counts::TreeCounts;
 pub use publisher::{EventBatch, PublishOptions, Publisher};
 pub use queue::{History, Order, Overflow, SubscribeOptions, SubscriptionCounts};
-pub use receipt::{EventId, PendingReceipt, Qos, Receipt};
+pub use receipt::{EventId, PendingReceipt, PendingReceipts, Qos, Receipt, Receipts};
 pub use served::Served;
 pub use services::{Service, ServiceOptions};
 pub use stats::{

@@ -11,14 +11,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use macula_wire::{ContentType, Envelope, ErrorCode, Topic};
-use tokio::sync::oneshot;
 
 use crate::Error;
 use crate::event::{EventOptions, encoded};
 use crate::keep::{MAX_RETAINED, MAX_RETAINED_LEN};
 use crate::matching::Matching;
 use crate::plane::Plane;
-use crate::plane::topic::{BatchKey, Enveloped, NotTaken, OwnTopic, Payload, Promise, too_large};
+use crate::plane::topic::{
+    BatchKey, Enveloped, NotTaken, OwnTopic, Payload, Placed, Promise, Wanted, too_large,
+};
 use crate::receipt::{EventId, PendingReceipt, Qos};
 
 /// What stands around a value that is retained and its envelope, at most, in bytes.
@@ -114,7 +115,7 @@ impl Publisher {
         payload: impl Into<Bytes>,
         options: &EventOptions,
     ) -> Result<(), Error> {
-        let put = self.put_with(payload.into(), options, None);
+        let put = self.put_with(payload.into(), options, Wanted::Nothing);
         put.await.map(drop)
     }
 
@@ -133,17 +134,16 @@ impl Publisher {
         payload: impl Into<Bytes>,
         options: &EventOptions,
     ) -> Result<PendingReceipt, Error> {
-        let (give, outcomes) = oneshot::channel();
-        let sequence = self.put_with(payload.into(), options, Some(give)).await?;
-        let origin = &self.topic.origin;
-        let id = EventId {
-            publisher: origin.publisher,
-            epoch: origin.epoch,
-            topic: origin.topic.clone(),
-            sequence,
+        let put = self.put_with(payload.into(), options, Wanted::Receipt);
+        let Placed { sequence, claim } = put.await?;
+        let Some(claim) = claim else {
+            debug_assert!(false, "a receipt was asked for");
+            let detail = "the event was published, and its receipt is lost";
+            return Err(Error::new(ErrorCode::INTERNAL, detail));
         };
-        let id = self.plane.uplink.is_none().then_some(id);
-        Ok(PendingReceipt { id, outcomes })
+        let is_ours = self.plane.uplink.is_none();
+        let id = is_ours.then(|| EventId::new(&self.topic.origin, sequence));
+        Ok(PendingReceipt { id, claim })
     }
 
     /// What the event shares with others of a batch, and its envelope, also encoded.
@@ -275,16 +275,14 @@ impl Publisher {
                 let detail = "events of other topics are on their way: wait, or use publish";
                 return Err(Error::new(ErrorCode::WOULD_BLOCK, detail));
             }
-            let Some(room) = self.plane.reserve(payload.encoded_len()) else {
+            let Some(room) = self.plane.reserve(1, payload.encoded_len()) else {
                 let detail = "the replay buffer is full: wait, or use publish";
                 return Err(Error::new(ErrorCode::WOULD_BLOCK, detail));
             };
-            let receipt = None;
-            let stored = None;
             promise = Some(Promise {
                 room,
-                receipt,
-                stored,
+                wanted: Wanted::Nothing,
+                stored: None,
             });
         }
         let put = self.topic.try_put(&self.plane, key, payload, &mut promise);

@@ -1,9 +1,15 @@
 //! What became of an event that was published reliably.
 
+mod many;
+mod slip;
+
+pub use many::{PendingReceipts, Receipts};
+pub(crate) use slip::{Abandoned, Claim, Slip};
+
 use macula_wire::{Epoch, ErrorCode, NodeId, Sequence, Topic};
-use tokio::sync::oneshot;
 
 use crate::Error;
+use crate::event::Origin;
 
 /// What is promised of events.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -41,6 +47,17 @@ pub struct EventId {
     pub topic: Topic,
     /// The place among the publisher's events of this epoch and topic, from 0.
     pub sequence: Sequence,
+}
+
+impl EventId {
+    pub(crate) fn new(origin: &Origin, sequence: Sequence) -> Self {
+        Self {
+            publisher: origin.publisher,
+            epoch: origin.epoch,
+            topic: origin.topic.clone(),
+            sequence,
+        }
+    }
 }
 
 /// How many receivers an event had, by what became of it there.
@@ -83,7 +100,7 @@ impl Receipt {
 #[derive(Debug)]
 pub struct PendingReceipt {
     pub(crate) id: Option<EventId>,
-    pub(crate) outcomes: oneshot::Receiver<Outcomes>,
+    pub(crate) claim: Claim,
 }
 
 impl PendingReceipt {
@@ -103,11 +120,10 @@ impl PendingReceipt {
     /// # Cancel safety
     ///
     /// Dropping the future gives the receipt up.
-    pub async fn receipt(self) -> Result<Receipt, Error> {
-        let outcomes = self.outcomes.await.map_err(|_| {
-            let detail = "the node ended before it was known what became of the event";
-            Error::new(ErrorCode::SHUTTING_DOWN, detail)
-        })?;
+    pub async fn receipt(mut self) -> Result<Receipt, Error> {
+        let Some(Ok((_, outcomes))) = self.claim.next().await else {
+            return Err(abandoned());
+        };
         Ok(Receipt {
             id: self.id,
             matched: outcomes.matched,
@@ -116,4 +132,9 @@ impl PendingReceipt {
             dropped: outcomes.dropped,
         })
     }
+}
+
+fn abandoned() -> Error {
+    let detail = "the node ended before it was known what became of the event";
+    Error::new(ErrorCode::SHUTTING_DOWN, detail)
 }

@@ -33,7 +33,7 @@ pub struct Upstream {
     pub first: DeliveryId,
 }
 
-/// Names a receipt that is being made.
+/// Names the receipts of events that were published together, which are being made.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct ReceiptId(pub(super) u64);
 
@@ -79,8 +79,8 @@ pub struct Offer<T> {
     pub attempt: u32,
     /// Where they came from, if not from this node.
     pub upstream: Option<Upstream>,
-    /// The receipts of some of them, by their place, ascending.
-    pub receipts: Vec<(u32, ReceiptId)>,
+    /// The receipts that count them, if any do, and the place there of the first one.
+    pub receipts: Option<(ReceiptId, u32)>,
 }
 
 /// Why events were not taken. Nothing has changed.
@@ -199,11 +199,15 @@ pub struct Transmit<T> {
 pub enum ReplayOutput<T> {
     /// Something can be sent: call [`Replay::next`](super::Replay::next) until it has nothing, whenever there is room.
     Ready(Destination, Priority),
-    /// What became of an event.
-    Receipt {
-        /// Which.
+    /// What became of consecutive events, of each the same.
+    Receipts {
+        /// The receipts that count them.
         id: ReceiptId,
-        /// How many destinations it was owed to.
+        /// The place there of the first.
+        first: u32,
+        /// The place of the last.
+        last: u32,
+        /// How many destinations each was owed to.
         matched: u32,
         /// How many have it.
         acked: u32,

@@ -3,7 +3,7 @@
 use macula_wire::DeliveryId;
 use macula_wire::message::Priority;
 
-use super::{Destination, Entry, Outcome, ReceiptId, Replay, ReplayOutput, Timer, Upstream};
+use super::{Destination, Entry, Outcome, Replay, ReplayOutput, Timer, Upstream};
 use crate::ids::Ids;
 
 impl<T: Clone> Replay<T> {
@@ -70,7 +70,6 @@ impl<T: Clone> Replay<T> {
         let Some(entry) = self.entries.get_mut(&first) else {
             return;
         };
-        let mut told = Vec::new();
         let mut dead = Vec::new();
         for (low, high) in taken.ranges() {
             let (low, high) = (low.saturating_sub(first), high.saturating_sub(first));
@@ -80,12 +79,14 @@ impl<T: Clone> Replay<T> {
             if outcome == Outcome::Rejected && entry.upstream.is_none() {
                 dead.extend((low..=high).map(|at| (entry.payload.clone(), at)));
             }
-            let within = |(at, _): &&(u32, ReceiptId)| {
-                let at = u64::from(*at);
-                low <= at && at <= high
-            };
-            told.extend(entry.receipts.iter().filter(within).map(|(_, id)| *id));
+            if let Some((id, at)) = entry.receipts
+                && let Some(sheet) = self.receipts.get_mut(&id)
+            {
+                let place = |offset| at.saturating_add(u32::try_from(offset).unwrap_or(u32::MAX));
+                sheet.count(place(low), place(high), outcome);
+            }
         }
+        let receipts = entry.receipts;
         let ended = entry.ended(first, taken);
         let upstream = entry.upstream;
         let is_over = entry.owed.is_empty();
@@ -94,10 +95,7 @@ impl<T: Clone> Replay<T> {
             self.outputs
                 .push_back(ReplayOutput::Dead { payload, offset });
         }
-        for id in told {
-            if let Some(tally) = self.receipts.get_mut(&id) {
-                tally.count(outcome);
-            }
+        if let Some((id, _)) = receipts {
             self.complete(id);
         }
         if let Some(upstream) = upstream {
@@ -200,39 +198,6 @@ impl<T: Clone> Replay<T> {
             self.insert(id, entry);
             self.owe(to, class, id);
         }
-    }
-
-    pub(super) fn complete(&mut self, id: ReceiptId) {
-        let Some(tally) = self.receipts.get(&id).copied() else {
-            return;
-        };
-        if tally.closed && tally.ended() == tally.matched {
-            self.receipts.remove(&id);
-            self.outputs.push_back(ReplayOutput::Receipt {
-                id,
-                matched: tally.matched,
-                acked: tally.acked,
-                expired: tally.expired,
-                dropped: tally.dropped,
-            });
-        }
-    }
-}
-
-impl super::Tally {
-    const fn count(&mut self, outcome: Outcome) {
-        let counter = match outcome {
-            Outcome::Acked => &mut self.acked,
-            Outcome::Expired => &mut self.expired,
-            Outcome::Gone | Outcome::Rejected => &mut self.dropped,
-        };
-        *counter = counter.saturating_add(1);
-    }
-
-    const fn ended(&self) -> u32 {
-        self.acked
-            .saturating_add(self.expired)
-            .saturating_add(self.dropped)
     }
 }
 

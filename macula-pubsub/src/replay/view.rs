@@ -31,10 +31,4 @@ impl<T: Clone> Replay<T> {
         let each = entries.filter_map(|first| self.entries.get(first)?.owed.get(&to));
         each.map(Ids::count).fold(0, u64::saturating_add)
     }
-
-    /// How many receipts are being made.
-    #[must_use]
-    pub fn open_receipts(&self) -> usize {
-        self.receipts.len()
-    }
 }

@@ -529,7 +529,7 @@ fn offer(
         group,
         attempt,
         upstream: None,
-        receipts: Vec::new(),
+        receipts: None,
     }
 }
 

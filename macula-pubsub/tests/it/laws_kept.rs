@@ -82,10 +82,10 @@ impl Subject for Replays {
         let input = match *step {
             Step::Offer(count, mask, is_shared, ttl) => {
                 let all = (0..5).filter(|at| mask >> at & 1 == 1).map(to).collect();
-                let receipt = machine.receipt();
+                let receipt = machine.begin_receipts(count);
                 // It may be refused; the laws ask only that it is refused alike.
                 let _ = machine.offer(now, offer(count, all, is_shared, ttl, receipt));
-                return machine.close_receipt(receipt);
+                return machine.close_receipts(receipt);
             }
             Step::Next(at) => {
                 drop(machine.next(to(at), CLASS));
@@ -158,7 +158,7 @@ fn offer(
         group,
         attempt: 0,
         upstream: None,
-        receipts: vec![(0, receipt)],
+        receipts: Some((receipt, 0)),
     }
 }
 

@@ -78,7 +78,8 @@ struct World {
     next: u64,
     owed: Vec<Vec<u64>>,
     grouped: BTreeSet<u64>,
-    receipts: BTreeMap<ReceiptId, u32>,
+    /// How many each event was owed to, by its place in receipts that are being made.
+    receipts: BTreeMap<(ReceiptId, u32), u32>,
     cuts: u32,
     full: u32,
     holes: u32,
@@ -130,7 +131,8 @@ impl World {
             1 + self.random.index(4)
         };
         let to: Vec<Destination> = members.iter().copied().map(member).collect();
-        let receipt = self.replay.receipt();
+        let places = u32::try_from(count).unwrap();
+        let receipts = self.replay.begin_receipts(places);
         let group = is_group.then(|| GroupOffer {
             name: "g".into(),
             balance: Balance::RoundRobin,
@@ -150,7 +152,7 @@ impl World {
             group,
             attempt: 0,
             upstream: None,
-            receipts: vec![(0, receipt)],
+            receipts: Some((receipts, 0)),
         };
         let taken = self.replay.offer(self.now, offer);
         let matched = match &taken {
@@ -158,16 +160,17 @@ impl World {
             Ok(_) if is_group => 1,
             Ok(_) => members.len(),
         };
+        let matched = u32::try_from(matched).unwrap();
         self.receipts
-            .insert(receipt, u32::try_from(matched).unwrap());
-        self.replay.close_receipt(receipt);
+            .extend((0..places).map(|at| ((receipts, at), matched)));
+        self.replay.close_receipts(receipts);
         match taken {
             Ok(_) => {
                 let numbers = self.next..self.next + u64::try_from(count).unwrap();
                 self.next = numbers.end;
                 let owed = (members.as_slice(), is_group);
                 self.told
-                    .published(self.now, numbers.clone(), owed, receipt);
+                    .published(self.now, numbers.clone(), owed, receipts);
                 if is_group {
                     self.grouped.extend(numbers);
                 } else {
@@ -188,17 +191,22 @@ impl World {
                 ReplayOutput::Ready(to, _) => {
                     self.ready.insert(to);
                 }
-                ReplayOutput::Receipt {
+                ReplayOutput::Receipts {
                     id,
+                    first,
+                    last,
                     matched,
                     acked,
                     expired,
                     dropped,
                 } => {
                     assert_eq!((expired, dropped), (0, 0));
-                    assert_eq!(self.receipts.remove(&id), Some(matched));
                     assert_eq!(acked, matched);
-                    self.told.receipt(self.now, id, matched, acked);
+                    for place in first..=last {
+                        let owed = self.receipts.remove(&(id, place));
+                        assert_eq!(owed, Some(matched), "once, and of all");
+                        self.told.receipt(self.now, (id, place), matched, acked);
+                    }
                 }
                 other => panic!("{other:?}"),
             }
@@ -281,7 +289,7 @@ impl World {
                     group: None,
                     attempt: deliver.attempt,
                     upstream: Some(upstream),
-                    receipts: Vec::new(),
+                    receipts: None,
                 };
                 receiver.replay.offer(self.now, offer).unwrap();
             }

@@ -131,7 +131,10 @@ impl Task {
 
     /// Whether events are published and taken in batches.
     const fn gathers(&self) -> bool {
-        matches!(self.workload, Workload::Events | Workload::Fanout)
+        matches!(
+            self.workload,
+            Workload::Events | Workload::Fanout | Workload::Qos1
+        )
     }
 
     /// The transport's settings, the same for both systems.

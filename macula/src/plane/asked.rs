@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::Plane;
 use crate::Error;
-use crate::receipt::Outcomes;
+use crate::receipt::{Outcomes, Slip};
 
 /// Numbers of requests begin here, so that they differ from those on the control stream.
 const FIRST: u64 = 1 << 40;
@@ -26,7 +26,7 @@ pub(crate) struct Asked {
 #[derive(Debug)]
 struct Waits {
     kept: Option<oneshot::Sender<Result<(), Error>>>,
-    receipt: Option<oneshot::Sender<Outcomes>>,
+    receipt: Option<Slip>,
 }
 
 impl Plane {
@@ -35,7 +35,7 @@ impl Plane {
         self: &Arc<Self>,
         mut publish: Publish,
         priority: Priority,
-        receipt: Option<oneshot::Sender<Outcomes>>,
+        receipt: Option<Slip>,
     ) -> Result<(), Error> {
         let Some(uplink) = &self.uplink else {
             return Err(Error::new(
@@ -84,8 +84,8 @@ impl Plane {
                     expired: receipt.expired,
                     dropped: receipt.dropped,
                 };
-                if let Some(give) = waits.and_then(|waits| waits.receipt) {
-                    give.send(outcomes).ok();
+                if let Some(slip) = waits.and_then(|waits| waits.receipt) {
+                    slip.put_down(0, 0, outcomes);
                 }
                 true
             }

@@ -9,6 +9,7 @@ mod dead;
 mod debts;
 mod durable;
 mod heard;
+mod inbox;
 mod inherit;
 mod parcel;
 mod publish;
@@ -18,7 +19,7 @@ mod send;
 pub(crate) use credit::{AckMode, Credit, Token};
 pub(crate) use dead::PREFIX as DEAD_LETTERS;
 pub(crate) use parcel::Parcel;
-pub(crate) use publish::{Owed, Receipted, Reserved};
+pub(crate) use publish::{Owed, Reserved};
 pub(crate) use receive::{Arrival, Fresh};
 
 use std::collections::BTreeMap;
@@ -32,16 +33,16 @@ use macula_pubsub::{
 use macula_transport::{OutFrame, OutboxError};
 use macula_wire::message::{Body, Message, Priority};
 use macula_wire::{ChannelRun, Epoch, ErrorCode, Instant, Machine, NodeId, Random};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
-use self::credit::Inbox;
 use self::debts::Told;
+use self::inbox::Inbox;
 use self::inherit::Heir;
 use super::Plane;
 use super::counters::add;
 use super::topic::Unordered;
 use crate::log::EventLog;
-use crate::receipt::Outcomes;
+use crate::receipt::{Outcomes, Slip};
 
 /// The most members whose runs are remembered, so that a new one is told from the former.
 const MAX_RUNS: usize = 16_384;
@@ -73,7 +74,8 @@ pub(crate) struct Machines {
     config: ReplayConfig,
     /// What publishers were promised room for and have not offered yet: events and bytes.
     reserved: (usize, usize),
-    receipts: BTreeMap<ReceiptId, oneshot::Sender<Outcomes>>,
+    /// Where it is put down what becomes of events, and of how many of them that is not known.
+    receipts: BTreeMap<ReceiptId, (Slip, u32)>,
     runs: BTreeMap<NodeId, Epoch>,
     /// What stores were told of what this node owes.
     told: Told,
@@ -226,23 +228,22 @@ impl Plane {
                 self.fill_queue(machines, id, class);
             }
             ReplayOutput::Ready(to, class) => work.push(Work::Pump(to, class)),
-            ReplayOutput::Receipt {
+            ReplayOutput::Receipts {
                 id,
+                first,
+                last,
                 matched,
                 acked,
                 expired,
                 dropped,
             } => {
-                if let Some(waiting) = machines.receipts.remove(&id) {
-                    // Whoever asked may not wait any more.
-                    let outcomes = Outcomes {
-                        matched,
-                        acked,
-                        expired,
-                        dropped,
-                    };
-                    waiting.send(outcomes).ok();
-                }
+                let outcomes = Outcomes {
+                    matched,
+                    acked,
+                    expired,
+                    dropped,
+                };
+                machines.put_down(id, (first, last), outcomes);
             }
             ReplayOutput::Settled {
                 peer,
@@ -270,10 +271,7 @@ impl Plane {
 
     fn carry_out(self: &Arc<Self>, work: Work) {
         match work {
-            Work::Pump(to, class) => {
-                let pump = Arc::clone(self).pump(to, class);
-                self.tasks.spawn("kept events", pump);
-            }
+            Work::Pump(to, class) => self.send_owed(to, class),
             Work::Tell(peer, body) => self.tell(peer, *body),
             Work::Dead(parcel, offset) => self.bury(&parcel, offset),
             Work::Misbehaved(what) => {
@@ -300,14 +298,14 @@ impl Plane {
 
     /// Hears what applications said so far, so that senders are told before the end.
     pub(crate) fn hear_applications(self: &Arc<Self>) {
-        let said = self.reliable.inbox.take();
+        let said = self.reliable.inbox.hear_all();
         self.reliably(|machines, now| self.on_said(machines, now, said));
     }
 
     /// Keeps the time of the machines, and hears what applications say, until the node ends.
     pub(crate) async fn keep_reliable(self: Arc<Self>) {
         loop {
-            let said = self.reliable.inbox.take();
+            let (said, look_at) = self.reliable.inbox.hear(self.clock.now());
             self.reliably(|machines, now| {
                 self.on_said(machines, now, said);
                 machines.replay.handle_timeout(now);
@@ -316,6 +314,8 @@ impl Plane {
             });
             let now = self.clock.now();
             let sleep = self.reliable.lock().sleep(now);
+            let look = look_at.map(|at| at.saturating_since(now));
+            let sleep = look.map_or(sleep, |look| sleep.min(look));
             tokio::select! {
                 () = self.reliable.inbox.filled.notified() => {}
                 () = self.reliable.hurry.notified() => {}
@@ -351,6 +351,18 @@ impl Machines {
             events.saturating_add(self.reserved.0),
             bytes.saturating_add(self.reserved.1),
         )
+    }
+
+    /// Of these events of a batch, all is known.
+    fn put_down(&mut self, id: ReceiptId, (first, last): (u32, u32), outcomes: Outcomes) {
+        let Some((slip, left)) = self.receipts.get_mut(&id) else {
+            return;
+        };
+        slip.put_down(first, last, outcomes);
+        *left = left.saturating_sub(last.saturating_sub(first).saturating_add(1));
+        if *left == 0 {
+            self.receipts.remove(&id);
+        }
     }
 
     /// How long the task that keeps the time may sleep.

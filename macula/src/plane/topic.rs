@@ -10,14 +10,14 @@ mod waiting;
 pub(crate) use leave::wait_for_room;
 pub(crate) use order::Unordered;
 pub(crate) use payload::{Enveloped, Payload};
-pub(crate) use promise::{Promise, Stored, stored};
+pub(crate) use promise::{Placed, Promise, Stored, Wanted, stored};
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::select_all;
 use macula_wire::message::Priority;
-use macula_wire::{ContentType, ErrorCode, Sequence};
+use macula_wire::{ContentType, ErrorCode};
 use tokio::sync::{Notify, OnceCell};
 
 use self::waiting::Waiting;
@@ -125,14 +125,14 @@ impl OwnTopic {
         self.try_put(plane, key, payload, &mut None).map(drop)
     }
 
-    /// The same, with what is promised where the event is kept, which is taken with it. Returns the event's sequence.
+    /// The same, with what is promised where the event is kept, which is taken with it.
     pub(crate) fn try_put(
         self: &Arc<Self>,
         plane: &Arc<Plane>,
         key: &BatchKey,
         payload: &impl Payload,
         promise: &mut Option<Promise>,
-    ) -> Result<Sequence, NotTaken> {
+    ) -> Result<Placed, NotTaken> {
         if payload.len() > plane.max_payload_len {
             return Err(NotTaken::Refused(too_large(
                 payload.len(),
@@ -142,7 +142,7 @@ impl OwnTopic {
         if promise.is_some() {
             self.is_kept.store(true, Ordering::Release);
         }
-        let (sequence, start) = {
+        let (sequence, claim, start) = {
             let mut waiting = self.lock();
             let has_room = waiting
                 .builder
@@ -152,13 +152,12 @@ impl OwnTopic {
                 return Err(NotTaken::NoRoom);
             }
             payload.push(&mut waiting.builder);
-            if let Some(promise) = promise.take() {
-                waiting.promise(promise);
-                plane.reliable.unordered.insert(self);
-            }
+            let promise = promise.take();
+            let claim = promise.and_then(|promise| self.promise(plane, &mut waiting, promise));
             let sequence = waiting.next;
             waiting.next = sequence.next();
-            (sequence, !std::mem::replace(&mut waiting.sending, true))
+            let start = !std::mem::replace(&mut waiting.sending, true);
+            (sequence, claim, start)
         };
         if let Some((envelope, payload)) = payload.retained() {
             self.retain(plane, key, sequence, envelope, payload);
@@ -166,7 +165,7 @@ impl OwnTopic {
         if start {
             self.start_sending(plane);
         }
-        Ok(sequence)
+        Ok(Placed { sequence, claim })
     }
 
     /// Sees to it that what waits leaves, when nobody was on the way to send it.
@@ -191,19 +190,19 @@ impl OwnTopic {
         self.put(plane, key, payload, None).await.map(drop)
     }
 
-    /// The same, with what is promised where the event is kept. Returns the event's sequence.
+    /// The same, with what is promised where the event is kept.
     pub(crate) async fn put(
         self: &Arc<Self>,
         plane: &Arc<Plane>,
         key: &BatchKey,
         payload: impl Payload,
         mut promise: Option<Promise>,
-    ) -> Result<Sequence, Error> {
+    ) -> Result<Placed, Error> {
         if promise.is_some() {
             self.after_others(plane).await;
         }
         match self.try_put(plane, key, &payload, &mut promise) {
-            Ok(sequence) => return Ok(sequence),
+            Ok(placed) => return Ok(placed),
             Err(NotTaken::Refused(error)) => return Err(error),
             Err(NotTaken::NoRoom) => {}
         }
@@ -212,7 +211,7 @@ impl OwnTopic {
             tokio::pin!(room);
             room.as_mut().enable();
             match self.try_put(plane, key, &payload, &mut promise) {
-                Ok(sequence) => return Ok(sequence),
+                Ok(placed) => return Ok(placed),
                 Err(NotTaken::Refused(error)) => return Err(error),
                 Err(NotTaken::NoRoom) => room.await,
             }
@@ -281,7 +280,7 @@ impl OwnTopic {
             }
             // A topic that has nothing more to send waits for nothing: to be woken when its links have written would cost
             // the event that was just sent a hand-over between threads.
-            if self.is_done() {
+            if self.is_done(plane) {
                 return self.room.notify_waiters();
             }
         }

@@ -1,11 +1,14 @@
 //! Events that are published together.
 
+use std::sync::Arc;
+
 use macula_wire::batch::{BatchBuilder, MAX_BATCH_EVENTS};
 use macula_wire::varint::{self, MAX_VARINT_LEN};
 
 use super::Publisher;
 use crate::Error;
-use crate::plane::topic::{NotTaken, stored, too_large};
+use crate::plane::topic::{NotTaken, Promise, Wanted, stored, too_large};
+use crate::receipt::PendingReceipts;
 
 /// How many bytes a batch holds, with the lengths of its payloads.
 const MAX_BYTES: usize = 64 << 10;
@@ -121,35 +124,98 @@ impl EventBatch {
 }
 
 impl Publisher {
-    /// Publishes all events of `batch` in their order, which leaves it empty. Otherwise as [`publish`](Self::publish); what
-    /// is [kept](crate::Qos) is published one by one, and counts as published when all of it is.
+    /// Publishes all events of `batch` in their order, which leaves it empty. Otherwise as [`publish`](Self::publish). What is
+    /// [kept](crate::Qos) waits until there is room for all of it; a client has its member keep one event after the other.
     ///
     /// # Errors
     ///
-    /// As [`publish`](Self::publish). What was not published stays in `batch`: all of it, or, where events are kept, the
+    /// As [`publish`](Self::publish). What was not published stays in `batch`: all of it, or, where a client has it kept, the
     /// last ones.
     ///
     /// # Cancel safety
     ///
     /// Safe: dropped before it returns, what was not published is still in `batch`.
     pub async fn publish_batch(&self, batch: &mut EventBatch) -> Result<(), Error> {
+        self.check_batch(batch)?;
         if batch.is_empty() {
             return Ok(());
         }
+        if self.qos.keeps() {
+            let kept = Box::pin(self.keep_batch(batch, Wanted::Nothing));
+            return kept.await.map(drop);
+        }
+        match self
+            .topic
+            .try_take_all(&self.plane, &self.key, batch, &mut None)
+        {
+            Ok(_) => Ok(()),
+            Err(NotTaken::Refused(error)) => Err(error),
+            Err(NotTaken::NoRoom) => {
+                let taken = self.topic.take_all(&self.plane, &self.key, batch, None);
+                Box::pin(taken).await.map(drop)
+            }
+        }
+    }
+
+    /// Publishes all events of `batch` as with [`Qos::AtLeastOnce`](crate::Qos::AtLeastOnce), whatever the publisher's is.
+    /// What becomes of each the receipts tell, those that share it together. Otherwise as
+    /// [`publish_batch`](Self::publish_batch).
+    ///
+    /// # Errors
+    ///
+    /// As [`publish_batch`](Self::publish_batch).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`publish_batch`](Self::publish_batch).
+    pub async fn publish_batch_with_receipts(
+        &self,
+        batch: &mut EventBatch,
+    ) -> Result<PendingReceipts, Error> {
+        self.check_batch(batch)?;
+        if batch.is_empty() {
+            return Ok(self.no_receipts());
+        }
+        self.keep_batch(batch, Wanted::Receipt).await
+    }
+
+    fn check_batch(&self, batch: &EventBatch) -> Result<(), Error> {
         let max = self.plane.max_payload_len;
         if batch.longest > max {
             return Err(too_large(batch.longest, max));
         }
-        if self.qos.keeps() {
-            return Box::pin(self.put_each(batch)).await;
+        Ok(())
+    }
+
+    fn no_receipts(&self) -> PendingReceipts {
+        let is_ours = self.plane.uplink.is_none();
+        PendingReceipts::new(is_ours.then(|| Arc::clone(&self.topic.origin)))
+    }
+
+    /// Publishes events that are kept, in the place of one after the other.
+    async fn keep_batch(
+        &self,
+        batch: &mut EventBatch,
+        wanted: Wanted,
+    ) -> Result<PendingReceipts, Error> {
+        if self.plane.uplink.is_some() {
+            return Box::pin(self.keep_by_member(batch, wanted)).await;
         }
-        match self.topic.try_take_all(&self.plane, &self.key, batch) {
-            Ok(()) => Ok(()),
-            Err(NotTaken::Refused(error)) => Err(error),
-            Err(NotTaken::NoRoom) => {
-                Box::pin(self.topic.take_all(&self.plane, &self.key, batch)).await
-            }
+        let (events, bytes) = (batch.len(), batch.encoded_len());
+        let room = self.plane.reserved(events, bytes).await;
+        let (promise, is_stored) = Promise::new(&self.plane, room, wanted, self.qos)?;
+        let taken = self
+            .topic
+            .take_all(&self.plane, &self.key, batch, Some(promise));
+        let placed = taken.await?;
+        if let Some(is_stored) = is_stored {
+            stored(is_stored).await?;
         }
+        let mut pending = self.no_receipts();
+        if let Some(claim) = placed.claim {
+            pending.push(claim, placed.sequence);
+        }
+        Ok(pending)
     }
 
     /// Publishes events whose payloads are copied, in their order. Otherwise as [`publish_batch`](Self::publish_batch), which
@@ -178,17 +244,20 @@ impl Publisher {
         self.publish_batch(&mut batch).await
     }
 
-    /// Publishes events that are kept.
-    async fn put_each(&self, batch: &mut EventBatch) -> Result<(), Error> {
-        let mut told = Vec::new();
+    /// Has the member of this client keep one event after the other.
+    async fn keep_by_member(
+        &self,
+        batch: &mut EventBatch,
+        wanted: Wanted,
+    ) -> Result<PendingReceipts, Error> {
+        let mut pending = self.no_receipts();
         while let Some(payload) = batch.first() {
-            let (_, is_stored) = self.put(&self.key, payload, None).await?;
+            let (placed, _) = self.put(&self.key, payload, wanted).await?;
             batch.remove_first();
-            told.extend(is_stored);
+            if let Some(claim) = placed.claim {
+                pending.push(claim, placed.sequence);
+            }
         }
-        for is_stored in told {
-            stored(is_stored).await?;
-        }
-        Ok(())
+        Ok(pending)
     }
 }

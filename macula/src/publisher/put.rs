@@ -5,23 +5,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use macula_wire::message::{self, Publish};
 use macula_wire::{ErrorCode, Sequence};
-use tokio::sync::oneshot;
 
 use super::{Publisher, Written};
 use crate::Error;
 use crate::event::EventOptions;
-use crate::plane::topic::{BatchKey, Enveloped, Payload, Promise, Stored, stored, too_large};
-use crate::receipt::{Outcomes, Qos};
+use crate::plane::topic::{
+    BatchKey, Enveloped, Payload, Placed, Promise, Stored, Wanted, stored, too_large,
+};
+use crate::receipt::{Qos, Slip};
 
 impl Publisher {
     pub(super) async fn put_with(
         &self,
         payload: Bytes,
         options: &EventOptions,
-        receipt: Option<oneshot::Sender<Outcomes>>,
-    ) -> Result<Sequence, Error> {
+        wanted: Wanted,
+    ) -> Result<Placed, Error> {
         let (key, envelope) = self.prepared(options, &payload)?;
-        let is_kept = receipt.is_some() || self.qos.keeps();
+        let is_kept = wanted == Wanted::Receipt || self.qos.keeps();
         let put = async {
             match envelope {
                 Some(Written { envelope, encoded }) => {
@@ -30,12 +31,12 @@ impl Publisher {
                         envelope: &envelope,
                         payload,
                     };
-                    self.put(&key, event, receipt).await
+                    self.put(&key, event, wanted).await
                 }
-                None => self.put(&key, payload, receipt).await,
+                None => self.put(&key, payload, wanted).await,
             }
         };
-        let (sequence, is_stored) = match options.deadline {
+        let (placed, is_stored) = match options.deadline {
             None => put.await?,
             Some(deadline) => {
                 let done = tokio::time::timeout(deadline, put).await;
@@ -46,7 +47,7 @@ impl Publisher {
         if let Some(is_stored) = is_stored {
             stored(is_stored).await?;
         }
-        Ok(sequence)
+        Ok(placed)
     }
 
     /// Waits for room and takes an event, and says where it is told that it is on disk, if it is to be. It is kept where
@@ -55,24 +56,24 @@ impl Publisher {
         &self,
         key: &BatchKey,
         payload: impl Payload,
-        receipt: Option<oneshot::Sender<Outcomes>>,
-    ) -> Result<(Sequence, Option<Stored>), Error> {
-        let is_kept = receipt.is_some() || self.qos.keeps();
+        wanted: Wanted,
+    ) -> Result<(Placed, Option<Stored>), Error> {
+        let is_kept = wanted == Wanted::Receipt || self.qos.keeps();
         if is_kept && self.plane.uplink.is_some() {
-            let taken = self.put_by_member(key, &payload, receipt).await;
-            return taken.map(|sequence| (sequence, None));
+            let placed = self.put_by_member(key, &payload, wanted).await?;
+            return Ok((placed, None));
         }
         let mut is_stored = None;
         let promise = if is_kept {
-            let room = self.plane.reserved(payload.encoded_len()).await;
-            let (promise, stored) = Promise::new(&self.plane, room, receipt, self.qos)?;
+            let room = self.plane.reserved(1, payload.encoded_len()).await;
+            let (promise, stored) = Promise::new(&self.plane, room, wanted, self.qos)?;
             is_stored = stored;
             Some(promise)
         } else {
             None
         };
-        let sequence = self.topic.put(&self.plane, key, payload, promise).await?;
-        Ok((sequence, is_stored))
+        let placed = self.topic.put(&self.plane, key, payload, promise).await?;
+        Ok((placed, is_stored))
     }
 
     /// A client has its events kept by its member, which publishes them in its own name.
@@ -80,8 +81,8 @@ impl Publisher {
         &self,
         key: &BatchKey,
         payload: &impl Payload,
-        receipt: Option<oneshot::Sender<Outcomes>>,
-    ) -> Result<Sequence, Error> {
+        wanted: Wanted,
+    ) -> Result<Placed, Error> {
         let max = self.plane.max_payload_len;
         if payload.len() > max {
             return Err(too_large(payload.len(), max));
@@ -104,14 +105,20 @@ impl Publisher {
             audience: envelope.audience,
             payload,
         };
-        let asked = self.plane.ask_to_publish(publish, origin.priority, receipt);
+        let (slip, claim) = match wanted {
+            Wanted::Receipt => Some(Slip::single()).unzip(),
+            Wanted::Nothing => (None, None),
+        };
+        let asked = self.plane.ask_to_publish(publish, origin.priority, slip);
+        asked.await?;
         // Under which sequence the member publishes it, it does not say.
-        asked.await.map(|()| Sequence::new(0))
+        let sequence = Sequence::new(0);
+        Ok(Placed { sequence, claim })
     }
 
     /// Publishes a plain event that could not be taken at once.
     pub(super) async fn put_plain(&self, payload: impl Payload) -> Result<(), Error> {
-        if let (_, Some(is_stored)) = self.put(&self.key, payload, None).await? {
+        if let (_, Some(is_stored)) = self.put(&self.key, payload, Wanted::Nothing).await? {
             stored(is_stored).await?;
         }
         Ok(())

@@ -25,7 +25,8 @@ pub(super) struct Told {
     history: History,
     events: BTreeMap<u64, Known>,
     next: BTreeMap<String, u64>,
-    receipts: BTreeMap<ReceiptId, u64>,
+    /// The event of each place in receipts.
+    receipts: BTreeMap<(ReceiptId, u32), u64>,
 }
 
 impl Told {
@@ -58,24 +59,24 @@ impl Told {
         }
     }
 
-    /// Events were accepted that these receivers are owed, or one of them; with a receipt for the first.
+    /// Events were accepted that these receivers are owed, or one of them; with a receipt of each.
     pub(super) fn published(
         &mut self,
         now: Instant,
         numbers: Range<u64>,
         (members, is_group): (&[usize], bool),
-        receipt: ReceiptId,
+        receipts: ReceiptId,
     ) {
         let mask = members.iter().fold(0, |mask, at| mask | 1_u32 << at);
         let topic = format!("{}.{mask}", if is_group { "g" } else { "m" });
-        self.receipts.insert(receipt, numbers.start);
-        for number in numbers.clone() {
+        for (place, number) in (0..).zip(numbers) {
+            self.receipts.insert((receipts, place), number);
             let publish = Did::Publish {
                 topic: topic.as_str(),
                 number,
                 qos: 1,
                 wait_ms: None,
-                receipt: number == numbers.start,
+                receipt: true,
             };
             let next = self.next.entry(topic.clone()).or_insert(0);
             let known = Known {
@@ -107,8 +108,14 @@ impl Told {
         self.history.push_text(at(now), &receiver(who), delivered);
     }
 
-    pub(super) fn receipt(&mut self, now: Instant, id: ReceiptId, matched: u32, acked: u32) {
-        let Some(number) = self.receipts.remove(&id) else {
+    pub(super) fn receipt(
+        &mut self,
+        now: Instant,
+        place: (ReceiptId, u32),
+        matched: u32,
+        acked: u32,
+    ) {
+        let Some(number) = self.receipts.remove(&place) else {
             return;
         };
         let (matched, acked) = (u64::from(matched), u64::from(acked));

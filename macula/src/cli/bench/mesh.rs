@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use macula::{
-    CallOptions, EventBatch, EventOptions, Node, Overflow, PendingReceipt, PublishOptions,
-    Publisher, Qos, RegisterOptions, Reply, SubscribeOptions,
+    CallOptions, EventBatch, EventOptions, Node, Overflow, PendingReceipt, PendingReceipts,
+    PublishOptions, Publisher, Qos, RegisterOptions, Reply, SubscribeOptions,
 };
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -35,8 +35,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const COPIED: usize = 4_096;
 /// How many payloads there are of those that are handed over; they come again and again, as in the bare program.
 const SHARED: u64 = 4;
-/// How many receipts are waited for at a time.
+/// How many receipts are waited for at a time, and of how many batches.
 const MAX_PENDING: usize = 8_192;
+const MAX_BATCHES: usize = 32;
 
 pub(super) async fn node(side: &Contestant, task: &Task) -> Result<Node, Failed> {
     let builder = Node::builder()
@@ -136,31 +137,67 @@ async fn events(task: &Task, own: &Node, peer: &mut Peers) -> Result<Figures, Fa
     Ok(figures)
 }
 
-/// Publishes at least once until the time has come, and waits for the receipts. How many events that were.
+/// Publishes at least once until the time has come, and waits for the receipt of each event. How many events that were.
 async fn publish_kept(task: &Task, publisher: &Publisher, until: u64) -> Result<u64, Failed> {
+    if task.size < COPIED {
+        return publish_kept_gathered(task, publisher, until).await;
+    }
     let options = EventOptions::default();
     let mut pending: VecDeque<PendingReceipt> = VecDeque::new();
     let mut sent = 0_u64;
     while wall_nanos() < until {
-        for _ in 0..64 {
-            if pending.len() >= MAX_PENDING
-                && let Some(oldest) = pending.pop_front()
-            {
-                acknowledged(oldest).await?;
-            }
-            let event = payload(task.size, sent.checked_rem(kinds(task)).unwrap_or(sent), 0);
-            pending.push_back(publisher.publish_with_receipt(event, &options).await?);
-            sent = sent.saturating_add(1);
+        if pending.len() >= MAX_PENDING
+            && let Some(oldest) = pending.pop_front()
+        {
+            acknowledged(oldest.receipt().await?.is_complete())?;
         }
+        let event = payload(task.size, sent.checked_rem(kinds(task)).unwrap_or(sent), 0);
+        pending.push_back(publisher.publish_with_receipt(event, &options).await?);
+        sent = sent.saturating_add(1);
     }
     for receipt in pending {
-        acknowledged(receipt).await?;
+        acknowledged(receipt.receipt().await?.is_complete())?;
     }
     Ok(sent)
 }
 
-async fn acknowledged(receipt: PendingReceipt) -> Result<(), Failed> {
-    if receipt.receipt().await?.is_complete() {
+/// The same in batches, as with at most once.
+async fn publish_kept_gathered(
+    task: &Task,
+    publisher: &Publisher,
+    until: u64,
+) -> Result<u64, Failed> {
+    let mut pending: VecDeque<PendingReceipts> = VecDeque::new();
+    let mut buffer = payload(task.size, 0, 0);
+    let mut batch = EventBatch::new();
+    let (mut sent, mut known) = (0_u64, 0_u64);
+    loop {
+        stamp(&mut buffer, 0, sent);
+        if batch.push(&buffer) {
+            sent = sent.saturating_add(1);
+            continue;
+        }
+        pending.push_back(publisher.publish_batch_with_receipts(&mut batch).await?);
+        let is_over = wall_nanos() >= until;
+        let most = if is_over { 0 } else { MAX_BATCHES };
+        while pending.len() > most
+            && let Some(mut oldest) = pending.pop_front()
+        {
+            while let Some(receipts) = oldest.next().await {
+                let receipts = receipts?;
+                acknowledged(receipts.is_complete())?;
+                known = known.saturating_add(receipts.count);
+            }
+        }
+        if is_over {
+            acknowledged(known == sent)?;
+            return Ok(sent);
+        }
+    }
+}
+
+fn acknowledged(is_complete: bool) -> Result<(), Failed> {
+    if is_complete {
         Ok(())
     } else {
         Err(failed("qos1", "an event was not acknowledged"))

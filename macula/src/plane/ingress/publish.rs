@@ -6,21 +6,20 @@ use macula_pubsub::Source;
 use macula_transport::{OutFrame, OutboxError};
 use macula_wire::message::{self, Ack, Message, Publish, Receipt};
 use macula_wire::{Envelope, ErrorCode, RequestId};
-use tokio::sync::oneshot;
 
 use super::Ingress;
 use crate::Error;
 use crate::plane::counters::add;
 use crate::plane::links::Attached;
 use crate::plane::rights::denied;
-use crate::plane::topic::{BatchKey, Enveloped, Promise, Stored, stored};
-use crate::receipt::{Outcomes, Qos};
+use crate::plane::topic::{BatchKey, Enveloped, Promise, Stored, Wanted, stored};
+use crate::receipt::{Claim, Qos};
 
 /// What there is to wait for once an event was taken.
 #[derive(Debug)]
 struct Taken {
     stored: Option<Stored>,
-    outcomes: Option<oneshot::Receiver<Outcomes>>,
+    claim: Option<Claim>,
 }
 
 impl Ingress {
@@ -73,12 +72,9 @@ impl Ingress {
             message::Qos::Durable => Qos::Durable,
             _ => Qos::AtLeastOnce,
         };
-        let (give, outcomes) = match publish.request {
-            Some(_) => {
-                let (give, take) = oneshot::channel();
-                (Some(give), Some(take))
-            }
-            None => (None, None),
+        let wanted = match publish.request {
+            Some(_) => Wanted::Receipt,
+            None => Wanted::Nothing,
         };
         let mut encoded = Vec::new();
         let enveloped = envelope != Envelope::EMPTY;
@@ -88,25 +84,26 @@ impl Ingress {
             })?;
         }
         let length = encoded.len().saturating_add(publish.payload.len());
-        let room = self.plane.reserved(length).await;
-        let (promise, stored) = Promise::new(&self.plane, room, give, qos)?;
+        let room = self.plane.reserved(1, length).await;
+        let (promise, stored) = Promise::new(&self.plane, room, wanted, qos)?;
         let key = BatchKey {
             content: publish.content,
             ttl_ms: publish.ttl_ms,
             enveloped,
         };
         let payload = publish.payload;
-        if enveloped {
+        let placed = if enveloped {
             let event = Enveloped {
                 encoded: &encoded,
                 envelope: &envelope,
                 payload,
             };
-            own.put(&self.plane, &key, event, Some(promise)).await?;
+            own.put(&self.plane, &key, event, Some(promise)).await?
         } else {
-            own.put(&self.plane, &key, payload, Some(promise)).await?;
-        }
-        Ok(Taken { stored, outcomes })
+            own.put(&self.plane, &key, payload, Some(promise)).await?
+        };
+        let claim = placed.claim;
+        Ok(Taken { stored, claim })
     }
 }
 
@@ -118,8 +115,8 @@ async fn follow(attached: Arc<Attached>, request: RequestId, taken: Taken) {
         return tell(&attached, &Message::from(error.report(Some(request))));
     }
     tell(&attached, &Message::from(Ack { request }));
-    if let Some(outcomes) = taken.outcomes
-        && let Ok(outcomes) = outcomes.await
+    if let Some(mut claim) = taken.claim
+        && let Some(Ok((_, outcomes))) = claim.next().await
     {
         let receipt = Receipt {
             request,

@@ -1,58 +1,13 @@
 //! What applications say of events that are kept until they have them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use macula_pubsub::{Destination, LocalId, Outcome, ReplayInput};
 use macula_wire::DeliveryId;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// What was said and not heard yet. Whoever says something does not wait: it may be the application's own thread.
-///
-/// It is bounded by what is on its way to applications: each event is settled once, and put off by the application.
-#[derive(Debug, Default)]
-pub(super) struct Inbox {
-    said: Mutex<Vec<ReplayInput>>,
-    pub(super) filled: Notify,
-}
-
-impl Inbox {
-    /// Says what becomes of events.
-    pub(super) fn say(&self, input: ReplayInput) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever hears what is said takes all of it, and was told of what is there already.
-        let is_first = said.is_empty();
-        match (said.last_mut(), input) {
-            // Events that are handed over one after the other are said together.
-            (
-                Some(ReplayInput::Settled {
-                    to, last, outcome, ..
-                }),
-                ReplayInput::Settled {
-                    to: next_to,
-                    first: next_first,
-                    last: next_last,
-                    outcome: next_outcome,
-                },
-            ) if *to == next_to
-                && *outcome == next_outcome
-                && last.get().checked_add(1) == Some(next_first.get()) =>
-            {
-                *last = next_last;
-            }
-            (_, input) => said.push(input),
-        }
-        drop(said);
-        if is_first {
-            self.filled.notify_one();
-        }
-    }
-
-    pub(super) fn take(&self) -> Vec<ReplayInput> {
-        std::mem::take(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
+use super::inbox::{Inbox, Progress};
 
 /// How a subscription says that it is done with an event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,6 +33,8 @@ pub(crate) struct Credit {
     expires: Option<Instant>,
     mode: AckMode,
     attempt: u32,
+    /// How far the application has come, once it has begun with several.
+    progress: Option<Arc<Progress>>,
 }
 
 impl Credit {
@@ -97,6 +54,7 @@ impl Credit {
             expires,
             mode,
             attempt,
+            progress: None,
         }
     }
 
@@ -113,7 +71,7 @@ impl Credit {
         let to = Destination::Local(self.to);
         match self.mode {
             AckMode::Auto => {
-                self.inbox.say(settled(to, id, id, Outcome::Acked));
+                self.go_on(id);
                 // What is said by it comes too late; it tells that the event may have been handed over before.
                 (self.attempt > 0).then(|| self.token(id, 0))
             }
@@ -132,6 +90,32 @@ impl Credit {
         }
     }
 
+    /// The application has the event `id`, and those before it.
+    #[inline]
+    fn go_on(&mut self, id: DeliveryId) {
+        if self.progress.is_none() && self.left == 0 {
+            let to = Destination::Local(self.to);
+            return self.inbox.say(settled(to, id, id, Outcome::Acked));
+        }
+        let handed = self.next;
+        if self.progress.is_none() {
+            self.begin(id);
+        }
+        if let Some(progress) = &self.progress {
+            self.inbox
+                .step(progress, handed.saturating_sub(progress.first()));
+        }
+    }
+
+    #[cold]
+    fn begin(&mut self, first: DeliveryId) {
+        let to = Destination::Local(self.to);
+        let count = self.left.saturating_add(1);
+        let progress = Arc::new(Progress::new(to, first.get(), count));
+        self.inbox.begin(&progress);
+        self.progress = Some(progress);
+    }
+
     fn token(&self, id: DeliveryId, max_deliver: u32) -> Box<Token> {
         Box::new(Token {
             inbox: Arc::clone(&self.inbox),
@@ -146,6 +130,9 @@ impl Credit {
 impl Drop for Credit {
     fn drop(&mut self) {
         if self.left > 0 {
+            if let Some(progress) = &self.progress {
+                self.inbox.end(progress);
+            }
             let first = DeliveryId::new(self.next);
             let last = DeliveryId::new(self.next.saturating_add(self.left).saturating_sub(1));
             let to = Destination::Local(self.to);

@@ -203,7 +203,7 @@ fn offer_of(record: KeptRecord, ttl: Option<Duration>) -> Option<Offer<Parcel>> 
         attempt: u32::from(group.is_some()),
         group,
         upstream: None,
-        receipts: Vec::new(),
+        receipts: None,
     })
 }
 

@@ -110,7 +110,7 @@ impl Plane {
                 group: None,
                 attempt: 0,
                 upstream: None,
-                receipts: Vec::new(),
+                receipts: None,
             },
         );
         let here = self.groups.load().matches(&payload.origin().topic);
@@ -180,7 +180,7 @@ impl Plane {
                 group: Some(offer),
                 attempt,
                 upstream: None,
-                receipts: Vec::new(),
+                receipts: None,
                 payload: single,
             },
         );

@@ -1,6 +1,5 @@
 //! Events of this node that are kept.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use macula_pubsub::{Custody, Destination, GroupMatch, Offer, OfferError, ReceiptId};
@@ -11,9 +10,9 @@ use super::durable::Offered;
 use super::{Machines, Parcel};
 use crate::Error;
 use crate::plane::Plane;
-use crate::receipt::Outcomes;
+use crate::receipt::Slip;
 
-/// Room in the buffer that was promised for one event, until it is passed on or this is dropped.
+/// Room in the buffer that was promised for events, until it is passed on or this is dropped.
 #[derive(Debug)]
 pub(crate) struct Reserved {
     plane: Arc<Plane>,
@@ -22,10 +21,9 @@ pub(crate) struct Reserved {
 }
 
 impl Reserved {
-    /// The batch of the event answers for the promise from here on. How many bytes it was.
-    pub(crate) const fn pass_on(&mut self) -> usize {
-        self.events = 0;
-        self.bytes
+    /// The batch of the events answers for the promise from here on. How many events and bytes it was.
+    pub(crate) const fn pass_on(&mut self) -> (usize, usize) {
+        (std::mem::replace(&mut self.events, 0), self.bytes)
     }
 }
 
@@ -47,43 +45,34 @@ pub(crate) struct Owed {
     pub(crate) groups: Vec<GroupMatch>,
     /// The room that was promised: events and bytes.
     pub(crate) reserved: (usize, usize),
-    /// The receipts of some of its events.
-    pub(crate) receipts: Vec<Receipted>,
+    /// Where it is put down what becomes of its events, if somebody waits for that of any.
+    pub(crate) receipts: Option<Slip>,
     /// Who waits until it is on disk; nobody where it need not be.
     pub(crate) stored: Vec<oneshot::Sender<Result<(), Error>>>,
 }
 
-/// A receipt that is being made for one event of a batch.
-#[derive(Debug)]
-pub(crate) struct Receipted {
-    /// The place of the event in its batch.
-    pub(crate) at: u32,
-    /// Who waits for it.
-    pub(crate) waiting: oneshot::Sender<Outcomes>,
-}
-
 impl Plane {
-    /// Promises room for an event of so many bytes; `None` if there is none.
-    pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reserved> {
-        let is_there = self.reliable.lock().reserve(bytes);
+    /// Promises room for so many events, which take so many bytes; `None` if there is none for all of them.
+    pub(crate) fn reserve(self: &Arc<Self>, events: usize, bytes: usize) -> Option<Reserved> {
+        let is_there = self.reliable.lock().reserve(events, bytes);
         is_there.then(|| Reserved {
             plane: Arc::clone(self),
-            events: 1,
+            events,
             bytes,
         })
     }
 
-    /// Promises room for an event of so many bytes, waiting for it. Cancel safe.
-    pub(crate) async fn reserved(self: &Arc<Self>, bytes: usize) -> Reserved {
+    /// Promises room for so many events, which take so many bytes, waiting for it. Cancel safe.
+    pub(crate) async fn reserved(self: &Arc<Self>, events: usize, bytes: usize) -> Reserved {
         // Mostly there is room, and nobody has to be told of it.
-        if let Some(reserved) = self.reserve(bytes) {
+        if let Some(reserved) = self.reserve(events, bytes) {
             return reserved;
         }
         loop {
             let freed = self.reliable.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            if let Some(reserved) = self.reserve(bytes) {
+            if let Some(reserved) = self.reserve(events, bytes) {
                 return reserved;
             }
             freed.await;
@@ -149,13 +138,13 @@ impl Machines {
         self.reserved.1 = self.reserved.1.saturating_sub(bytes);
     }
 
-    const fn reserve(&mut self, bytes: usize) -> bool {
+    const fn reserve(&mut self, events: usize, bytes: usize) -> bool {
         let (used_events, used_bytes) = self.used();
-        let fits = used_events < self.config.max_events
+        let fits = used_events.saturating_add(events) <= self.config.max_events
             && used_bytes.saturating_add(bytes) <= self.config.max_bytes;
-        // A single event fits whatever its size, so that none waits for ever.
+        // What is published together fits whatever its size, so that none waits for ever.
         if fits || used_events == 0 {
-            self.reserved.0 = self.reserved.0.saturating_add(1);
+            self.reserved.0 = self.reserved.0.saturating_add(events);
             self.reserved.1 = self.reserved.1.saturating_add(bytes);
             return true;
         }
@@ -183,15 +172,15 @@ impl Machines {
         } = std::mem::take(owed);
         let mut offers = Vec::new();
         self.release(reserved.0, reserved.1);
-        let mut named: BTreeMap<u32, ReceiptId> = BTreeMap::new();
-        for receipted in receipts {
-            let id = self.replay.receipt();
-            self.receipts.insert(id, receipted.waiting);
-            named.insert(receipted.at, id);
-        }
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let receipts = receipts.map(|slip| {
+            let id = self.replay.begin_receipts(count);
+            self.receipts.insert(id, (slip, count));
+            id
+        });
         let offer = Offer {
             payload: parcel.clone(),
-            count: u32::try_from(count).unwrap_or(u32::MAX),
+            count,
             bytes,
             class: parcel.origin().priority,
             ttl: parcel.ttl(),
@@ -200,7 +189,7 @@ impl Machines {
             group: None,
             attempt: 0,
             upstream: None,
-            receipts: named.iter().map(|(at, id)| (*at, *id)).collect(),
+            receipts: receipts.map(|id| (id, 0)),
         };
         offers.extend(self.offer(now, offer).map(|id| Offered {
             id,
@@ -209,13 +198,12 @@ impl Machines {
             group: None,
         }));
         for group in &groups {
-            for at in 0..u32::try_from(count).unwrap_or(u32::MAX) {
-                let receipt = named.get(&at).copied();
-                offers.extend(self.keep_shared(now, parcel, at, group, receipt));
+            for at in 0..count {
+                offers.extend(self.keep_shared(now, parcel, at, group, receipts));
             }
         }
-        for id in named.into_values() {
-            self.replay.close_receipt(id);
+        if let Some(id) = receipts {
+            self.replay.close_receipts(id);
         }
         self.note_debts(now, parcel, &offers);
         Some(offers)
@@ -228,7 +216,7 @@ impl Machines {
         parcel: &Parcel,
         at: u32,
         group: &GroupMatch,
-        receipt: Option<ReceiptId>,
+        receipts: Option<ReceiptId>,
     ) -> Option<Offered> {
         let Some(single) = parcel.single(at) else {
             debug_assert!(false, "an event of the batch");
@@ -246,7 +234,7 @@ impl Machines {
             group: Some(single.offered_to(group)),
             attempt: 0,
             upstream: None,
-            receipts: receipt.into_iter().map(|id| (0, id)).collect(),
+            receipts: receipts.map(|id| (id, at)),
             payload: single,
         };
         let id = self.offer(now, offer)?;

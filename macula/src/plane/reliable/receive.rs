@@ -212,7 +212,7 @@ impl Machines {
             group: group.map(|group| parcel.offered_to(group)),
             attempt,
             upstream: Some(upstream),
-            receipts: Vec::new(),
+            receipts: None,
             payload: parcel,
         };
         if let Err(error) = self.replay.offer(now, offer) {

@@ -128,14 +128,28 @@ impl Plane {
     }
 
     /// Sends a member or a client what it is owed, as there is room on its link, until there is nothing or no link.
-    pub(super) async fn pump(self: Arc<Self>, to: Destination, class: Priority) {
-        loop {
-            let attached = match to {
-                Destination::Member(node) => self.links.member(&node),
-                Destination::Session(session) => self.links.session(session),
-                Destination::Local(_) => None,
-            };
-            let Some(attached) = attached else { return };
+    pub(super) fn send_owed(self: &Arc<Self>, to: Destination, class: Priority) {
+        // Mostly there is room for all of it, and to hand that to a task would cost as much as the rest.
+        let is_done = self.attached_to(to).is_none_or(|attached| {
+            let fill = || self.reliably(|own, _| self.fill_outbox(own, to, class, &attached));
+            !attached.is_held() && fill()
+        });
+        if !is_done {
+            let pump = Arc::clone(self).pump(to, class);
+            self.tasks.spawn("kept events", pump);
+        }
+    }
+
+    fn attached_to(&self, to: Destination) -> Option<Arc<Attached>> {
+        match to {
+            Destination::Member(node) => self.links.member(&node),
+            Destination::Session(session) => self.links.session(session),
+            Destination::Local(_) => None,
+        }
+    }
+
+    async fn pump(self: Arc<Self>, to: Destination, class: Priority) {
+        while let Some(attached) = self.attached_to(to) {
             attached.released().await;
             let is_done =
                 self.reliably(|machines, _| self.fill_outbox(machines, to, class, &attached));

@@ -72,16 +72,17 @@ impl OwnTopic {
             self.send(plane, &receivers, sealed, ttl_ms);
         }
         // Others may have published meanwhile.
-        let is_done = self.is_done();
+        let is_done = self.is_done(plane);
         self.room.notify_waiters();
         is_done
     }
 
     /// Whether nothing waits, so that nobody is on the way to send it from here on.
-    pub(super) fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self, plane: &Plane) -> bool {
         let mut waiting = self.lock();
-        if waiting.builder.is_empty() {
+        if waiting.builder.is_empty() && waiting.sending {
             waiting.sending = false;
+            plane.reliable.unordered.remove(self);
         }
         !waiting.sending
     }

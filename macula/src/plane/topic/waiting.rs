@@ -5,8 +5,8 @@ use std::time::Duration;
 use macula_wire::batch::BatchBuilder;
 use macula_wire::{Instant, Sequence};
 
-use super::{BatchKey, Promise};
-use crate::plane::reliable::{Owed, Receipted};
+use super::BatchKey;
+use crate::plane::reliable::Owed;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -63,18 +63,5 @@ impl Waiting {
         };
         let held = u32::try_from(now().saturating_since(since).as_millis()).unwrap_or(u32::MAX);
         ttl_ms.checked_sub(held).filter(|left| *left > 0).map(Some)
-    }
-
-    /// Takes over what was promised for the event that was added last.
-    pub(super) fn promise(&mut self, mut promise: Promise) {
-        let (events, bytes) = self.owed.reserved;
-        let more = promise.room.pass_on();
-        self.owed.reserved = (events.saturating_add(1), bytes.saturating_add(more));
-        self.owed.stored.extend(promise.stored);
-        if let Some(waiting) = promise.receipt {
-            let at = self.builder.count().saturating_sub(1);
-            let at = u32::try_from(at).unwrap_or(u32::MAX);
-            self.owed.receipts.push(Receipted { at, waiting });
-        }
     }
 }

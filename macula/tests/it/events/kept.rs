@@ -119,6 +119,58 @@ async fn an_event_that_was_not_taken_is_not_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_application_has_taken_is_acknowledged_though_it_takes_no_more() {
+    const COUNT: u64 = 100;
+    const TAKEN: u64 = 37;
+    let realm = Realm::new();
+    let [one, two] = realm.mesh().await;
+    let mut there = subscribe(&two, "kept.x").await;
+    told(&two, &one).await;
+    let publisher = publisher(&one, "kept.x").await;
+    let mut pending = Vec::new();
+    for number in 0..COUNT {
+        let taken = within(publisher.publish_with_receipt(numbered(number), &patient())).await;
+        pending.push(taken.unwrap());
+    }
+    let rest = pending.split_off(usize::try_from(TAKEN).unwrap());
+    read(&mut there, 0..TAKEN).await;
+    for pending in pending {
+        assert_eq!(
+            counts(&within(pending.receipt()).await.unwrap()),
+            [1, 1, 0, 0]
+        );
+    }
+    // It goes on, and is heard again.
+    read(&mut there, TAKEN..TAKEN + 1).await;
+    let mut rest = rest.into_iter();
+    let next = rest.next().unwrap();
+    assert_eq!(counts(&within(next.receipt()).await.unwrap()), [1, 1, 0, 0]);
+    drop(there);
+    for pending in rest {
+        assert_eq!(
+            counts(&within(pending.receipt()).await.unwrap()),
+            [1, 0, 0, 1]
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_has_sent_all_holds_up_no_other() {
+    let realm = Realm::new();
+    let [one, two] = realm.mesh().await;
+    let mut there = subscribe(&two, "kept.*").await;
+    told(&two, &one).await;
+    let first = publisher(&one, "kept.x").await;
+    let second = publisher(&one, "kept.y").await;
+    within(first.publish("1")).await.unwrap();
+    // As soon as it has left, and at once from then on.
+    until(async || second.try_publish("2").is_ok()).await;
+    for _ in 0..2 {
+        event(&mut there).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_subscriber_gets_all_of_them_whatever_its_policy() {
     const COUNT: u64 = 3_000;
     let realm = Realm::new();

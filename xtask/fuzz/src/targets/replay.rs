@@ -1,6 +1,6 @@
 //! Events that are kept: whatever receivers say, each receipt adds up and comes once, and nothing stays behind.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use macula_pubsub::{
@@ -20,8 +20,8 @@ const MAX_EVENTS: usize = 24;
 struct Buffer {
     replay: Replay<u64>,
     now: Instant,
-    /// The receipts that are being made.
-    open: BTreeMap<ReceiptId, ()>,
+    /// The receipts that are being made, by the places of their events.
+    open: BTreeSet<(ReceiptId, u32)>,
 }
 
 fn destination(number: u8) -> Destination {
@@ -51,7 +51,7 @@ pub fn machine(data: &[u8]) {
     let mut buffer = Buffer {
         replay: Replay::new(config, own, RUN, Random::new(1), Instant::ZERO),
         now: Instant::ZERO,
-        open: BTreeMap::new(),
+        open: BTreeSet::new(),
     };
     let (steps, _rest) = data.as_chunks::<4>();
     for step in steps.iter().take(512) {
@@ -161,14 +161,15 @@ impl Buffer {
         } else {
             Custody::Transit
         };
-        let receipt = (custody == Custody::Own).then(|| self.replay.receipt());
+        let count = if is_group {
+            1
+        } else {
+            u32::from(two >> 1 & 3).max(1)
+        };
+        let receipts = (custody == Custody::Own).then(|| self.replay.begin_receipts(count));
         let offer = Offer {
             payload: u64::from(one),
-            count: if is_group {
-                1
-            } else {
-                u32::from(two >> 1 & 3).max(1)
-            },
+            count,
             bytes: usize::from(two),
             class: class(whom >> 4),
             ttl: (two & 0x40 != 0).then(|| Duration::from_millis(u64::from(one))),
@@ -185,20 +186,22 @@ impl Buffer {
             }),
             attempt: 0,
             upstream: None,
-            receipts: receipt.into_iter().map(|id| (0, id)).collect(),
+            receipts: receipts.map(|id| (id, 0)),
         };
         // What is refused is owed to nobody, and its receipt says so.
         self.replay.offer(self.now, offer).ok();
-        if let Some(id) = receipt {
-            self.open.insert(id, ());
-            self.replay.close_receipt(id);
+        if let Some(id) = receipts {
+            self.open.extend((0..count).map(|place| (id, place)));
+            self.replay.close_receipts(id);
         }
     }
 
     fn drain(&mut self) {
         while let Some(output) = self.replay.poll_output() {
-            if let ReplayOutput::Receipt {
+            if let ReplayOutput::Receipts {
                 id,
+                first,
+                last,
                 matched,
                 acked,
                 expired,
@@ -206,7 +209,9 @@ impl Buffer {
             } = output
             {
                 assert_eq!(matched, acked + expired + dropped);
-                assert!(self.open.remove(&id).is_some(), "a receipt comes twice");
+                for place in first..=last {
+                    assert!(self.open.remove(&(id, place)), "a receipt comes twice");
+                }
             }
         }
     }
