@@ -118,17 +118,21 @@ impl Reader {
         Ok(slice)
     }
 
-    /// Skips a length-prefixed byte string of at most `max` bytes.
+    /// Skips `count` length-prefixed byte strings of any length.
     ///
     /// # Errors
     ///
-    /// As [`bytes`](Self::bytes).
-    pub fn skip_bytes(&mut self, field: &'static str, max: usize) -> Result<(), DecodeError> {
-        let length = self.length(field, max)?;
-        if length > self.remaining() {
-            return Err(DecodeError::UnexpectedEnd);
+    /// As [`varint::split`] for a length; [`DecodeError::UnexpectedEnd`] if the input is shorter.
+    pub fn skip_strings(&mut self, count: usize) -> Result<(), DecodeError> {
+        let mut rest = self.rest();
+        for _string in 0..count {
+            let (length, prefix) = varint::split(rest)?;
+            // What no address reaches is not there either.
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            let after = rest.get(prefix..).and_then(|rest| rest.get(length..));
+            rest = after.ok_or(DecodeError::UnexpectedEnd)?;
         }
-        self.advance(length);
+        self.at = self.input.len().saturating_sub(rest.len());
         Ok(())
     }
 

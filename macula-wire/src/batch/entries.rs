@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::MAX_BATCH_EVENTS;
-use crate::field::{Field, UNLIMITED};
+use crate::field::Field;
 use crate::{DecodeError, EncodeError, Reader, check, varint};
 
 /// The payloads of a [`Batch`](super::Batch): checked once, cut apart when they are handed out.
@@ -127,11 +127,11 @@ impl Iterator for EntriesIter {
     #[inline]
     fn next(&mut self) -> Option<Bytes> {
         let (first, after) = Entries::split_first(&self.rest)?;
-        let payload = self.rest.slice_ref(first);
+        let length = first.len();
         let taken = self.rest.len().saturating_sub(after.len());
-        bytes::Buf::advance(&mut self.rest, taken);
         self.left = self.left.saturating_sub(1);
-        Some(payload)
+        bytes::Buf::advance(&mut self.rest, taken.saturating_sub(length));
+        Some(self.rest.split_to(length))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -154,7 +154,7 @@ fn skip(count: usize, reader: &mut Reader) -> Result<(), DecodeError> {
             max: MAX_BATCH_EVENTS,
         });
     }
-    (0..count).try_for_each(|_| reader.skip_bytes("entry", UNLIMITED))
+    reader.skip_strings(count)
 }
 
 impl Field for Entries {

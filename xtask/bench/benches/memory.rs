@@ -1,4 +1,5 @@
-//! How much memory interest takes: what a process grows by while it takes in many patterns, by the pattern.
+//! How much memory interest and members take: what a process grows by while it takes in many patterns, by the pattern, and
+//! many members, by the member.
 //!
 //! It fails when a figure is above its goal.
 #![expect(clippy::print_stdout, reason = "a bench tells what it found")]
@@ -15,12 +16,19 @@ use macula_wire::{Instant, Machine, NodeId, Pattern, Topic};
 const PATTERNS: u64 = 200_000;
 /// How many members want them.
 const MEMBERS: u64 = 200;
+/// How many members of a realm there are.
+const KNOWN: usize = 10_000;
+/// The most bytes that a member may take, the news of it included that have not gone round yet. The goal is 200; this keeps
+/// what is reached.
+const MEMBER_GOAL: u64 = 800;
 /// The most bytes that a pattern of another member may take.
 const REMOTE_GOAL: u64 = 300;
 /// The most bytes that a subscription may take in the machine, without its queue.
 const LOCAL_GOAL: u64 = 600;
 
 fn main() -> ExitCode {
+    // First of all: what others have freed would be used again, and not be counted.
+    let known = member_bytes();
     let remote = measured(PATTERNS, |number, pubsub| {
         let node = member(number / (PATTERNS / MEMBERS));
         if let Some(pattern) = pattern(number) {
@@ -36,6 +44,7 @@ fn main() -> ExitCode {
     });
     let mut held = true;
     for (what, bytes, goal) in [
+        ("a member", known, MEMBER_GOAL),
         ("a pattern of another member", remote, REMOTE_GOAL),
         ("a subscription of this node", local, LOCAL_GOAL),
     ] {
@@ -47,6 +56,16 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// How many bytes the process grows by for each member that is heard of.
+fn member_bytes() -> u64 {
+    let before = resident();
+    let swim = macula_bench::swim::knowing(KNOWN);
+    let grown = resident().saturating_sub(before);
+    drop(black_box(swim));
+    let known = u64::try_from(KNOWN).unwrap_or(u64::MAX);
+    grown.checked_div(known).unwrap_or(u64::MAX)
 }
 
 /// How many bytes the process grows by for each of `count` patterns that `add` adds.

@@ -8,6 +8,7 @@ pub mod forwarder;
 mod input;
 pub mod matching;
 mod scenario;
+pub mod spreading;
 pub mod swim;
 
 pub mod wire;

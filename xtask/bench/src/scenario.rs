@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{forwarder, matching, swim, wire};
+use crate::{forwarder, matching, spreading, swim, wire};
 
 /// Does a scenario once more.
 pub type Round = Box<dyn FnMut()>;
@@ -85,6 +85,7 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
         wire::SCENARIOS,
         matching::SCENARIOS,
         forwarder::SCENARIOS,
+        spreading::SCENARIOS,
         swim::SCENARIOS,
     ]
     .into_iter()

@@ -55,6 +55,20 @@ fn answer(size: Size) -> Round {
     })
 }
 
+/// The machine of a node that has heard of so many others and has no link to any, as most members of a large realm are to
+/// each other.
+#[must_use]
+pub fn knowing(members: usize) -> Swim {
+    let mut realm = Realm::alone();
+    for member in 1..=members {
+        realm.meet(member);
+        while realm.swim.poll_output().is_some() {}
+    }
+    let known = realm.swim.counts().alive;
+    assert_eq!(known, members.saturating_add(1));
+    realm.swim
+}
+
 /// The machine of one node, and members that answer every probe at once.
 struct Realm {
     swim: Swim,
@@ -64,6 +78,21 @@ struct Realm {
 impl Realm {
     /// A realm in which the news that all members are there has gone round.
     fn new(size: Size) -> Self {
+        let mut realm = Self::alone();
+        let members = size.of(MEMBERS);
+        for member in 1..=members {
+            let peer = node(member);
+            realm.swim.handle_input(realm.now, Input::LinkUp { peer });
+            realm.meet(member);
+        }
+        (0..size.of(SETTLING)).for_each(|_| realm.pass(SECOND));
+        let alive = realm.swim.counts().alive;
+        assert_eq!(alive, members.saturating_add(1));
+        realm
+    }
+
+    /// A node that knows nobody.
+    fn alone() -> Self {
         let now = Instant::from_millis(1);
         let realm = RealmName::new("be.acme.iot").expect("a realm");
         let mut own = OwnRecord::new(Epoch::new(WALL_MS));
@@ -71,18 +100,13 @@ impl Realm {
         let (config, random, signer) = (Config::default(), Random::new(5), Arc::new(Blank));
         let swim =
             Swim::new(config, realm, signer, own, random, now, WALL_MS).expect("a short record");
-        let mut realm = Self { swim, now };
-        let members: Vec<usize> = (1..=size.of(MEMBERS)).collect();
-        for member in &members {
-            let peer = node(*member);
-            realm.swim.handle_input(now, Input::LinkUp { peer });
-            let updates = vec![Update::Record(record(*member).into())];
-            realm.hear(peer, SwimGossip { updates });
-        }
-        (0..size.of(SETTLING)).for_each(|_| realm.pass(SECOND));
-        let alive = realm.swim.counts().alive;
-        assert_eq!(alive, members.len().saturating_add(1));
-        realm
+        Self { swim, now }
+    }
+
+    /// Hears of the member of this number.
+    fn meet(&mut self, member: usize) {
+        let updates = vec![Update::Record(record(member).into())];
+        self.hear(node(member), SwimGossip { updates });
     }
 
     /// Lets time pass, with every time-out that falls in it.
