@@ -115,6 +115,8 @@ impl ReplayConfig {
         match custody {
             crate::Custody::Own => (self.max_events, self.max_bytes),
             crate::Custody::Transit => (self.max_transit_events, self.max_transit_bytes),
+            // What is taken over was counted by the estate before.
+            crate::Custody::Inherited => (usize::MAX, usize::MAX),
         }
     }
 }
@@ -139,6 +141,33 @@ impl Default for IntakeConfig {
             max_channels: 16_384,
             max_refused: 1_024,
             resend_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The settings of an [`Estate`](crate::Estate).
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct EstateConfig {
+    /// The most events of other publishers that are kept in case that these are lost; beyond, the oldest are given up.
+    /// Default 65,536.
+    pub max_events: usize,
+    /// The most bytes that they take. Default 64 MiB.
+    pub max_bytes: usize,
+    /// How long a node waits for each one that comes before it to take over. Default 3 s.
+    pub turn: Duration,
+    /// Of how many publishers it is remembered that they are lost, for what comes of them yet. Default 1,024; beyond,
+    /// any is forgotten.
+    pub max_lost: usize,
+}
+
+impl Default for EstateConfig {
+    fn default() -> Self {
+        Self {
+            max_events: 65_536,
+            max_bytes: 64 << 20,
+            turn: Duration::from_secs(3),
+            max_lost: 1_024,
         }
     }
 }

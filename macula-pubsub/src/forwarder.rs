@@ -79,6 +79,30 @@ impl Forwarder {
         .flatten()
     }
 
+    /// The same for events that their sender keeps. What is of an earlier run of the publisher is new as long as nothing of a
+    /// later one has come on this topic: it may be brought by whoever has taken over from the publisher.
+    #[must_use]
+    pub fn accept_kept(
+        &self,
+        now: Instant,
+        publisher: NodeId,
+        epoch: Epoch,
+        topic: &Topic,
+        base: Sequence,
+        count: u64,
+    ) -> Acceptance {
+        self.with(&publisher, |shard| {
+            shard.accept_kept(now, publisher, epoch, topic, base, count)
+        })
+        .unwrap_or(Acceptance::Stale)
+    }
+
+    /// A publisher is lost, and its subscribers were told so. Its place in each topic is remembered, for what others may yet
+    /// bring of it; what is missing up to the next event is not told once more.
+    pub fn lose(&self, publisher: NodeId) {
+        self.with(&publisher, |shard| shard.lose(&publisher));
+    }
+
     /// Forgets a publisher, its epoch included.
     pub fn forget(&self, publisher: NodeId) {
         self.with(&publisher, |shard| shard.forget(&publisher));

@@ -29,6 +29,18 @@ pub struct GroupMatch {
     pub members: Vec<Destination>,
 }
 
+impl GroupMatch {
+    /// A group of these members.
+    #[must_use]
+    pub fn new(name: &str, balance: Balance, members: Vec<Destination>) -> Self {
+        Self {
+            name: name.into(),
+            balance,
+            members,
+        }
+    }
+}
+
 impl GroupTable {
     /// The groups that are owed `topic`, ascending by name. Costs a match with each pattern of a group under the first
     /// segment of the topic, and with each that begins with a wildcard.

@@ -32,9 +32,9 @@ impl Ids {
         each.fold(0, u64::saturating_add)
     }
 
-    #[cfg(test)]
-    fn contains(&self, id: u64) -> bool {
-        self.ranges().any(|(first, last)| first <= id && id <= last)
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        let at = self.0.get(self.at(id));
+        at.is_some_and(|(first, _)| *first <= id)
     }
 
     /// Where the first range lies that does not end before `id`.

@@ -36,6 +36,7 @@
 
 mod config;
 mod error;
+mod estate;
 mod forwarder;
 mod groups;
 mod ids;
@@ -46,13 +47,17 @@ mod owner;
 mod pubsub;
 mod repeats;
 mod replay;
+mod shares;
 mod subscriber;
 mod table;
 mod tree;
 mod watch;
 
-pub use config::{Config, ForwarderConfig, IntakeConfig, ReplayConfig};
+pub use config::{Config, EstateConfig, ForwarderConfig, IntakeConfig, ReplayConfig};
 pub use error::{DeclareError, RetractError, SubscribeError, UnsubscribeError};
+pub use estate::{
+    Bequest, Estate, EstateInput, EstateOutput, Inheritance, SharedEvent, SharedWith,
+};
 pub use forwarder::{Acceptance, Forwarder, ForwarderStats, Missing, Source};
 pub use groups::{GroupMatch, GroupTable};
 pub use intake::{Intake, IntakeInput, IntakeOffence, IntakeOutput, Taken};
@@ -63,6 +68,7 @@ pub use replay::{
     Custody, GroupOffer, Offer, OfferError, Outcome, ReceiptId, Replay, ReplayInput, ReplayOffence,
     ReplayOutput, Transmit, Upstream,
 };
+pub use shares::{Share, ShareKey, Shares};
 pub use subscriber::{Destination, LocalId, SessionId, Subscriber};
 pub use table::Table;
 pub use tree::{Rings, Tree, TreeBatch, TreeConfig, TreeInput, TreeOutput, TreeStats};

@@ -1,5 +1,6 @@
 //! The replay buffer: what this node sends reliably, until everybody who is owed it has it.
 
+mod arrears;
 mod boundary;
 mod channel;
 mod pick;
@@ -47,6 +48,7 @@ pub struct Replay<T> {
     reach: BTreeMap<Destination, Reach>,
     own: Room,
     transit: Room,
+    inherited: Room,
     picker: Picker,
     receipts: BTreeMap<ReceiptId, Sheet>,
     next_receipt: u64,
@@ -58,6 +60,8 @@ pub struct Replay<T> {
 #[derive(Debug)]
 struct Entry<T> {
     payload: T,
+    /// The id that it was offered under, which tells it apart also when another one of its group gets it.
+    offered: u64,
     count: u64,
     bytes: usize,
     class: Priority,
@@ -117,6 +121,10 @@ impl<T: Clone> Replay<T> {
                 bytes: 0,
             },
             transit: Room {
+                events: 0,
+                bytes: 0,
+            },
+            inherited: Room {
                 events: 0,
                 bytes: 0,
             },
@@ -182,6 +190,7 @@ impl<T: Clone> Replay<T> {
             }
             // Whether there is room was decided when they came: one offer goes beyond the bound.
             Custody::Transit => self.has_room(Custody::Transit),
+            Custody::Inherited => true,
         };
         if !fits {
             return Err(OfferError::Full {
@@ -198,8 +207,9 @@ impl<T: Clone> Replay<T> {
     fn admit(&mut self, first: u64, offer: Offer<T>) {
         let count = u64::from(offer.count);
         let last = first.saturating_add(count).saturating_sub(1);
-        let owed = match &offer.group {
-            Some(group) => Vec::from_iter(self.pick(group)),
+        let mut group = offer.group;
+        let owed = match &mut group {
+            Some(group) => Vec::from_iter(self.pick_first(group)),
             None => offer.owed,
         };
         let owed: BTreeMap<Destination, Ids> = owed
@@ -225,6 +235,7 @@ impl<T: Clone> Replay<T> {
             first,
             Entry {
                 payload: offer.payload,
+                offered: first,
                 count,
                 bytes: offer.bytes,
                 class: offer.class,
@@ -232,7 +243,7 @@ impl<T: Clone> Replay<T> {
                 custody: offer.custody,
                 owed,
                 acked: Ids::default(),
-                group: offer.group,
+                group,
                 attempt: offer.attempt,
                 upstream: offer.upstream,
                 receipts: offer.receipts,
@@ -258,6 +269,7 @@ impl<T: Clone> Replay<T> {
         match custody {
             Custody::Own => self.own,
             Custody::Transit => self.transit,
+            Custody::Inherited => self.inherited,
         }
     }
 
@@ -265,23 +277,8 @@ impl<T: Clone> Replay<T> {
         match custody {
             Custody::Own => &mut self.own,
             Custody::Transit => &mut self.transit,
+            Custody::Inherited => &mut self.inherited,
         }
-    }
-
-    fn pick(&mut self, group: &GroupOffer) -> Option<Destination> {
-        let is_up = |to: &&Destination| match self.reach.get(to) {
-            Some(Reach::Down(_)) => false,
-            Some(Reach::Up) => true,
-            None => !matches!(to, Destination::Member(_)),
-        };
-        let up: Vec<Destination> = group.candidates.iter().filter(is_up).copied().collect();
-        let candidates = if up.is_empty() {
-            &group.candidates
-        } else {
-            &up
-        };
-        self.picker
-            .pick(&group.name, group.balance, candidates, group.key)
     }
 
     fn advance(&mut self, now: Instant) {

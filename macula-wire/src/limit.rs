@@ -37,6 +37,16 @@ pub const MAX_GROUPS: usize = 16;
 pub const MAX_GROUP_LEN: usize = 64;
 /// The most ranges of ids that one EVENT_ACK lists as acknowledged, and as refused.
 pub const MAX_ACK_RANGES: usize = 32;
+/// The most members that one DEBTS names, and of one group.
+pub const MAX_DEBTORS: usize = 1_024;
+/// The most groups that one DEBTS names.
+pub const MAX_DEBT_GROUPS: usize = 64;
+/// The most members that are told who is owed an event.
+pub const MAX_STORES: usize = 16;
+/// The most members that one ARREARS names.
+pub const MAX_ARREARS: usize = 512;
+/// The most ranges of ids that one member is listed with there.
+pub const MAX_OPEN_RANGES: usize = 2_048;
 /// The longest zone in bytes.
 pub const MAX_ZONE_LEN: usize = 63;
 /// The least that a HANDSHAKE or HANDSHAKE_ACK may name as the largest body its sender accepts, in bytes.

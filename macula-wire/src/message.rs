@@ -2,10 +2,12 @@
 
 mod call;
 mod contact;
+mod debt;
 mod event;
 mod forward;
 mod membership;
 mod overlay;
+mod parts;
 mod record;
 mod reliable;
 mod routing;
@@ -17,6 +19,7 @@ pub use call::{
     CancelMode, Failure, Invoke, Register, RpcCall, Unregister,
 };
 pub use contact::Contact;
+pub use debt::{Arrear, Arrears, DebtGroup, Debts};
 pub use event::{Alias, Event, Gap, Priority, Publish, Qos, Receipt, Subscribe, Unsubscribe};
 pub use forward::{Forward, ForwardError, Trace, Traced, TracedHop, Way};
 pub use membership::{
@@ -28,6 +31,7 @@ pub use overlay::{
     OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
     OverlayVerdict, OverlayWalk,
 };
+pub use parts::Together;
 pub use record::{
     GroupInterest, InterestContent, NodeContent, ProviderContent, RecordContent, RecordKind,
     RoutingRecord, SignedRoutingRecord, ValueContent,
@@ -259,6 +263,10 @@ messages! {
     Trace(Trace) = 0x6a "TRACE",
     /// Answers TRACE.
     Traced(Traced) = 0x6b "TRACED",
+    /// Tells who is owed the events that follow.
+    Debts(Debts) = 0x80 "DEBTS",
+    /// Tells what the sender owes yet.
+    Arrears(Arrears) = 0x81 "ARREARS",
     /// Says what went wrong.
     Error(ErrorReport) = 0xf0 "ERROR",
     /// Ends the link.

@@ -66,11 +66,37 @@ struct State {
 pub(crate) struct Keep {
     state: Mutex<State>,
     changed: Notify,
+    /// What this node keeps for others, and how many times it was told to.
+    kept: Mutex<BTreeMap<Pattern, u32>>,
 }
 
 impl Keep {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the events of a pattern for others from here on.
+    pub(crate) fn begin_keeping(&self, pattern: &Pattern) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = kept.entry(pattern.clone()).or_insert(0);
+        *times = times.saturating_add(1);
+    }
+
+    /// Does so no more, but as often as it was told to otherwise.
+    pub(crate) fn end_keeping(&self, pattern: &Pattern) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(times) = kept.get_mut(pattern) {
+            *times = times.saturating_sub(1);
+            if *times == 0 {
+                kept.remove(pattern);
+            }
+        }
+    }
+
+    /// Whether it keeps the events of a topic for others.
+    pub(crate) fn keeps(&self, topic: &Topic) -> bool {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.keys().any(|pattern| pattern.matches(topic))
     }
 
     /// Whether there is room for a value on `topic`.

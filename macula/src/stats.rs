@@ -34,6 +34,8 @@ pub struct NodeStats {
     pub kept: u64,
     /// Events of other nodes that wait for subscribers and clients of this one.
     pub kept_in_transit: u64,
+    /// Events of other publishers that this node keeps in case that these are lost, and those that it sends in their place.
+    pub kept_for_others: u64,
     /// How often the log of events could not be written.
     pub event_log_failed_writes: u64,
     /// The members remembered between runs.
@@ -287,6 +289,7 @@ pub(crate) async fn collect(
     let (kept, in_transit) = plane.reliable.waiting();
     stats.kept = wide(kept);
     stats.kept_in_transit = wide(in_transit);
+    stats.kept_for_others = wide(plane.reliable.kept_for_others());
     let log = plane.reliable.log.as_ref();
     stats.event_log_failed_writes = log.map_or(0, |log| log.failed_writes());
     stats.queued_bytes = links

@@ -4,7 +4,7 @@ mod client;
 mod member;
 
 pub(crate) use client::{Testament, open, take};
-pub(crate) use member::execute;
+pub(crate) use member::{execute, name_of};
 
 use std::sync::Arc;
 use std::time::Duration;

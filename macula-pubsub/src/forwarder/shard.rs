@@ -28,6 +28,8 @@ struct Place {
     next: Sequence,
     /// Whether the publisher has restarted and the next batch is to tell so.
     restarted: bool,
+    /// Whether it was told that the publisher is lost, and nothing has come since.
+    lost: bool,
 }
 
 impl Shard {
@@ -48,21 +50,47 @@ impl Shard {
         base: Sequence,
         count: u64,
     ) -> Acceptance {
-        let end = base.plus(count);
-        let place = match self.place(now, publisher, epoch, topic, base) {
-            Found::Stale => return Acceptance::Stale,
-            Found::New(place) | Found::Known(place) => place,
-        };
-        if end <= place.next {
-            return Acceptance::Duplicate;
+        match self.place(now, publisher, epoch, topic, base) {
+            Found::Stale => Acceptance::Stale,
+            Found::New(place) | Found::Known(place) => place.accept(base, count),
         }
-        let expected = place.next;
-        place.next = end;
-        Acceptance::Accepted {
-            skip: expected.since(base),
-            gap: missing(expected, base),
-            restarted: std::mem::take(&mut place.restarted),
+    }
+
+    /// See [`Forwarder::accept_kept`](super::Forwarder::accept_kept).
+    pub(super) fn accept_kept(
+        &mut self,
+        now: Instant,
+        publisher: NodeId,
+        epoch: Epoch,
+        topic: &Topic,
+        base: Sequence,
+        count: u64,
+    ) -> Acceptance {
+        let known = self.publishers.get(&publisher);
+        if let Some(known) = known.filter(|known| epoch < known.epoch) {
+            known.heard = known.heard.max(now);
+            match known.topics.get(topic) {
+                Some(place) if place.epoch > epoch => return Acceptance::Stale,
+                Some(place) if place.epoch == epoch => return place.accept(base, count),
+                Some(_) | None => {}
+            }
+            // The publisher has begun a later run, but not on this topic.
+            let place = Place {
+                epoch,
+                next: base.plus(count),
+                restarted: false,
+                lost: false,
+            };
+            known.topics.remove(topic);
+            let gone = known.topics.insert(topic.clone(), place);
+            self.evicted = self.evicted.saturating_add(u64::from(gone.is_some()));
+            return Acceptance::Accepted {
+                skip: 0,
+                gap: None,
+                restarted: false,
+            };
         }
+        self.accept(now, publisher, epoch, topic, base, count)
     }
 
     pub(super) fn announced(
@@ -76,10 +104,22 @@ impl Shard {
         match self.place(now, publisher, epoch, topic, next) {
             Found::Stale | Found::New(_) => None,
             Found::Known(place) => {
-                let missing = missing(place.next, next);
+                let missing = missing(place.next, next).filter(|_| !place.lost);
+                if next > place.next {
+                    place.lost = false;
+                }
                 place.next = place.next.max(next);
                 missing
             }
+        }
+    }
+
+    pub(super) fn lose(&mut self, publisher: &NodeId) {
+        if let Some(publisher) = self.publishers.get(publisher) {
+            publisher
+                .topics
+                .values_mut()
+                .for_each(|place| place.lost = true);
         }
     }
 
@@ -95,7 +135,7 @@ impl Shard {
         publisher
             .topics
             .iter()
-            .filter(|(_, place)| place.epoch == publisher.epoch)
+            .filter(|(_, place)| place.epoch == publisher.epoch && !place.lost)
             .map(|(topic, place)| (topic.clone(), place.epoch, place.next))
             .collect()
     }
@@ -154,6 +194,7 @@ impl Shard {
                     epoch,
                     next: start,
                     restarted: false,
+                    lost: false,
                 };
                 let gone = publisher.topics.insert(topic.clone(), place);
                 self.evicted = self.evicted.saturating_add(u64::from(gone.is_some()));
@@ -170,10 +211,28 @@ impl Shard {
             *place = Place {
                 epoch,
                 next: start,
-                restarted: true,
+                restarted: !place.lost,
+                lost: false,
             };
         }
         Found::New(place)
+    }
+}
+
+impl Place {
+    fn accept(&mut self, base: Sequence, count: u64) -> Acceptance {
+        let end = base.plus(count);
+        if end <= self.next {
+            return Acceptance::Duplicate;
+        }
+        let expected = self.next;
+        self.next = end;
+        let was_lost = std::mem::take(&mut self.lost);
+        Acceptance::Accepted {
+            skip: expected.since(base),
+            gap: missing(expected, base).filter(|_| !was_lost),
+            restarted: std::mem::take(&mut self.restarted),
+        }
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Custody {
     Own,
     /// It came by a channel and goes on to subscribers and clients of this node.
     Transit,
+    /// Its publisher is lost, and this node sends it in its place. It is always taken.
+    Inherited,
 }
 
 /// Where an event that goes on came from: the channel, and the id of the first event.
@@ -49,6 +51,8 @@ pub struct GroupOffer {
     pub key: u64,
     /// How often the event may be handed over before it counts as rejected; 0 for as often as it takes.
     pub max_deliver: u32,
+    /// Who gets it first, in the place of the one that the balance would choose.
+    pub chosen: Option<Destination>,
 }
 
 /// Events that are to be kept: consecutive ones of one topic, encoded together.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use macula_wire::message::Balance;
 use macula_wire::{NodeId, Random};
 
+use super::channel::Reach;
+use super::{GroupOffer, Replay};
 use crate::Destination;
 
 /// What is remembered of one group.
@@ -25,6 +27,37 @@ pub(super) struct Picker {
     random: Random,
 }
 
+impl<T: Clone> Replay<T> {
+    /// Who gets the event of a group first.
+    pub(super) fn pick_first(&mut self, group: &mut GroupOffer) -> Option<Destination> {
+        let chosen = group.chosen.take();
+        let chosen = chosen.filter(|one| group.candidates.contains(one));
+        match chosen {
+            Some(chosen) => {
+                self.picker.choose(&group.name, chosen);
+                Some(chosen)
+            }
+            None => self.pick(group),
+        }
+    }
+
+    pub(super) fn pick(&mut self, group: &GroupOffer) -> Option<Destination> {
+        let is_up = |to: &&Destination| match self.reach.get(to) {
+            Some(Reach::Down(_)) => false,
+            Some(Reach::Up) => true,
+            None => !matches!(to, Destination::Member(_)),
+        };
+        let up: Vec<Destination> = group.candidates.iter().filter(is_up).copied().collect();
+        let candidates = if up.is_empty() {
+            &group.candidates
+        } else {
+            &up
+        };
+        self.picker
+            .pick(&group.name, group.balance, candidates, group.key)
+    }
+}
+
 impl Picker {
     pub(super) const fn new(own: NodeId, max_groups: usize, random: Random) -> Self {
         Self {
@@ -33,6 +66,10 @@ impl Picker {
             max_groups,
             random,
         }
+    }
+
+    pub(super) const fn own(&self) -> NodeId {
+        self.own
     }
 
     /// One of `candidates`. `None` only if there are none.
@@ -84,6 +121,17 @@ impl Picker {
             *inflight = inflight.saturating_add(1);
         }
         chosen
+    }
+
+    /// An event of a group goes to `chosen`, whose turn that was.
+    pub(super) fn choose(&mut self, name: &str, chosen: Destination) {
+        if !self.groups.contains_key(name) {
+            self.make_room();
+        }
+        let group = self.groups.entry(name.to_owned()).or_default();
+        group.last = Some(chosen);
+        let inflight = group.inflight.entry(chosen).or_insert(0);
+        *inflight = inflight.saturating_add(1);
     }
 
     /// An event of a group is settled at `by`, or taken from it.

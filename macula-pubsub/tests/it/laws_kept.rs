@@ -145,6 +145,7 @@ fn offer(
         candidates: all.clone(),
         key: 1,
         max_deliver: 2,
+        chosen: None,
     });
     Offer {
         payload: count,

@@ -12,7 +12,9 @@
 mod auto_traits;
 mod baseline;
 mod common;
+mod estate;
 mod laws;
+mod laws_estate;
 mod laws_kept;
 mod model;
 mod order;

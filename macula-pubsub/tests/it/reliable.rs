@@ -139,6 +139,7 @@ impl World {
             candidates: to.clone(),
             key: 0,
             max_deliver: 0,
+            chosen: None,
         });
         let offer = Offer {
             payload: self.next,

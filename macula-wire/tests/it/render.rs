@@ -9,19 +9,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
-    Accusation, Ack, Alias, Balance, BucketVersions, CallCancel, CallError, CallMode, CallPart,
-    CallProgress, CallReply, CallResult, CallRoute, CancelMode, CertUpdate, Close, Contact,
-    Deliver, DeliveryRange, DeliveryRefusal, DigestPart, Drain, ErrorReport, Event, EventAck,
-    Failure, Forward, ForwardError, Gap, Graft, GroupInterest, Handshake, HandshakeAck, Heartbeat,
-    Holding, IHave, InterestContent, Invoke, KadAnswer, KadChanges, KadDigest, KadFind, KadFound,
-    KadStore, KadWant, KadWatch, MemberRecord, MemberStatus, MemberVersion, NodeContent,
-    OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
-    OverlayVerdict, OverlayWalk, Ping, Pong, Priority, ProviderContent, Prune, Publish, Qos,
-    Receipt, RecordContent, RecordKind, RecordVersion, RefusalCause, Register, Resend, Role, Roles,
-    RoutingRecord, RpcCall, SignedAccusation, SignedRecord, SignedRoutingRecord, Standing, Stream,
-    StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip, SwimJoin, SwimNack, SwimPing,
-    SwimPingReq, SwimState, Tag, Trace, Traced, TracedHop, Unregister, Unsubscribe, Update,
-    ValueContent, Way,
+    Accusation, Ack, Alias, Arrear, Arrears, Balance, BucketVersions, CallCancel, CallError,
+    CallMode, CallPart, CallProgress, CallReply, CallResult, CallRoute, CancelMode, CertUpdate,
+    Close, Contact, DebtGroup, Debts, Deliver, DeliveryRange, DeliveryRefusal, DigestPart, Drain,
+    ErrorReport, Event, EventAck, Failure, Forward, ForwardError, Gap, Graft, GroupInterest,
+    Handshake, HandshakeAck, Heartbeat, Holding, IHave, InterestContent, Invoke, KadAnswer,
+    KadChanges, KadDigest, KadFind, KadFound, KadStore, KadWant, KadWatch, MemberRecord,
+    MemberStatus, MemberVersion, NodeContent, OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove,
+    OverlayOffer, OverlayPeers, OverlayVerdict, OverlayWalk, Ping, Pong, Priority, ProviderContent,
+    Prune, Publish, Qos, Receipt, RecordContent, RecordKind, RecordVersion, RefusalCause, Register,
+    Resend, Role, Roles, RoutingRecord, RpcCall, SignedAccusation, SignedRecord,
+    SignedRoutingRecord, Standing, Stream, StreamKind, Subscribe, SwimAck, SwimDigest, SwimGossip,
+    SwimJoin, SwimNack, SwimPing, SwimPingReq, SwimState, Tag, Trace, Traced, TracedHop,
+    Unregister, Unsubscribe, Update, ValueContent, Way,
 };
 use macula_wire::{
     Audience, Body, CallId, ChannelRun, ContentType, DeliveryId, EdgeToken, Envelope, Epoch,
@@ -225,6 +225,10 @@ records! {
     DeliveryRefusal: range cause;
     EventAck: run class upto acked refused;
     Resend: run class after;
+    DebtGroup: name balance members first chosen;
+    Debts: members stores groups;
+    Arrear: node open;
+    Arrears: run since upto open;
     RpcCall: call hops depth caller tenant procedure deadline_ms mode route hedge_ms idempotency key content headers payload;
     CallResult: call content payload;
     Failure: code retry retry_after_ms name detail content payload;
@@ -304,7 +308,7 @@ macro_rules! bodies {
 bodies!(
     Handshake HandshakeAck Heartbeat Ping Pong Stream CertUpdate Drain Ack Error Close
     Publish Subscribe Unsubscribe Event Alias Batch Receipt Gap Deliver EventAck Resend
-    IHave Graft Prune
+    IHave Graft Prune Debts Arrears
     RpcCall RpcResult RpcError Register Unregister RpcCancel RpcProgress
     RpcPart RpcReply
     SwimPing SwimAck SwimPingReq SwimNack SwimGossip SwimJoin SwimState SwimDigest

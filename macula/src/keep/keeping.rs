@@ -57,6 +57,7 @@ impl Node {
             .max_bytes(WINDOW_BYTES);
         let subscription = self.subscribe(pattern, options).await?;
         let pattern = subscription.pattern().clone();
+        self.plane().archive.begin_keeping(&pattern);
         let plane = Arc::clone(self.plane());
         let (running, ended) = oneshot::channel();
         let keeping = run(Arc::clone(&plane), subscription, history, ended);
@@ -74,17 +75,19 @@ async fn run(
     history: History,
     mut ended: oneshot::Receiver<()>,
 ) {
+    let pattern = subscription.pattern().clone();
     loop {
         let delivery = tokio::select! {
             delivery = subscription.next() => delivery,
-            _ = &mut ended => return,
+            _ = &mut ended => break,
         };
         match delivery {
             Some(Delivery::Event(event)) => {
                 plane.archive.hold(&event, history, plane.clock.unix_ms());
             }
             Some(_) => {}
-            None => return,
+            None => break,
         }
     }
+    plane.archive.end_keeping(&pattern);
 }

@@ -234,6 +234,9 @@ impl Outputs {
         if let Some(trees) = self.plane.trees.get() {
             trees.member(&event);
         }
+        if let MemberEvent::Up(signed) = &event {
+            self.plane.kept_member_back(signed.record.node);
+        }
         self.news.tell(&self.plane, &event);
         self.plane.tell_member(&event);
         // Nobody listening is not an error.

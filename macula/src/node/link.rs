@@ -149,7 +149,7 @@ impl LinkRunner {
                 tracing::info!(peer = %from.short(), code = %report.code, detail = report.detail, "a peer reports");
                 return true;
             }
-            body @ (Body::EventAck(_) | Body::Resend(_)) => {
+            body @ (Body::EventAck(_) | Body::Resend(_) | Body::Arrears(_)) => {
                 self.plane.kept_word(Destination::Member(from), body);
                 return true;
             }

@@ -43,6 +43,10 @@ counters! {
     resends_asked,
     /// Times that others asked this node for kept events again.
     resends_served,
+    /// Events that this node sends in the place of publishers that are lost.
+    kept_taken_over,
+    /// Events of other publishers that this node kept in case that these are lost, and gave up for want of room.
+    kept_given_up,
     /// Events that a subscriber rejected, or did not acknowledge as often as it was handed them.
     dead_letters,
     /// Dead letters for which there was no room.

@@ -204,15 +204,15 @@ impl Egress {
         Self::has_recovered(self.outbox(link))
     }
 
-    /// Sends events that are kept, or sends them again: `frames` are a DELIVER and the batch of `count` events from `base`
-    /// on. Whether the outbox took them.
+    /// Sends events that are kept, or sends them again: `frames` are a DELIVER, what goes before it, and the batch of
+    /// `count` events from `base` on. Whether the outbox took them.
     pub(crate) fn send_kept(
         &self,
         link: &Link,
         feed: &Feed,
         base: Sequence,
         count: u64,
-        frames: [OutFrame; 2],
+        frames: impl Iterator<Item = OutFrame>,
         announced: Announced,
     ) -> bool {
         let outbox = self.outbox(link);
@@ -222,8 +222,13 @@ impl Egress {
             .or_insert_with(|| Progress::new(feed, base));
         let missing =
             announced == Announced::Anew || progress.told.is_none_or(|told| told != progress.next);
+        // What is sent again, and what the receiver had no room for before it, is not to count as missing.
+        let next = match announced {
+            Announced::Once => progress.next.min(base),
+            Announced::Anew => Sequence::new(u64::MAX),
+        };
         let alias = if missing {
-            progress.alias_frame()
+            progress.alias_frame(next)
         } else {
             None
         };
@@ -305,16 +310,16 @@ impl Progress {
         Ok(())
     }
 
-    /// ALIAS that lets the receiver expect the next event.
-    fn alias_frame(&self) -> Option<OutFrame> {
+    /// ALIAS that lets the receiver expect `next`.
+    fn alias_frame(&self, next: Sequence) -> Option<OutFrame> {
         let mut alias = self.alias.clone();
-        alias.next = self.next;
+        alias.next = next;
         OutFrame::message(&Message::from(alias)).ok()
     }
 
     /// `frame`, or, once it has expired, word that what it holds is missing.
     fn expiring(&self, frame: OutFrame, expires: &Expires, count: u64) -> OutFrame {
-        match self.alias_frame() {
+        match self.alias_frame(self.next) {
             Some(instead) => frame.until(expires.at, instead, Arc::clone(&expires.dropped), count),
             None => frame,
         }

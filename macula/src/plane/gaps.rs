@@ -35,7 +35,7 @@ impl Plane {
                 cause: GapCause::PublisherLost,
             });
         }
-        self.forget_publisher(publisher);
+        self.lose_publisher(publisher);
     }
 
     /// Takes in a member's word, on a client, that a publisher is lost to one of its topics.
@@ -48,11 +48,11 @@ impl Plane {
             to: None,
             cause: GapCause::PublisherLost,
         });
-        self.forget_publisher(gap.publisher);
+        self.lose_publisher(gap.publisher);
     }
 
-    fn forget_publisher(&self, publisher: NodeId) {
-        self.forwarder.forget(publisher);
+    fn lose_publisher(&self, publisher: NodeId) {
+        self.forwarder.lose(publisher);
         for attached in self.links.all() {
             for egress in attached.each_egress() {
                 egress.forget(publisher);

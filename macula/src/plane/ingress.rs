@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use macula_pubsub::Source;
 use macula_transport::{FrameReceiver, LinkError};
-use macula_wire::message::{Alias, Body, Deliver, Kind, Message, Priority, Role};
+use macula_wire::message::{Alias, Body, Debts, Deliver, Kind, Message, Priority, Role, Roles};
 use macula_wire::{
     Batch, DecodeError, Epoch, ErrorCode, Frame, NodeId, Sequence, Topic, TopicAlias,
 };
@@ -68,6 +68,8 @@ pub(crate) struct Ingress {
     epochs: BTreeMap<NodeId, Epoch>,
     /// What the batch that comes next is kept under.
     deliver: Option<Deliver>,
+    /// Who else is owed it.
+    debts: Option<Debts>,
 }
 
 impl Ingress {
@@ -84,6 +86,7 @@ impl Ingress {
             announced: BTreeMap::new(),
             epochs: BTreeMap::new(),
             deliver: None,
+            debts: None,
         }
     }
 
@@ -118,7 +121,11 @@ impl Ingress {
         if self.deliver.is_some() && !matches!(body, Body::Batch(_) | Body::Event(_)) {
             return Err(unexpected(Kind::Deliver));
         }
+        if self.debts.is_some() && self.deliver.is_none() && !matches!(body, Body::Deliver(_)) {
+            return Err(unexpected(Kind::Debts));
+        }
         match body {
+            Body::Debts(debts) => self.on_debts(debts),
             Body::Alias(alias) => self.on_alias(alias).await,
             Body::Deliver(deliver) => self.on_deliver(deliver),
             Body::Batch(batch) => self.on_batch(batch, frame).await,
@@ -248,11 +255,18 @@ impl Ingress {
         }
         let may_forward = self.attached.link.role() == Role::Member;
         (may_forward
-            && self
-                .plane
-                .prover
-                .knows(alias, self.plane.clock.unix_ms() / 1_000))
+            && (self.is_from_store()
+                || self
+                    .plane
+                    .prover
+                    .knows(alias, self.plane.clock.unix_ms() / 1_000)))
         .then_some(Proof::Signature)
+    }
+
+    /// Whether the peer is believed what it keeps for other publishers.
+    fn is_from_store(&self) -> bool {
+        let link = &self.attached.link;
+        link.role() == Role::Member && link.peer().roles.contains(Roles::STORE)
     }
 
     /// Whether the stream is that of a local client, whose events are this node's own.
@@ -262,7 +276,8 @@ impl Ingress {
 
     async fn on_batch(&mut self, batch: Batch, frame: Frame) -> Result<(), DecodeError> {
         if let Some(deliver) = self.deliver.take() {
-            return self.on_kept(deliver, batch, frame);
+            let debts = self.debts.take();
+            return self.on_kept(deliver, debts, batch, frame);
         }
         let count = u64::try_from(batch.entries.count()).unwrap_or(u64::MAX);
         let key = (batch.publisher, batch.epoch, batch.alias);

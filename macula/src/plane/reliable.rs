@@ -6,8 +6,11 @@
 
 mod credit;
 mod dead;
+mod debts;
 mod durable;
+mod heard;
 mod inbox;
+mod inherit;
 mod parcel;
 mod publish;
 mod receive;
@@ -17,31 +20,34 @@ pub(crate) use credit::{AckMode, Credit, Token};
 pub(crate) use dead::PREFIX as DEAD_LETTERS;
 pub(crate) use parcel::Parcel;
 pub(crate) use publish::{Owed, Reserved};
-pub(crate) use receive::Arrival;
+pub(crate) use receive::{Arrival, Fresh};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use macula_pubsub::{
-    Custody, Destination, Intake, IntakeConfig, IntakeInput, IntakeOutput, ReceiptId, Replay,
-    ReplayConfig, ReplayInput, ReplayOutput,
+    Custody, Destination, Estate, EstateConfig, Intake, IntakeConfig, IntakeInput, IntakeOutput,
+    ReceiptId, Replay, ReplayConfig, ReplayInput, ReplayOutput, Shares, Upstream,
 };
 use macula_transport::{OutFrame, OutboxError};
 use macula_wire::message::{Body, Message, Priority};
 use macula_wire::{ChannelRun, Epoch, ErrorCode, Instant, Machine, NodeId, Random};
 use tokio::sync::Notify;
 
+use self::debts::Told;
 use self::inbox::Inbox;
+use self::inherit::Heir;
 use super::Plane;
 use super::counters::add;
-use super::links::Attached;
 use super::topic::Unordered;
 use crate::log::EventLog;
 use crate::receipt::{Outcomes, Slip};
 
 /// The most members whose runs are remembered, so that a new one is told from the former.
 const MAX_RUNS: usize = 16_384;
+/// Of how many events of groups it is remembered that they were taken here.
+const MAX_SHARES: usize = 65_536;
 /// How long the task that keeps the time sleeps at most.
 const LOOK_PERIOD: Duration = Duration::from_secs(60);
 
@@ -71,6 +77,12 @@ pub(crate) struct Machines {
     /// Where it is put down what becomes of events, and of how many of them that is not known.
     receipts: BTreeMap<ReceiptId, (Slip, u32)>,
     runs: BTreeMap<NodeId, Epoch>,
+    /// What stores were told of what this node owes.
+    told: Told,
+    /// What publishers owe that this node keeps for them.
+    heir: Heir,
+    /// What was taken for groups.
+    shares: Shares,
     /// Whether somebody was refused for want of room.
     is_stalled: bool,
     /// When the task that keeps the time is going to look.
@@ -103,6 +115,9 @@ impl Reliable {
                 reserved: (0, 0),
                 receipts: BTreeMap::new(),
                 runs: BTreeMap::new(),
+                told: Told::default(),
+                heir: Heir::new(Estate::new(EstateConfig::default(), now)),
+                shares: Shares::new(MAX_SHARES),
                 is_stalled: false,
                 looks_at: None,
             }),
@@ -123,6 +138,15 @@ impl Reliable {
         let machines = self.lock();
         let own = machines.replay.used(Custody::Own).0;
         (own, machines.replay.used(Custody::Transit).0)
+    }
+}
+
+impl Reliable {
+    /// How many events of other publishers are kept in case that these are lost, or sent in their place.
+    pub(crate) fn kept_for_others(&self) -> usize {
+        let machines = self.lock();
+        let inherited = machines.replay.used(Custody::Inherited).0;
+        machines.heir.estate.used().0.saturating_add(inherited)
     }
 }
 
@@ -166,6 +190,10 @@ impl Plane {
 
     /// Moves what the machines put out to where it belongs, until they are quiet.
     fn settle(&self, machines: &mut Machines, now: Instant, work: &mut Vec<Work>) {
+        machines.tell_arrears(now, work);
+        while let Some(output) = machines.heir.estate.poll_output() {
+            self.on_estate(machines, now, output);
+        }
         loop {
             while let Some(output) = machines.replay.poll_output() {
                 self.on_replay(machines, now, output, work);
@@ -224,17 +252,15 @@ impl Plane {
                 first,
                 last,
                 outcome,
-            } => machines.intake.handle_input(
-                now,
-                IntakeInput::Settled {
+            } => {
+                let upstream = Upstream {
                     peer,
                     class,
                     run,
                     first,
-                    last,
-                    outcome,
-                },
-            ),
+                };
+                machines.settled(now, &upstream, last, outcome);
+            }
             ReplayOutput::Dead { payload, offset } => work.push(Work::Dead(payload, offset)),
             ReplayOutput::Misbehaved(to, offence) => {
                 work.push(Work::Misbehaved(format!("{to:?}: {offence}")));
@@ -270,48 +296,6 @@ impl Plane {
         }
     }
 
-    /// The link to a member is up, or another one than before.
-    pub(crate) fn kept_link_up(self: &Arc<Self>, attached: &Attached) {
-        let (peer, epoch) = (attached.link.peer().node, attached.link.epoch());
-        self.reliably(|machines, now| machines.on_up(now, peer, epoch));
-    }
-
-    /// The link to a member is lost.
-    pub(crate) fn kept_link_down(self: &Arc<Self>, peer: NodeId) {
-        let down = ReplayInput::Down(Destination::Member(peer));
-        self.reliably(|machines, now| machines.replay.handle_input(now, down));
-    }
-
-    /// A member is thought dead.
-    pub(crate) fn kept_member_lost(self: &Arc<Self>, peer: NodeId) {
-        let lost = ReplayInput::Lost(Destination::Member(peer));
-        self.reliably(|machines, now| machines.replay.handle_input(now, lost));
-    }
-
-    /// A subscription or a client of this node has ended.
-    pub(crate) fn kept_receiver_gone(self: &Arc<Self>, to: Destination) {
-        // What its application has taken by now counts.
-        let said = self.reliable.inbox.hear_all();
-        self.reliably(|machines, now| {
-            self.on_said(machines, now, said);
-            machines.replay.handle_input(now, ReplayInput::Gone(to));
-        });
-    }
-
-    /// Takes in what a receiver says of events that it was sent; `false` if `body` is about something else.
-    pub(crate) fn kept_word(self: &Arc<Self>, from: Destination, body: &Body) -> bool {
-        let input = match body {
-            Body::EventAck(ack) => ReplayInput::Ack(from, ack.clone()),
-            Body::Resend(resend) => {
-                add(&self.counters.resends_served, 1);
-                ReplayInput::Resend(from, resend.clone())
-            }
-            _ => return false,
-        };
-        self.reliably(|machines, now| machines.replay.handle_input(now, input));
-        true
-    }
-
     /// Hears what applications said so far, so that senders are told before the end.
     pub(crate) fn hear_applications(self: &Arc<Self>) {
         let said = self.reliable.inbox.hear_all();
@@ -326,6 +310,7 @@ impl Plane {
                 self.on_said(machines, now, said);
                 machines.replay.handle_timeout(now);
                 machines.intake.handle_timeout(now);
+                machines.heir.estate.handle_timeout(now);
             });
             let now = self.clock.now();
             let sleep = self.reliable.lock().sleep(now);
@@ -389,22 +374,12 @@ impl Machines {
     }
 
     fn due(&self) -> Option<Instant> {
-        let due = [self.replay.poll_timeout(), self.intake.poll_timeout()];
+        let due = [
+            self.replay.poll_timeout(),
+            self.intake.poll_timeout(),
+            self.heir.estate.poll_timeout(),
+            self.told.due,
+        ];
         due.into_iter().flatten().min()
-    }
-
-    fn on_up(&mut self, now: Instant, peer: NodeId, epoch: Epoch) {
-        let to = Destination::Member(peer);
-        let before = self.runs.insert(peer, epoch);
-        if before.is_some_and(|before| before != epoch) {
-            // Whoever was owed something there has ended with the former run.
-            self.replay.handle_input(now, ReplayInput::Gone(to));
-        }
-        if self.runs.len() > MAX_RUNS {
-            let other = self.runs.keys().find(|other| **other != peer).copied();
-            other.map(|other| self.runs.remove(&other));
-        }
-        self.replay.handle_input(now, ReplayInput::Up(to));
-        self.intake.handle_input(now, IntakeInput::Up(peer));
     }
 }

@@ -145,7 +145,7 @@ fn encoded(list: &[Testament]) -> Result<Bytes, Error> {
     Ok(bytes.into())
 }
 
-fn name_of(node: &NodeId) -> Option<Topic> {
+pub(crate) fn name_of(node: &NodeId) -> Option<Topic> {
     Topic::new(&format!("{}.{node}", limit::TESTAMENT_SEGMENT)).ok()
 }
 

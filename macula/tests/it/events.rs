@@ -9,6 +9,7 @@ mod kept;
 mod loss;
 mod options;
 mod sizes;
+mod takeover;
 mod trees;
 mod typed;
 mod unlinked;

@@ -2,12 +2,13 @@
 
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
-    Alias, Balance, Deliver, DeliveryRange, DeliveryRefusal, Event, EventAck, Gap, GroupInterest,
-    Priority, Publish, Qos, Receipt, RefusalCause, Resend, Roles, Subscribe, Unsubscribe,
+    Alias, Arrear, Arrears, Balance, DebtGroup, Debts, Deliver, DeliveryRange, DeliveryRefusal,
+    Event, EventAck, Gap, GroupInterest, Priority, Publish, Qos, Receipt, RefusalCause, Resend,
+    Roles, Subscribe, Unsubscribe,
 };
 use macula_wire::{
-    Audience, Body, ChannelRun, DeliveryId, Envelope, Epoch, RequestId, Selection, Sequence,
-    SubscriptionId, TopicAlias,
+    Audience, Body, ChannelRun, DeliveryId, Envelope, Epoch, NodeId, RequestId, Selection,
+    Sequence, SubscriptionId, TopicAlias,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -59,6 +60,8 @@ pub(super) fn bodies() -> BoxedStrategy<Body> {
         deliver().prop_map(Body::from),
         ack().prop_map(Body::from),
         resend().prop_map(Body::from),
+        debts().prop_map(Body::from),
+        arrears().prop_map(Body::from),
     ]
     .boxed()
 }
@@ -290,4 +293,56 @@ fn resend() -> impl Strategy<Value = Resend> {
     let class = select(Priority::ALL.to_vec());
     (number(ChannelRun::new), class, number(DeliveryId::new))
         .prop_map(|(run, class, after)| Resend { run, class, after })
+}
+
+/// Nodes as they stand in lists.
+fn nodes(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<NodeId>> {
+    prop::collection::btree_set(node(), count).prop_map(|nodes| nodes.into_iter().collect())
+}
+
+fn debt_group() -> impl Strategy<Value = DebtGroup> {
+    let members = nodes(0..6).prop_flat_map(|members| {
+        let most = u32::try_from(members.len()).unwrap();
+        (Just(members), prop::collection::vec(0..=most, 1..20))
+    });
+    let first = wide().prop_map(|first| first.clamp(1, u64::MAX / 2));
+    (word(), select(Balance::ALL.to_vec()), members, first).prop_map(
+        |(name, balance, (members, chosen), first)| DebtGroup {
+            name,
+            balance,
+            members,
+            first: DeliveryId::new(first),
+            chosen,
+        },
+    )
+}
+
+fn debts() -> impl Strategy<Value = Debts> {
+    let groups = prop::collection::vec(debt_group(), 0..4).prop_map(|mut groups| {
+        groups.sort_by(|one, other| one.name.cmp(&other.name));
+        groups.dedup_by(|one, other| one.name == other.name);
+        groups
+    });
+    (nodes(0..20), nodes(1..17), groups).prop_map(|(members, stores, groups)| Debts {
+        members,
+        stores,
+        groups,
+    })
+}
+
+fn arrears() -> impl Strategy<Value = Arrears> {
+    let open = nodes(0..6).prop_flat_map(|nodes| {
+        let each = nodes.into_iter().map(|node| {
+            let open = ranges(0).prop_filter("none is owed nothing", |open| !open.is_empty());
+            open.prop_map(move |open| Arrear { node, open })
+        });
+        each.collect::<Vec<_>>()
+    });
+    let ids = (number(DeliveryId::new), number(DeliveryId::new));
+    (number(ChannelRun::new), ids, open).prop_map(|(run, (since, upto), open)| Arrears {
+        run,
+        since,
+        upto,
+        open,
+    })
 }

@@ -1,10 +1,11 @@
 //! Channels: ids that go backwards, ranges that make no sense, lists over their limits.
 
-use macula_wire::limit::{MAX_ACK_RANGES, MAX_GROUP_LEN};
+use macula_wire::limit::{MAX_ACK_RANGES, MAX_DEBTORS, MAX_GROUP_LEN, MAX_STORES};
 use macula_wire::message::{
-    Deliver, DeliveryRange, DeliveryRefusal, EventAck, Priority, RefusalCause,
+    Arrear, Arrears, Balance, DebtGroup, Debts, Deliver, DeliveryRange, DeliveryRefusal, EventAck,
+    Priority, RefusalCause,
 };
-use macula_wire::{ChannelRun, DeliveryId};
+use macula_wire::{ChannelRun, DeliveryId, EncodeError, NodeId};
 
 use super::{invalid, too_large, twins};
 
@@ -118,4 +119,109 @@ fn refusals_ascend() {
     let many: Vec<(u64, u64)> = (0..=32).map(|n| (n, n)).collect();
     let error = too_large("refused", MAX_ACK_RANGES);
     twins(refusing(&many[..32]), refusing(&many), error);
+}
+
+fn nodes(count: usize) -> Vec<NodeId> {
+    let node = |at: usize| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&u64::try_from(at).unwrap().to_be_bytes());
+        NodeId::from_bytes(bytes)
+    };
+    (0..count).map(node).collect()
+}
+
+fn debts() -> Debts {
+    Debts {
+        members: nodes(2),
+        stores: nodes(1),
+        groups: vec![DebtGroup {
+            name: "g".into(),
+            balance: Balance::Sticky,
+            members: nodes(2),
+            first: DeliveryId::new(7),
+            chosen: vec![0, 2],
+        }],
+    }
+}
+
+#[test]
+fn debts_name_each_once_and_choose_whom_they_name() {
+    let members = |members| Debts { members, ..debts() };
+    let most = || members(nodes(MAX_DEBTORS));
+    twins(
+        most(),
+        members(nodes(MAX_DEBTORS + 1)),
+        too_large("members", MAX_DEBTORS),
+    );
+    let mut twice = nodes(2);
+    twice.reverse();
+    twins(debts(), members(twice), EncodeError::NotCanonical);
+    let stores = |count| Debts {
+        stores: nodes(count),
+        ..debts()
+    };
+    twins(stores(1), stores(0), invalid("stores", 0));
+    twins(
+        stores(MAX_STORES),
+        stores(MAX_STORES + 1),
+        too_large("stores", MAX_STORES),
+    );
+    let group = |change: fn(&mut DebtGroup)| {
+        let mut changed = debts();
+        change(&mut changed.groups[0]);
+        changed
+    };
+    twins(
+        debts(),
+        group(|group| group.chosen = vec![3]),
+        invalid("chosen", 3),
+    );
+    twins(
+        debts(),
+        group(|group| group.chosen.clear()),
+        invalid("chosen", 0),
+    );
+    twins(
+        debts(),
+        group(|group| group.first = DeliveryId::new(0)),
+        invalid("first", 0),
+    );
+    twins(
+        group(|group| group.first = DeliveryId::new(u64::MAX - 2)),
+        group(|group| group.first = DeliveryId::new(u64::MAX - 1)),
+        invalid("first", u64::MAX - 1),
+    );
+    twins(
+        debts(),
+        group(|group| group.name.clear()),
+        invalid("name", 0),
+    );
+    let mut double = debts();
+    double.groups.push(double.groups[0].clone());
+    twins(debts(), double, EncodeError::NotCanonical);
+}
+
+#[test]
+fn arrears_name_each_member_once_with_something_that_it_is_owed() {
+    let owed = |open: &[(u64, u64)]| Arrears {
+        run: ChannelRun::new(1),
+        since: DeliveryId::new(1),
+        upto: DeliveryId::new(9),
+        open: vec![Arrear {
+            node: nodes(1)[0],
+            open: open
+                .iter()
+                .map(|(first, last)| range(*first, *last))
+                .collect(),
+        }],
+    };
+    twins(owed(&[(1, 1)]), owed(&[]), invalid("open", 0));
+    twins(
+        owed(&[(1, 2), (3, 4)]),
+        owed(&[(1, 2), (2, 4)]),
+        invalid("open", 2),
+    );
+    let mut twice = owed(&[(1, 1)]);
+    twice.open.push(twice.open[0].clone());
+    twins(owed(&[(1, 1)]), twice, EncodeError::NotCanonical);
 }

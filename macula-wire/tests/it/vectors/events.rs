@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use macula_wire::batch::{Batch, Entries};
 use macula_wire::message::{
-    Alias, Balance, Deliver, DeliveryRange, DeliveryRefusal, Event, EventAck, Gap, GroupInterest,
-    Priority, Publish, Qos, Receipt, RefusalCause, Resend, Roles, Subscribe, Unsubscribe,
+    Alias, Arrear, Arrears, Balance, DebtGroup, Debts, Deliver, DeliveryRange, DeliveryRefusal,
+    Event, EventAck, Gap, GroupInterest, Priority, Publish, Qos, Receipt, RefusalCause, Resend,
+    Roles, Subscribe, Unsubscribe,
 };
 use macula_wire::{
     Audience, ChannelRun, ContentType, DeliveryId, Envelope, Header, MediaType, Pattern, RequestId,
@@ -102,10 +103,16 @@ fn enveloped(envelope: &Envelope, payload: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn samples() -> Vec<Sample> {
-    [publications(), batches(), interests(), channels()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        publications(),
+        batches(),
+        interests(),
+        channels(),
+        takeovers(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn publications() -> Vec<Sample> {
@@ -332,6 +339,61 @@ fn channels() -> Vec<Sample> {
                 run,
                 class: Priority::Realtime,
                 after: DeliveryId::new(251),
+            },
+        ),
+    ]
+}
+
+fn takeovers() -> Vec<Sample> {
+    let run = ChannelRun::new(EPOCH.get());
+    vec![
+        sample(
+            "debts, a member and the store itself",
+            Debts {
+                members: vec![node(1), node(2)],
+                stores: vec![node(2)],
+                groups: Vec::new(),
+            },
+        ),
+        sample(
+            "debts of a group, of which one is on the publisher's node",
+            Debts {
+                members: vec![node(2)],
+                stores: vec![node(2)],
+                groups: vec![DebtGroup {
+                    name: "workers".into(),
+                    balance: Balance::LeastInflight,
+                    members: vec![node(1), node(3)],
+                    first: DeliveryId::new(251),
+                    chosen: vec![0, 2, 1],
+                }],
+            },
+        ),
+        sample(
+            "arrears, none",
+            Arrears {
+                run,
+                since: DeliveryId::new(1),
+                upto: DeliveryId::new(300),
+                open: Vec::new(),
+            },
+        ),
+        sample(
+            "arrears of two members",
+            Arrears {
+                run,
+                since: DeliveryId::new(251),
+                upto: DeliveryId::new(70_000),
+                open: vec![
+                    Arrear {
+                        node: node(1),
+                        open: vec![range(5, 5), range(7, 300)],
+                    },
+                    Arrear {
+                        node: node(2),
+                        open: vec![range(251, 251)],
+                    },
+                ],
             },
         ),
     ]

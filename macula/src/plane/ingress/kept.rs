@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use macula_pubsub::{Acceptance, Destination, Taken};
-use macula_wire::message::{Deliver, Role};
-use macula_wire::{Batch, DecodeError, Frame};
+use macula_pubsub::{Acceptance, Destination, GroupMatch, Taken};
+use macula_wire::message::{Debts, Deliver, Role};
+use macula_wire::{Batch, DecodeError, Frame, NodeId, Topic};
 
 use super::{Announced, Ingress, Proof, one_hop_less};
 use crate::event::GapCause;
 use crate::plane::counters::add;
 use crate::plane::gaps::Missing;
-use crate::plane::reliable::{Arrival, Parcel};
+use crate::plane::reliable::{Arrival, Fresh, Parcel};
+use crate::plane::route::Receivers;
 
 impl Ingress {
     /// The next batch is kept by its sender. Members keep events; clients have theirs kept by their member.
@@ -22,10 +23,35 @@ impl Ingress {
         Ok(())
     }
 
+    /// Others are owed what comes next as well.
+    pub(super) fn on_debts(&mut self, debts: Debts) -> Result<(), DecodeError> {
+        if self.attached.link.role() == Role::Client || self.plane.uplink.is_some() {
+            return Err(super::unexpected(macula_wire::message::Kind::Debts));
+        }
+        self.debts = Some(debts);
+        Ok(())
+    }
+
+    /// What this node keeps a batch for, where its publisher itself sent it and this node was told to keep the topic.
+    fn bequest(
+        &self,
+        topic: &Topic,
+        publisher: NodeId,
+        debts: Option<Debts>,
+    ) -> Option<(Debts, u32)> {
+        let debts = debts.filter(|_| publisher == self.attached.link.peer().node)?;
+        if !self.plane.archive.keeps(topic) {
+            return None;
+        }
+        let rank = self.plane.rank_after(&publisher, &debts.stores)?;
+        Some((debts, rank))
+    }
+
     /// A batch under ids of its sender's. It never waits: what finds no room comes again.
     pub(super) fn on_kept(
         &self,
         deliver: Deliver,
+        debts: Option<Debts>,
         batch: Batch,
         frame: Frame,
     ) -> Result<(), DecodeError> {
@@ -39,8 +65,10 @@ impl Ingress {
             return judged(plane.refuse(peer, self.priority, &deliver, events), count);
         };
         let topic = &announced.origin.topic;
-        let is_proven =
-            announced.proof == Proof::Link || plane.prover.proves(batch.publisher, topic, &batch);
+        let is_from_store = self.is_from_store();
+        let is_proven = announced.proof == Proof::Link
+            || is_from_store
+            || plane.prover.proves(batch.publisher, topic, &batch);
         if !is_proven {
             add(&plane.counters.dropped_unproven, count);
         }
@@ -50,27 +78,17 @@ impl Ingress {
         }
         let receivers = announced.route.resolve(plane, topic, self.source);
         let forwarded = one_hop_less(&frame);
-        let is_here = |to: &Destination| match to {
-            Destination::Local(_) => true,
-            Destination::Session(_) => forwarded.is_some(),
-            Destination::Member(_) => false,
-        };
         let is_believed = is_proven && may;
-        let mut owed = Vec::new();
-        let mut group = None;
-        match &deliver.group {
-            Some(name) if is_believed && count == 1 => {
-                let named = receivers.groups.iter().find(|group| *group.name == **name);
-                group = named.cloned().and_then(|mut group| {
-                    group.members.retain(is_here);
-                    (!group.members.is_empty()).then_some(group)
-                });
-            }
-            None if is_believed => {
-                owed.extend(receivers.destinations.iter().copied().filter(is_here));
-            }
-            _ => {}
-        }
+        let (owed, group) = if is_believed {
+            destined(&deliver, &receivers, forwarded.is_some())
+        } else {
+            (Vec::new(), None)
+        };
+        let bequest = if is_believed {
+            self.bequest(topic, batch.publisher, debts)
+        } else {
+            None
+        };
         let (base, class) = (batch.base, self.priority);
         let frame = forwarded.unwrap_or_else(|| macula_transport::OutFrame::pieces(Vec::new()));
         let parcel = Parcel::new(
@@ -87,11 +105,15 @@ impl Ingress {
             parcel,
             owed,
             group,
+            bequest,
         };
         let taken = plane.arrive(arrival, || {
-            if follows {
-                kept.goes_behind(self.follow(&announced, base, count));
+            if !follows {
+                return Fresh::Behind(0);
             }
+            let (fresh, missing) = self.follow(&announced, base, count);
+            kept.goes_behind(missing);
+            fresh
         });
         match taken {
             Taken::New => add(&plane.counters.events_received, count),
@@ -105,20 +127,20 @@ impl Ingress {
         judged(taken, count)
     }
 
-    /// Takes the place of a publisher in its topic along. What is missing before it, if anything is.
+    /// Takes the place of a publisher in its topic along. What of the batch is new, and what is missing before it.
     fn follow(
         &self,
         announced: &Announced,
         base: macula_wire::Sequence,
         count: u64,
-    ) -> Vec<Missing> {
+    ) -> (Fresh, Vec<Missing>) {
         let plane = &self.plane;
         let origin = &announced.origin;
         let now = plane.clock.now();
         let (publisher, epoch, topic) = (origin.publisher, origin.epoch, &origin.topic);
         let accepted = plane
             .forwarder
-            .accept(now, publisher, epoch, topic, base, count);
+            .accept_kept(now, publisher, epoch, topic, base, count);
         let missing = |from, to, cause| Missing {
             publisher,
             epoch,
@@ -128,18 +150,53 @@ impl Ingress {
             cause,
         };
         let mut found = Vec::new();
-        // What was seen, and is of an earlier run, is judged by its ids.
-        if let Acceptance::Accepted { gap, restarted, .. } = accepted {
-            if restarted {
-                found.push(missing(base, None, GapCause::PublisherLost));
+        let fresh = match accepted {
+            Acceptance::Accepted {
+                skip,
+                gap,
+                restarted,
+            } => {
+                if restarted {
+                    found.push(missing(base, None, GapCause::PublisherLost));
+                }
+                if let Some(gap) = gap {
+                    add(&plane.counters.missing, gap.to.since(gap.from));
+                    found.push(missing(gap.from, Some(gap.to), GapCause::Dropped));
+                }
+                Fresh::Behind(skip)
             }
-            if let Some(gap) = gap {
-                add(&plane.counters.missing, gap.to.since(gap.from));
-                found.push(missing(gap.from, Some(gap.to), GapCause::Dropped));
-            }
-        }
-        found
+            // Somebody else has brought it: the publisher, or whoever took over from it.
+            Acceptance::Duplicate => Fresh::Nothing,
+            // The publisher itself knows in which order it sends what it owed before.
+            Acceptance::Stale if self.attached.link.peer().node == publisher => Fresh::Behind(0),
+            Acceptance::Stale => Fresh::TooLate,
+        };
+        (fresh, found)
     }
+}
+
+/// Who on this node is to get what comes behind a DELIVER, or the group here of which one is.
+fn destined(
+    deliver: &Deliver,
+    receivers: &Receivers,
+    may_go_on: bool,
+) -> (Vec<Destination>, Option<GroupMatch>) {
+    let is_here = |to: &Destination| match to {
+        Destination::Local(_) => true,
+        Destination::Session(_) => may_go_on,
+        Destination::Member(_) => false,
+    };
+    let Some(name) = &deliver.group else {
+        let here = receivers.destinations.iter().copied().filter(is_here);
+        return (here.collect(), None);
+    };
+    let named = receivers.groups.iter().find(|group| *group.name == **name);
+    let named = named.filter(|_| deliver.count == 1).cloned();
+    let group = named.and_then(|mut group| {
+        group.members.retain(is_here);
+        (!group.members.is_empty()).then_some(group)
+    });
+    (Vec::new(), group)
 }
 
 /// Whether the sender kept to the rules.

@@ -188,6 +188,7 @@ fn offer_of(record: KeptRecord, ttl: Option<Duration>) -> Option<Offer<Parcel>> 
             candidates: members,
             key,
             max_deliver: 0,
+            chosen: None,
         }
     });
     Some(Offer {
@@ -213,7 +214,7 @@ fn body_of(frame: Vec<u8>) -> Option<Body> {
     Some(Message::decode(&frame).ok()?.body)
 }
 
-fn members(all: &[Destination]) -> Vec<NodeId> {
+pub(super) fn members(all: &[Destination]) -> Vec<NodeId> {
     let member = |to: &Destination| match to {
         Destination::Member(node) => Some(*node),
         Destination::Local(_) | Destination::Session(_) => None,

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use macula_pubsub::{GroupMatch, GroupOffer, Transmit};
+use bytes::Bytes;
+use macula_pubsub::{GroupMatch, GroupOffer, ShareKey, Transmit};
 use macula_transport::OutFrame;
 use macula_wire::message::{Body, Deliver, Message};
 use macula_wire::{Batch, ChannelRun, DeliveryId, Entries, Envelope};
@@ -30,6 +31,8 @@ struct Contents {
     unwanted: OnceLock<BTreeSet<u32>>,
     /// What is missing before it, which subscriptions of this node are told in its place.
     behind: OnceLock<Vec<Missing>>,
+    /// Who is owed it, as stores are told before it.
+    debts: OnceLock<OutFrame>,
     /// Where it is to be forgotten once nobody needs it any more.
     logged: OnceLock<(Arc<EventLog>, u64)>,
 }
@@ -55,6 +58,7 @@ impl Parcel {
             expires,
             unwanted: OnceLock::new(),
             behind: OnceLock::new(),
+            debts: OnceLock::new(),
             logged: OnceLock::new(),
         }))
     }
@@ -101,6 +105,7 @@ impl Parcel {
             key: self.key(),
             // How often it may be handed over each subscription says itself.
             max_deliver: 0,
+            chosen: None,
         }
     }
 
@@ -118,6 +123,59 @@ impl Parcel {
 
     pub(super) fn ttl(&self) -> Option<Duration> {
         ttl_of(&self.0.batch)
+    }
+
+    /// The event as one of a group knows it: the first one.
+    pub(super) fn share_of(&self, group: &str) -> ShareKey {
+        ShareKey {
+            publisher: self.0.origin.publisher,
+            epoch: self.0.origin.epoch,
+            topic: self.0.origin.topic.clone(),
+            sequence: self.0.batch.base,
+            group: group.to_owned(),
+        }
+    }
+
+    /// A hash of what the first event is: of its publisher, its run, topic and place.
+    pub(super) fn identity(&self) -> u64 {
+        let origin = &self.0.origin;
+        let mut bytes = origin.publisher.as_bytes().to_vec();
+        bytes.extend_from_slice(&origin.epoch.get().to_be_bytes());
+        bytes.extend_from_slice(&self.0.batch.base.get().to_be_bytes());
+        bytes.extend_from_slice(origin.topic.as_str().as_bytes());
+        hash(&bytes)
+    }
+
+    /// What is left of the time to live; `None` for ever.
+    pub(super) fn left(&self) -> Option<Duration> {
+        let now = tokio::time::Instant::now();
+        self.0.expires.map(|at| {
+            at.saturating_duration_since(now)
+                .max(Duration::from_millis(1))
+        })
+    }
+
+    /// The same from event `skip` on.
+    pub(super) fn behind_first(&self, skip: usize) -> Option<Self> {
+        let mut batch = self.0.batch.clone();
+        let rest: Vec<Bytes> = self.0.batch.entries.iter().skip(skip).collect();
+        batch.entries = Entries::from_payloads(rest.iter().map(AsRef::as_ref)).ok()?;
+        batch.base = batch.base.plus(u64::try_from(skip).ok()?);
+        batch.signature = None;
+        let frame = encoded(batch.clone())?;
+        let (origin, feed) = (Arc::clone(&self.0.origin), Arc::clone(&self.0.feed));
+        Some(Self::new(origin, feed, batch, frame))
+    }
+
+    /// Who is owed it, as stores are told.
+    pub(super) fn is_owed(&self, debts: OutFrame) {
+        let fresh = self.0.debts.set(debts).is_ok();
+        debug_assert!(fresh, "it is offered once");
+    }
+
+    /// What stores are told before it.
+    pub(super) fn debts(&self) -> Option<&OutFrame> {
+        self.0.debts.get()
     }
 
     /// These are missing before it.

@@ -205,6 +205,7 @@ impl Machines {
         if let Some(id) = receipts {
             self.replay.close_receipts(id);
         }
+        self.note_debts(now, parcel, &offers);
         Some(offers)
     }
 

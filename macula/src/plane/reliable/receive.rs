@@ -3,9 +3,9 @@
 use std::sync::{Arc, PoisonError};
 
 use macula_pubsub::{
-    Custody, Destination, GroupMatch, Intake, IntakeInput, Offer, Outcome, Taken, Upstream,
+    Custody, Destination, GroupMatch, Intake, IntakeInput, Offer, Outcome, Share, Taken, Upstream,
 };
-use macula_wire::message::{Deliver, Priority};
+use macula_wire::message::{Debts, Deliver, Priority};
 use macula_wire::{DeliveryId, Instant, Machine, NodeId};
 
 use super::{Machines, Parcel};
@@ -20,19 +20,36 @@ pub(crate) struct Arrival {
     pub(crate) owed: Vec<Destination>,
     /// The group here that it is for, in the place of them.
     pub(crate) group: Option<GroupMatch>,
+    /// Who else is owed it, where this node keeps it for its publisher, and how many come before it in that.
+    pub(crate) bequest: Option<(Debts, u32)>,
+}
+
+/// What of a batch is new by the sequence of its publisher, whoever sent it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fresh {
+    /// All but so many events at its beginning.
+    Behind(u64),
+    /// Nothing: subscribers here have it.
+    Nothing,
+    /// Nothing: later events of its publisher have come on the topic, behind which it would be out of order.
+    TooLate,
 }
 
 impl Plane {
     /// Takes in a batch that is kept by its sender, and keeps it in turn for subscribers and clients. Before that,
-    /// `is_new` is called if it is to be handed on.
-    pub(crate) fn arrive(self: &Arc<Self>, mut arrival: Arrival, is_new: impl FnOnce()) -> Taken {
+    /// `is_new` is asked what of it is new, if it is to be handed on.
+    pub(crate) fn arrive(
+        self: &Arc<Self>,
+        mut arrival: Arrival,
+        is_new: impl FnOnce() -> Fresh,
+    ) -> Taken {
         self.reliably(|machines, now| {
             self.strike_ended(&mut arrival.owed);
             if let Some(group) = &mut arrival.group {
                 self.strike_ended(&mut group.members);
             }
             arrival.group = arrival.group.filter(|group| !group.members.is_empty());
-            machines.take(now, arrival, is_new)
+            machines.take(now, self.node(), arrival, is_new)
         })
     }
 }
@@ -78,13 +95,20 @@ impl Plane {
 }
 
 impl Machines {
-    fn take(&mut self, now: Instant, arrival: Arrival, is_new: impl FnOnce()) -> Taken {
+    fn take(
+        &mut self,
+        now: Instant,
+        own: NodeId,
+        arrival: Arrival,
+        is_new: impl FnOnce() -> Fresh,
+    ) -> Taken {
         let Arrival {
             peer,
             deliver,
             parcel,
             owed,
             group,
+            bequest,
         } = arrival;
         let class = parcel.origin().priority;
         let count = parcel.batch().entries.count();
@@ -106,31 +130,120 @@ impl Machines {
             }
             Taken::Duplicate | Taken::Hole | Taken::Stale | Taken::Violation(_) => return taken,
         }
-        is_new();
+        if let Some(bequest) = bequest {
+            self.bequeath(now, &parcel, &deliver, own, bequest);
+        }
         let upstream = Upstream {
             peer,
             class,
             run: deliver.run,
             first: deliver.first,
         };
-        let ttl = parcel.ttl();
-        let group = group.map(|group| parcel.offered_to(&group));
+        let more = u64::from(deliver.count).saturating_sub(1);
+        let last = DeliveryId::new(deliver.first.get().saturating_add(more));
+        if let Some(group) = group {
+            match self.shares.take(parcel.share_of(&group.name), upstream) {
+                Share::New => self.pass_on(
+                    now,
+                    parcel,
+                    deliver.attempt,
+                    upstream,
+                    Vec::new(),
+                    Some(&group),
+                ),
+                Share::Held => {}
+                Share::Settled(outcome) => self.end(now, &upstream, last, outcome),
+            }
+            return taken;
+        }
+        match is_new() {
+            Fresh::Nothing => self.end(now, &upstream, last, Outcome::Acked),
+            Fresh::TooLate => self.end(now, &upstream, last, Outcome::Gone),
+            Fresh::Behind(0) => self.pass_on(now, parcel, deliver.attempt, upstream, owed, None),
+            Fresh::Behind(skip) => {
+                self.take_rest(now, &parcel, deliver.attempt, (upstream, last), owed, skip);
+            }
+        }
+        taken
+    }
+
+    /// Takes a batch whose first `skip` events subscribers have.
+    fn take_rest(
+        &mut self,
+        now: Instant,
+        parcel: &Parcel,
+        attempt: u32,
+        (mut upstream, last): (Upstream, DeliveryId),
+        owed: Vec<Destination>,
+        skip: u64,
+    ) {
+        let rest = usize::try_from(skip)
+            .ok()
+            .and_then(|skip| parcel.behind_first(skip));
+        let Some(rest) = rest else {
+            debug_assert!(false, "less than all of the batch");
+            return self.end(now, &upstream, last, Outcome::Gone);
+        };
+        rest.goes_behind(parcel.behind().to_vec());
+        let from = upstream.first.get().saturating_add(skip);
+        let known = DeliveryId::new(from.saturating_sub(1));
+        self.end(now, &upstream, known, Outcome::Acked);
+        upstream.first = DeliveryId::new(from);
+        self.pass_on(now, rest, attempt, upstream, owed, None);
+    }
+
+    fn pass_on(
+        &mut self,
+        now: Instant,
+        parcel: Parcel,
+        attempt: u32,
+        upstream: Upstream,
+        owed: Vec<Destination>,
+        group: Option<&GroupMatch>,
+    ) {
+        let count = parcel.batch().entries.count();
         let offer = Offer {
-            count: deliver.count,
+            count: u32::try_from(count).unwrap_or(u32::MAX),
             bytes: parcel.batch().entries.encoded().len(),
-            payload: parcel,
-            class,
-            ttl,
+            class: parcel.origin().priority,
+            ttl: parcel.ttl(),
             custody: Custody::Transit,
             owed,
-            group,
-            attempt: deliver.attempt,
+            group: group.map(|group| parcel.offered_to(group)),
+            attempt,
             upstream: Some(upstream),
             receipts: None,
+            payload: parcel,
         };
         if let Err(error) = self.replay.offer(now, offer) {
             debug_assert!(false, "there was room for it: {error}");
         }
-        taken
+    }
+
+    /// What came from `upstream.first` up to `last` is settled here.
+    fn end(&mut self, now: Instant, upstream: &Upstream, last: DeliveryId, outcome: Outcome) {
+        let settled = IntakeInput::Settled {
+            peer: upstream.peer,
+            class: upstream.class,
+            run: upstream.run,
+            first: upstream.first,
+            last,
+            outcome,
+        };
+        self.intake.handle_input(now, settled);
+    }
+
+    /// The same for whoever else sent it.
+    pub(super) fn settled(
+        &mut self,
+        now: Instant,
+        upstream: &Upstream,
+        last: DeliveryId,
+        outcome: Outcome,
+    ) {
+        self.end(now, upstream, last, outcome);
+        for also in self.shares.settled(now, upstream, outcome) {
+            self.end(now, &also, also.first, outcome);
+        }
     }
 }

@@ -179,6 +179,13 @@ impl Plane {
             };
             let run = machines.replay.run();
             let payload = &transmit.payload;
+            let is_whole = transmit.offset == 0 && !is_again(&transmit);
+            let debts = match to {
+                Destination::Member(node) if machines.told.is_store(&node) && is_whole => {
+                    payload.debts().cloned()
+                }
+                _ => None,
+            };
             let single = (transmit.count == 1).then(|| payload.single(transmit.offset));
             let payload = single.flatten().unwrap_or_else(|| payload.clone());
             let Some(deliver) = parcel::deliver(run, &transmit) else {
@@ -187,10 +194,13 @@ impl Plane {
             };
             let base = payload.batch().base;
             let count = u64::from(transmit.count);
-            let frames = [deliver, payload.frame()];
+            let frames = debts.into_iter().chain([deliver, payload.frame()]);
             let feed = payload.feed();
+            // What is of an earlier run, or of somebody else, receivers may have forgotten the name of.
+            let is_inherited =
+                feed.publisher != self.node() && matches!(to, Destination::Member(_));
             let is_former = feed.publisher == self.node() && feed.epoch != self.epoch;
-            let announced = if is_former {
+            let announced = if is_former || is_inherited {
                 Announced::Anew
             } else {
                 Announced::Once
@@ -202,6 +212,11 @@ impl Plane {
         }
         false
     }
+}
+
+/// Whether it is a part of what was sent before.
+fn is_again(transmit: &Transmit<Parcel>) -> bool {
+    usize::try_from(transmit.count) != Ok(transmit.payload.batch().entries.count())
 }
 
 /// Tells a subscription what is missing before events that it is about to be handed.

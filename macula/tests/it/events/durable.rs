@@ -12,10 +12,10 @@ use crate::mesh::{Mortal, Realm, event, hasty, link, numbered, subscribe, told, 
 const COUNT: u64 = 60;
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("macula-it-{}-{name}", std::process::id()));
         std::fs::remove_dir_all(&path).ok();
         Self(path)

@@ -182,6 +182,7 @@ impl Buffer {
                 candidates: several,
                 key: u64::from(one),
                 max_deliver: u32::from(two >> 3 & 3),
+                chosen: (two & 0x20 != 0).then(|| destination(one)),
             }),
             attempt: 0,
             upstream: None,
