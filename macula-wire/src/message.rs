@@ -7,6 +7,7 @@ mod event;
 mod forward;
 mod membership;
 mod overlay;
+mod parts;
 mod record;
 mod reliable;
 mod routing;
@@ -30,6 +31,7 @@ pub use overlay::{
     OverlayAnswer, OverlayEdge, OverlayFlip, OverlayMove, OverlayOffer, OverlayPeers,
     OverlayVerdict, OverlayWalk,
 };
+pub use parts::Together;
 pub use record::{
     GroupInterest, InterestContent, NodeContent, ProviderContent, RecordContent, RecordKind,
     RoutingRecord, SignedRoutingRecord, ValueContent,

@@ -4,6 +4,7 @@ mod calling;
 mod cancel;
 mod flow;
 mod invocation;
+mod parts;
 mod replies;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub use self::cancel::Canceller;
 pub(crate) use self::flow::{Ends, Flow};
 pub use self::invocation::{CallFailure, Invocation};
 pub(crate) use self::invocation::{Handler, Serving, serving, serving_at};
+pub(crate) use self::parts::{Giver, Taker};
 pub use self::replies::{NodeReply, Replies};
 
 /// Who is asked to run a call.

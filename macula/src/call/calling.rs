@@ -2,14 +2,15 @@
 
 use macula_wire::ErrorCode;
 use macula_wire::message::CancelMode;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+use super::parts::{Giver, Taker};
 use super::{Canceller, Reply};
 use crate::Error;
 
 /// Sends parts of the arguments of a call. Dropping it ends them.
 #[derive(Debug)]
-pub struct PartSender(pub(crate) mpsc::Sender<Reply>);
+pub struct PartSender(pub(crate) Giver);
 
 impl PartSender {
     /// Sends a part of the arguments, and waits while the callee does not keep up.
@@ -22,7 +23,10 @@ impl PartSender {
     ///
     /// Safe: dropped before it returns, the part was not sent.
     pub async fn send(&self, part: Reply) -> Result<(), Error> {
-        self.0.send(part).await.map_err(|_| gone())
+        if self.0.send(part).await {
+            return Ok(());
+        }
+        Err(gone())
     }
 }
 
@@ -35,7 +39,7 @@ fn gone() -> Error {
 #[derive(Debug)]
 pub struct Calling {
     pub(crate) parts: Option<PartSender>,
-    pub(crate) progress: mpsc::Receiver<Reply>,
+    pub(crate) progress: Taker,
     pub(crate) end: oneshot::Receiver<Result<Reply, Error>>,
     pub(crate) ended: Option<Result<Reply, Error>>,
     pub(crate) canceller: Canceller,

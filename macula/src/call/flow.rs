@@ -6,10 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use macula_wire::message::CallMode;
 use tokio::sync::{Mutex, mpsc};
 
+use super::parts::{Giver, Taker, queue};
 use super::{NodeReply, Reply};
-
-/// How many parts wait between a function and the stream of its call. Flow control of the stream does the rest.
-const MAX_WAITING: usize = 1;
 
 /// The parts of one call. Cloning shares them.
 #[derive(Clone, Debug, Default)]
@@ -18,9 +16,9 @@ pub(crate) struct Flow(Option<Arc<Streams>>);
 #[derive(Debug)]
 struct Streams {
     /// Parts of the arguments that are still to come.
-    parts: Option<Mutex<mpsc::Receiver<Reply>>>,
+    parts: Option<Mutex<Taker>>,
     /// Takes parts of the result.
-    progress: Option<mpsc::Sender<Reply>>,
+    progress: Option<Giver>,
     /// Takes the answers of many.
     replies: Option<mpsc::Sender<NodeReply>>,
     /// Whether a part has gone either way, so that the call has to stay where it is.
@@ -31,9 +29,9 @@ struct Streams {
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
     /// Gives parts of the arguments; dropping it ends them.
-    pub(crate) parts: Option<mpsc::Sender<Reply>>,
+    pub(crate) parts: Option<Giver>,
     /// Hears of parts of the result.
-    pub(crate) progress: Option<mpsc::Receiver<Reply>>,
+    pub(crate) progress: Option<Taker>,
 }
 
 impl Flow {
@@ -42,8 +40,8 @@ impl Flow {
         if matches!(mode, CallMode::Plain | CallMode::Cast) {
             return (Self::default(), Ends::default());
         }
-        let (give, take) = mpsc::channel(MAX_WAITING);
-        let (parts, rest) = mpsc::channel(MAX_WAITING);
+        let (give, take) = queue();
+        let (parts, rest) = queue();
         let is_stream = mode == CallMode::Stream;
         let flow = Self(Some(Arc::new(Streams {
             parts: is_stream.then(|| Mutex::new(rest)),
@@ -96,8 +94,25 @@ impl Flow {
         let streams = self.0.as_ref()?;
         let mut parts = streams.parts.as_ref()?.lock().await;
         let part = parts.recv().await;
-        streams.is_pinned.store(true, Ordering::Relaxed);
+        self.pin();
         part
+    }
+
+    /// The next parts of the arguments that are there, once there is one; none after the last, and where there are none.
+    /// Cancel safe.
+    pub(crate) async fn next_parts(&self) -> Vec<Reply> {
+        let Some(parts) = self.0.as_ref().and_then(|streams| streams.parts.as_ref()) else {
+            return Vec::new();
+        };
+        let taken = parts.lock().await.recv_all().await;
+        self.pin();
+        taken
+    }
+
+    fn pin(&self) {
+        if let Some(streams) = &self.0 {
+            streams.is_pinned.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Hands a part of the result on, waiting for room. `false` if the caller is gone; where nobody takes parts it is
@@ -109,8 +124,8 @@ impl Flow {
         let Some(progress) = &streams.progress else {
             return true;
         };
-        streams.is_pinned.store(true, Ordering::Relaxed);
-        progress.send(part).await.is_ok()
+        self.pin();
+        progress.send(part).await
     }
 
     /// Hands an answer of one of many on, waiting for room.

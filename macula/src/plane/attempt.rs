@@ -8,9 +8,9 @@ use macula_rpc::{Admission, CallInput, Entry, Provider, Registrant};
 use macula_transport::{FrameReceiver, FrameSender, LinkError};
 use macula_wire::message::{
     Body, CallCancel, CallMode, CallPart, CallResult, CancelMode, Failure, Message, RpcCall,
-    StreamKind,
+    StreamKind, Together,
 };
-use macula_wire::{CallId, ContentType, DecodeError, ErrorCode};
+use macula_wire::{CallId, DecodeError, ErrorCode};
 
 use super::Plane;
 use super::counters::add;
@@ -232,32 +232,38 @@ async fn give(
     let mut cancelled = outgoing.cancelled.clone();
     let mut sequence = 0;
     let mut is_open = mode == CallMode::Stream && outgoing.flow.has_parts();
+    let mut together = Together::new();
     loop {
-        let part = tokio::select! {
+        let parts = tokio::select! {
             biased;
             () = cancelled.killed() => {
                 let mode = CancelMode::Kill;
                 send(sender, CallCancel { call, mode }).await;
                 return std::future::pending().await;
             }
-            part = outgoing.flow.next_part(), if is_open => part,
+            parts = outgoing.flow.next_parts(), if is_open => parts,
         };
-        is_open = part.is_some();
-        let end = !is_open;
-        let Reply { content, payload } = part.unwrap_or_else(|| Reply {
-            content: ContentType::Bytes,
-            payload: Bytes::new(),
-        });
-        let part = CallPart {
-            call,
-            sequence,
-            end,
-            content,
-            payload,
+        is_open = !parts.is_empty();
+        let mut add = |part: Reply, end| {
+            let part = CallPart {
+                call,
+                sequence,
+                end,
+                content: part.content,
+                payload: part.payload,
+            };
+            sequence = sequence.saturating_add(1);
+            let added = together.push(part.into());
+            debug_assert!(added.is_ok(), "a part over its limits: {added:?}");
+            added.is_ok()
         };
-        sequence = sequence.saturating_add(1);
+        let is_whole = if is_open {
+            parts.into_iter().all(|part| add(part, false))
+        } else {
+            add(Reply::bytes(Bytes::new()), true)
+        };
         // A callee that wants no more of them has answered, or is lost: both show where its answer is awaited.
-        is_open &= send(sender, part).await;
+        is_open &= sender.send_pieces(&mut together.take()).await.is_ok() && is_whole;
     }
 }
 

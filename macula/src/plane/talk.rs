@@ -6,11 +6,12 @@ use bytes::Bytes;
 use macula_transport::{FrameReceiver, FrameSender};
 use macula_wire::message::{
     Body, CallMode, CallPart, CallProgress, CallReply, CallResult, CancelMode, Failure, Message,
+    Together,
 };
 use macula_wire::{CallId, ContentType, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::call::{Canceller, Ends, Flow, NodeReply, Reply};
+use crate::call::{Canceller, Ends, Flow, Giver, NodeReply, Reply, Taker};
 
 /// How many answers of many wait for the stream to take them.
 const MAX_REPLIES: usize = 16;
@@ -134,7 +135,7 @@ enum Heard {
 async fn listen(
     receiver: &mut FrameReceiver,
     (call, mode): (CallId, CallMode),
-    mut parts: Option<mpsc::Sender<Reply>>,
+    mut parts: Option<Giver>,
     canceller: &Canceller,
 ) -> Heard {
     let mut expected = 0;
@@ -168,15 +169,12 @@ async fn listen(
 }
 
 /// Hands a part on. A function that takes no more of them goes on without.
-async fn take(parts: &mut Option<mpsc::Sender<Reply>>, part: CallPart) {
+async fn take(parts: &mut Option<Giver>, part: CallPart) {
     if part.end {
         *parts = None;
     }
     if let Some(taker) = parts
-        && taker
-            .send(Reply::new(part.content, part.payload))
-            .await
-            .is_err()
+        && !taker.send(Reply::new(part.content, part.payload)).await
     {
         *parts = None;
     }
@@ -187,42 +185,51 @@ async fn take(parts: &mut Option<mpsc::Sender<Reply>>, part: CallPart) {
 async fn write(
     sender: &mut FrameSender,
     call: CallId,
-    mut progress: Option<mpsc::Receiver<Reply>>,
+    mut progress: Option<Taker>,
     mut replies: Option<mpsc::Receiver<NodeReply>>,
     mut ended: oneshot::Receiver<()>,
 ) {
     let mut sequence = 0;
     let mut is_ended = false;
+    let mut together = Together::new();
     loop {
-        let part = tokio::select! {
+        let said: Vec<Body> = tokio::select! {
             biased;
             _ = &mut ended, if !is_ended => {
                 is_ended = true;
                 // Nothing more comes in; what waits goes out.
-                progress.as_mut().map(mpsc::Receiver::close);
+                progress.as_mut().map(Taker::close);
                 replies.as_mut().map(mpsc::Receiver::close);
                 continue;
             }
-            Some(part) = next(&mut progress) => progress_of(call, &mut sequence, part),
-            Some(reply) = next(&mut replies) => reply_of(call, reply),
+            Some(parts) = next_parts(&mut progress) => {
+                let parts = parts.into_iter();
+                parts.map(|part| progress_of(call, &mut sequence, part)).collect()
+            }
+            Some(reply) = next_reply(&mut replies) => vec![reply_of(call, reply)],
             _ = sender.stopped() => return,
             () = std::future::ready(()), if is_ended => return,
         };
-        let Ok(bytes) = Message::from(part).to_bytes() else {
-            debug_assert!(false, "a part over its limits");
-            return;
-        };
-        if sender.send(Bytes::from(bytes)).await.is_err() {
+        for body in said {
+            if together.push(body).is_err() {
+                debug_assert!(false, "a part over its limits");
+                return;
+            }
+        }
+        if sender.send_pieces(&mut together.take()).await.is_err() {
             return;
         }
     }
 }
 
-async fn next<T>(from: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
-    match from {
-        Some(from) => from.recv().await,
-        None => None,
-    }
+/// What is there of the result, once something is.
+async fn next_parts(from: &mut Option<Taker>) -> Option<Vec<Reply>> {
+    let parts = from.as_mut()?.recv_all().await;
+    (!parts.is_empty()).then_some(parts)
+}
+
+async fn next_reply(from: &mut Option<mpsc::Receiver<NodeReply>>) -> Option<NodeReply> {
+    from.as_mut()?.recv().await
 }
 
 fn progress_of(call: CallId, sequence: &mut u64, part: Reply) -> Body {

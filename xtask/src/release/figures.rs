@@ -24,7 +24,7 @@ const FIGURES: &[Figure] = &[
     Figure {
         arguments: "events --size 64",
         key: "ratio",
-        bound: Bound::AtLeast(0.6),
+        bound: Bound::AtLeast(0.7),
     },
     Figure {
         arguments: "events --size 1024",
@@ -35,6 +35,11 @@ const FIGURES: &[Figure] = &[
         arguments: "events --size 65536",
         key: "ratio",
         bound: Bound::AtLeast(0.6),
+    },
+    Figure {
+        arguments: "stream --size 1024",
+        key: "ratio",
+        bound: Bound::AtLeast(0.3),
     },
     Figure {
         arguments: "calls --size 64",
