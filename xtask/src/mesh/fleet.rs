@@ -75,7 +75,11 @@ impl<'a> Fleet<'a> {
     /// When the command fails.
     pub(super) fn make_store(&mut self, number: usize, pattern: &str) -> Result<(), Failure> {
         let (world, folder) = (self.world, &self.seat(number)?.folder);
-        world.issue_store(&world.path("realm"), folder)?;
+        std::fs::remove_dir_all(folder)
+            .map_err(|error| Failure::failed(format!("{folder}: {error}")))?;
+        let (realm, roles) = (world.path("realm"), ["--role", "member", "--role", "store"]);
+        let issue = ["cert", "issue", "--realm", &realm, "--out", folder];
+        world.ask(&[&issue[..], &roles].concat())?.expect(0)?;
         raise_limit(folder)?;
         keep(folder, pattern)
     }

@@ -236,24 +236,6 @@ impl World {
         Ok(path)
     }
 
-    /// Issues a certificate with the role `store` in the place of one that was issued.
-    ///
-    /// # Errors
-    ///
-    /// When the command fails, or the directory cannot be removed.
-    pub(super) fn issue_store(&self, realm: &str, path: &str) -> Result<(), Failure> {
-        std::fs::remove_dir_all(path)
-            .map_err(|error| Failure::failed(format!("{path}: {error}")))?;
-        let roles = ["--role", "member", "--role", "store"];
-        let issue = [
-            &["cert", "issue", "--realm", realm, "--out", path][..],
-            &roles,
-        ]
-        .concat();
-        self.ask(&issue)?.expect(0)?;
-        Ok(())
-    }
-
     /// Writes `lines` to a file. Returns its path.
     ///
     /// # Errors

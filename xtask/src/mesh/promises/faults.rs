@@ -1,5 +1,7 @@
 //! What goes wrong, each with the proof that it did.
 
+mod kept;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -20,12 +22,6 @@ const LINK_LIMIT: Duration = Duration::from_secs(60);
 /// The nodes on one side of a partition; on each side somebody publishes, subscribes, serves or calls.
 const SIDE: [usize; 3] = [1, 2, 5];
 const PARTITION: Duration = Duration::from_secs(10);
-/// The node that keeps events for others, where somebody subscribes as well, and one that is owed events and cannot be reached.
-const STORE: usize = 5;
-const OWED: usize = 4;
-/// How long that node has been cut off when the publisher is killed, and how long it is after that: less than it takes to be
-/// thought dead.
-const CUT: Duration = Duration::from_millis(1_500);
 /// How long somebody stands still.
 const STALL: Duration = Duration::from_secs(5);
 const DEATH_LIMIT: Duration = Duration::from_secs(20);
@@ -93,7 +89,7 @@ impl Fault {
             fleet.fault(FAR, net::Fault::cut())?;
         }
         if matches!(self, Self::KillKept) {
-            fleet.make_store(STORE, "q.**")?;
+            kept::prepare(fleet)?;
         }
         Ok(())
     }
@@ -124,7 +120,7 @@ impl Fault {
             Self::KillMember | Self::KillDurable => {
                 kill_node(stage, MEMBER, "member_back_s", false, counts)
             }
-            Self::KillKept => kill_kept(stage, counts),
+            Self::KillKept => kept::kill(stage, counts),
             Self::KillReader => kill_players(stage, &["r4", "g4", "s4"], counts),
             Self::KillSubscriber => kill_node(stage, 4, "subscriber_back_s", false, counts),
             Self::KillRelay => kill_relay(stage, counts),
@@ -217,69 +213,6 @@ fn kill_node(
     })?;
     stage.flow()?;
     Ok(counts.with_time(name, back))
-}
-
-fn kill_kept(stage: &mut Stage<'_>, counts: Counts) -> Result<Counts, Failure> {
-    let store = stage.fleet.id(STORE)?;
-    stage.ledger.keeps(&store)?;
-    stage.reader("rk", STORE, "q.**", &[])?;
-    stage.flow()?;
-    let pairs: Vec<(usize, usize)> = (0..SIZE)
-        .filter(|number| *number != OWED)
-        .flat_map(|number| [(number, OWED), (OWED, number)])
-        .collect();
-    stage.ledger.broken("partition")?;
-    stage
-        .fleet
-        .fault(pairs.iter().copied(), net::Fault::cut())?;
-    lasting(CUT);
-    let dead = stage.fleet.node(MEMBER)?.id.clone();
-    let run = stage.fleet.node(MEMBER)?.epoch;
-    let before = taken_over(stage)?;
-    stage.kill_node(MEMBER)?;
-    lasting(CUT);
-    stage
-        .fleet
-        .fault(pairs.iter().copied(), net::Fault::default())?;
-    stage.ledger.mended("partition")?;
-    let watcher = stage.fleet.node(STORE)?;
-    until(DEATH_LIMIT, "the killed publisher is seen dead", || {
-        let members = watcher.members(stage.world)?;
-        let mut found = members.iter().filter(|member| member.node == dead);
-        let gone = found.all(|member| member.state == "dead");
-        Ok(Seen::when(gone, || format!("{members:?}")))
-    })?;
-    let (taken, took) = until(DEATH_LIMIT, "the store has sent what was owed", || {
-        let kept = stat(stage, "/kept_for_others")?;
-        let taken = taken_over(stage)?.saturating_sub(before);
-        Ok(if kept == 0 && taken > 0 {
-            Seen::Yes(taken)
-        } else {
-            Seen::NotYet(format!("{taken} taken over, {kept} kept"))
-        })
-    })?;
-    let back = stage.start_node(MEMBER)?;
-    ensure(stage.fleet.node(MEMBER)?.epoch > run, || {
-        "the node that came back goes on with its old run".to_owned()
-    })?;
-    stage.flow()?;
-    Ok(counts
-        .with("taken_over", taken)
-        .with_time("sent_after_s", took)
-        .with_time("member_back_s", back))
-}
-
-fn taken_over(stage: &Stage<'_>) -> Result<u64, Failure> {
-    stat(stage, "/counts/kept_taken_over")
-}
-
-/// A number of what the store tells of itself.
-fn stat(stage: &Stage<'_>, pointer: &str) -> Result<u64, Failure> {
-    let folder = &stage.fleet.node(STORE)?.folder;
-    let answer = stage.world.ask(&["stats", "--node", folder])?.expect(0)?;
-    let stats = answer.only()?;
-    let number = stats.pointer(pointer).and_then(Value::as_u64);
-    number.ok_or_else(|| Failure::failed(format!("no {pointer} in {stats}")))
 }
 
 fn kill_relay(stage: &mut Stage<'_>, counts: Counts) -> Result<Counts, Failure> {
