@@ -204,9 +204,9 @@ impl<T: Clone> Replay<T> {
         last: DeliveryId,
         outcome: Outcome,
     ) {
-        if let Some((_, entry)) = self.entries.range(..=first.get()).next_back() {
-            let class = entry.class;
-            self.settle(to, class, first.get(), last.get(), outcome);
+        // Ids that follow each other may be of several classes.
+        for class in Priority::ALL {
+            self.settle(to, *class, first.get(), last.get(), outcome);
         }
     }
 

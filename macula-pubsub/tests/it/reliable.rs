@@ -509,3 +509,36 @@ fn whatever_happens_to_links_each_receiver_gets_each_event_once_and_in_order() {
         );
     }
 }
+
+#[test]
+fn what_is_settled_together_may_be_of_several_classes() {
+    let mut replay = replay(0, 1);
+    for (number, class) in (0..).zip([Priority::Normal, Priority::High, Priority::Normal]) {
+        let offer = Offer {
+            payload: number,
+            count: 2,
+            bytes: 2,
+            class,
+            ttl: None,
+            custody: Custody::Own,
+            owed: vec![LOCAL],
+            group: None,
+            attempt: 0,
+            upstream: None,
+            receipts: None,
+        };
+        replay.offer(Instant::ZERO, offer).unwrap();
+    }
+    let settled = |first, last| ReplayInput::Settled {
+        to: LOCAL,
+        first: DeliveryId::new(first),
+        last: DeliveryId::new(last),
+        outcome: Outcome::Acked,
+    };
+    replay.handle_input(Instant::ZERO, settled(1, 2));
+    assert_eq!(replay.owed_to(LOCAL), 4);
+    // The first of these ids is not owed any more.
+    replay.handle_input(Instant::ZERO, settled(2, 6));
+    assert_eq!(replay.owed_to(LOCAL), 0);
+    assert_eq!(replay.used(Custody::Own), (0, 0));
+}

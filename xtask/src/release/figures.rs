@@ -1,4 +1,4 @@
-//! What `macula bench` has to reach against bare quinn on the same machine.
+//! What `macula bench` has to reach against bare quinn on the same machine, and at least once by at most once.
 
 use serde_json::Value;
 
@@ -45,6 +45,11 @@ const FIGURES: &[Figure] = &[
         arguments: "calls --size 64",
         key: "p50_ratio",
         bound: Bound::AtMost(1.5),
+    },
+    Figure {
+        arguments: "qos1 --size 64",
+        key: "reference_ratio",
+        bound: Bound::AtLeast(0.5),
     },
 ];
 

@@ -46,8 +46,12 @@ impl Plane {
 
     /// A subscription or a client of this node has ended.
     pub(crate) fn kept_receiver_gone(self: &Arc<Self>, to: Destination) {
-        let gone = ReplayInput::Gone(to);
-        self.reliably(|machines, now| machines.replay.handle_input(now, gone));
+        // What its application has taken by now counts.
+        let said = self.reliable.inbox.hear_all();
+        self.reliably(|machines, now| {
+            self.on_said(machines, now, said);
+            machines.replay.handle_input(now, ReplayInput::Gone(to));
+        });
     }
 
     /// Takes in what a receiver says of events that it was sent; `false` if `body` is about something else.

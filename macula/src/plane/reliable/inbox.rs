@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 /// After which time it is looked how far an application has come in a run.
 const LOOK_AFTER: Duration = Duration::from_millis(1);
-/// How often that is done without progress until the application is left to say when it goes on.
+/// How often that is done without progress until the run is forgotten, and its application says when it goes on.
 const MAX_IDLE: u32 = 3;
 
 /// What was said and not heard yet. Whoever says something does not wait: it may be the application's own thread.
@@ -114,6 +114,7 @@ impl Inbox {
 
     /// An application begins with a run of events.
     pub(super) fn begin(&self, progress: &Arc<Progress>) {
+        progress.is_unwatched.store(false, Ordering::Release);
         let running = Running {
             progress: Arc::clone(progress),
             heard: 0,
@@ -126,24 +127,19 @@ impl Inbox {
 
     /// The application has `handed` events of a run. With the last one the run is over.
     #[inline]
-    pub(super) fn step(&self, progress: &Progress, handed: u64) {
+    pub(super) fn step(&self, progress: &Arc<Progress>, handed: u64) {
         progress.handed.store(handed, Ordering::Release);
+        if progress.is_unwatched.load(Ordering::Acquire) {
+            self.begin(progress);
+        }
         if handed >= progress.count {
             self.end(progress);
-        } else if progress.is_unwatched.load(Ordering::Acquire) {
-            self.wake(progress);
         }
     }
 
     /// Nothing more is handed over of a run.
     pub(super) fn end(&self, progress: &Progress) {
         progress.is_over.store(true, Ordering::Release);
-        self.filled.notify_one();
-    }
-
-    #[cold]
-    fn wake(&self, progress: &Progress) {
-        progress.is_unwatched.store(false, Ordering::Release);
         self.filled.notify_one();
     }
 
@@ -155,8 +151,7 @@ impl Inbox {
         let mut next: Option<Instant> = None;
         state.running.retain_mut(|running| {
             let goes_on = running.look(now, &mut heard);
-            let due = running.due.filter(|_| running.idle < MAX_IDLE);
-            if let (true, Some(due)) = (goes_on, due) {
+            if let (true, Some(due)) = (goes_on, running.due) {
                 next = Some(next.map_or(due, |next| next.min(due)));
             }
             goes_on
@@ -176,26 +171,26 @@ impl Inbox {
 }
 
 impl Running {
-    /// Looks at the run if it is over or its time has come. Whether it goes on.
+    /// Looks at the run if it is over or its time has come. Whether it has to be looked at again.
     fn look(&mut self, now: Instant, heard: &mut Vec<ReplayInput>) -> bool {
         // Before the number: what is counted then is all of it.
         let is_over = self.progress.is_over.load(Ordering::Acquire);
         let due = *self.due.get_or_insert(now + LOOK_AFTER);
-        let is_asleep = self.idle >= MAX_IDLE;
-        if !is_over && !is_asleep && due > now {
+        if !is_over && due > now {
             return true;
         }
         self.due = Some(now + LOOK_AFTER);
         if self.count(heard) {
             self.idle = 0;
+            self.progress.is_unwatched.store(false, Ordering::Release);
         } else {
-            self.idle = self.idle.saturating_add(1).min(MAX_IDLE);
+            self.idle = self.idle.saturating_add(1);
         }
         // A step that this comes too late for is seen when it is looked at once more.
         if self.idle.saturating_add(1) == MAX_IDLE {
             self.progress.is_unwatched.store(true, Ordering::Release);
         }
-        !is_over
+        !is_over && self.idle < MAX_IDLE
     }
 
     /// Adds what the application has and was not heard. Whether there was anything.
@@ -274,10 +269,13 @@ mod tests {
         for now in 5..8 {
             hears(&inbox, now, &[], (now < 7).then_some(now + 1));
         }
-        assert!(progress.is_unwatched.load(Ordering::Acquire));
+        assert!(inbox.lock().running.is_empty());
+        // It is heard of anew; what was settled before is so still.
         inbox.step(&progress, 3);
-        assert!(!progress.is_unwatched.load(Ordering::Acquire));
-        hears(&inbox, 90, &[acked(12, 12)], Some(91));
+        hears(&inbox, 90, &[], Some(91));
+        hears(&inbox, 91, &[acked(10, 12)], Some(92));
+        inbox.step(&progress, 5);
+        hears(&inbox, 91, &[acked(13, 14)], None);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use macula::wire::ErrorCode;
 use macula::{
-    EventOptions, Node, Overflow, PublishOptions, Publisher, Qos, Receipt, SubscribeOptions,
-    Subscription,
+    EventBatch, EventOptions, Node, Overflow, PublishOptions, Publisher, Qos, Receipt,
+    SubscribeOptions, Subscription,
 };
 
 use crate::mesh::{Mortal, Realm, event, hasty, link, numbered, subscribe, told, until, within};
@@ -151,6 +151,33 @@ async fn what_an_application_has_taken_is_acknowledged_though_it_takes_no_more()
             counts(&within(pending.receipt()).await.unwrap()),
             [1, 0, 0, 1]
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_application_has_taken_counts_though_it_ends_at_once() {
+    const COUNT: u64 = 100;
+    const TAKEN: u64 = 37;
+    let realm = Realm::new();
+    let [one, two] = realm.mesh().await;
+    let publisher = publisher(&one, "kept.x").await;
+    for turn in 0..10 {
+        let mut there = subscribe(&two, "kept.x").await;
+        told(&two, &one).await;
+        let mut batch = EventBatch::new();
+        for number in turn * COUNT..(turn + 1) * COUNT {
+            assert!(batch.push(&numbered(number)));
+        }
+        let pending = within(publisher.publish_batch_with_receipts(&mut batch)).await;
+        let pending = pending.unwrap();
+        read(&mut there, turn * COUNT..turn * COUNT + TAKEN).await;
+        drop(there);
+        let receipts = within(pending.receipts()).await.unwrap();
+        let fates = receipts
+            .iter()
+            .map(|one| (one.count, one.acked, one.dropped));
+        let expected = [(TAKEN, 1, 0), (COUNT - TAKEN, 0, 1)];
+        assert_eq!(fates.collect::<Vec<_>>(), expected);
     }
 }
 
