@@ -56,6 +56,8 @@ pub(crate) struct GroupRecord {
     pub(crate) name: String,
     pub(crate) balance: Balance,
     pub(crate) members: Vec<NodeId>,
+    /// Who of them was chosen; `None` for somebody on the node itself.
+    pub(crate) chosen: Option<NodeId>,
 }
 
 impl Record {
@@ -119,6 +121,7 @@ impl KeptRecord {
                 out.extend_from_slice(group.name.as_bytes());
                 out.push(group.balance as u8);
                 put_nodes(&group.members, out);
+                put_nodes(group.chosen.as_slice(), out);
             }
         }
         let length = u32::try_from(self.alias.len()).unwrap_or(u32::MAX);
@@ -143,6 +146,7 @@ impl KeptRecord {
                 name: String::from_utf8(name.to_vec()).ok()?,
                 balance: *Balance::ALL.iter().find(|one| **one as u8 == balance)?,
                 members: take_nodes(body)?,
+                chosen: take_nodes(body)?.first().copied(),
             })
         };
         let length = u32::from_le_bytes(*take_array(body)?);

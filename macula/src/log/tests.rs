@@ -39,6 +39,7 @@ fn kept(id: u64) -> KeptRecord {
             name: "workers".into(),
             balance: Balance::Hash,
             members: vec![NodeId::from_bytes([3; 32])],
+            chosen: id.is_multiple_of(4).then(|| NodeId::from_bytes([3; 32])),
         }),
         alias: vec![5; 40],
         batch: vec![u8::try_from(id % 256).unwrap(); 1_000],

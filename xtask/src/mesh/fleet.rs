@@ -68,6 +68,22 @@ impl<'a> Fleet<'a> {
         })
     }
 
+    /// Gives a node that was not started yet the role `store`, and has it keep the events of a pattern.
+    ///
+    /// # Errors
+    ///
+    /// When the command fails.
+    pub(super) fn make_store(&mut self, number: usize, pattern: &str) -> Result<(), Failure> {
+        let (world, folder) = (self.world, &self.seat(number)?.folder);
+        std::fs::remove_dir_all(folder)
+            .map_err(|error| Failure::failed(format!("{folder}: {error}")))?;
+        let (realm, roles) = (world.path("realm"), ["--role", "member", "--role", "store"]);
+        let issue = ["cert", "issue", "--realm", &realm, "--out", folder];
+        world.ask(&[&issue[..], &roles].concat())?.expect(0)?;
+        raise_limit(folder)?;
+        keep(folder, pattern)
+    }
+
     /// Makes `size` nodes, lets the first `running` of them join by the first, and waits until all know all. Returns
     /// how long that took.
     ///
@@ -339,6 +355,18 @@ impl<'a> Fleet<'a> {
         let node = self.seat(number)?.node.take();
         node.ok_or_else(|| Failure::failed(format!("no node {number} runs")))
     }
+}
+
+/// Has a node keep the events of a pattern.
+fn keep(folder: &str, pattern: &str) -> Result<(), Failure> {
+    let path = std::path::Path::new(folder).join("node.toml");
+    let text = read(&path)?;
+    let keeps = format!("patterns = [{pattern:?}]");
+    ensure(text.contains("patterns = []"), || {
+        format!("{} has no `patterns`", path.display())
+    })?;
+    std::fs::write(&path, text.replace("patterns = []", &keeps))
+        .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
 }
 
 /// All nodes are on one machine, whose address may have more connections here than from a stranger.

@@ -59,7 +59,7 @@ fn one(world: &World, fault: Fault) -> Result<Counts, Failure> {
         .events
         .and_then(|events| events.checked_div(3));
     let is_durable = matches!(fault, Fault::KillDurable);
-    let prepare = |fleet: &_| fault.prepare(fleet);
+    let prepare = |fleet: &mut _| fault.prepare(fleet);
     let mut stage = Stage::set(world, step.unwrap_or(STEP), is_durable, prepare)?;
     fault.wait(&stage)?;
     stage.cast()?;
@@ -99,6 +99,10 @@ pub(super) fn kill_member(world: &World) -> Result<Counts, Failure> {
 
 pub(super) fn kill_durable(world: &World) -> Result<Counts, Failure> {
     one(world, Fault::KillDurable)
+}
+
+pub(super) fn kill_kept(world: &World) -> Result<Counts, Failure> {
+    one(world, Fault::KillKept)
 }
 
 pub(super) fn kill_reader(world: &World) -> Result<Counts, Failure> {

@@ -215,6 +215,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: promises::kill_durable,
     },
     Scenario {
+        name: "promises-kill-kept",
+        about: "who publishes as a node is killed while a node that it owes events is cut off: a store sends what it had",
+        network: Network::Lossy,
+        has_players: true,
+        run: promises::kill_kept,
+    },
+    Scenario {
         name: "promises-kill-reader",
         about: "the same when applications that subscribe and serve are killed",
         network: Network::Lossy,

@@ -85,7 +85,7 @@ impl Machines {
                 continue;
             };
             let of = distinct(members(&group.members));
-            let chosen = match self.replay.chosen(offered.id) {
+            let chosen = match offered.chosen {
                 Some(Destination::Member(node)) => of.binary_search(&node).ok(),
                 _ => None,
             };

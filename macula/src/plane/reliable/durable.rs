@@ -23,6 +23,8 @@ pub(super) struct Offered {
     pub(super) parcel: Parcel,
     pub(super) to: Vec<Destination>,
     pub(super) group: Option<GroupMatch>,
+    /// Who of the group was chosen.
+    pub(super) chosen: Option<Destination>,
 }
 
 impl Plane {
@@ -75,6 +77,7 @@ impl Plane {
             name: group.name.to_string(),
             balance: group.balance,
             members: members(&group.members),
+            chosen: members(offered.chosen.as_slice()).pop(),
         });
         let is_for_others =
             !to.is_empty() || group.as_ref().is_some_and(|one| !one.members.is_empty());
@@ -181,6 +184,8 @@ fn offer_of(record: KeptRecord, ttl: Option<Duration>) -> Option<Offer<Parcel>> 
     let parcel = Parcel::new(origin, feed, batch, frame);
     let group = record.group.map(|group| {
         let members = group.members.into_iter().map(Destination::Member).collect();
+        // It knows whether it had the event; another one does not.
+        let chosen = group.chosen.map(Destination::Member);
         let key = parcel.key();
         GroupOffer {
             name: group.name,
@@ -188,7 +193,7 @@ fn offer_of(record: KeptRecord, ttl: Option<Duration>) -> Option<Offer<Parcel>> 
             candidates: members,
             key,
             max_deliver: 0,
-            chosen: None,
+            chosen,
         }
     });
     Some(Offer {

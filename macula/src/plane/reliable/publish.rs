@@ -196,6 +196,7 @@ impl Machines {
             parcel: parcel.clone(),
             to,
             group: None,
+            chosen: None,
         }));
         for group in &groups {
             for at in 0..count {
@@ -243,6 +244,7 @@ impl Machines {
             parcel,
             to: Vec::new(),
             group: Some(group.clone()),
+            chosen: self.replay.chosen(id),
         })
     }
 

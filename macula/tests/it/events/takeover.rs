@@ -285,3 +285,58 @@ async fn a_worker_keeps_what_it_was_given_by_a_publisher_that_is_lost() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_durable_publisher_remembers_to_whom_of_a_group_it_gave_an_event() {
+    let realm = Realm::new();
+    let folder = Folder::new("chosen");
+    let identity = realm.identity(&IssueRequest::default());
+    let builder =
+        || -> NodeBuilder { hasty(realm.builder_with(identity.clone()).event_log(&folder.0)) };
+    let [one, two] = [
+        within(hasty(realm.builder()).start()).await.unwrap(),
+        within(hasty(realm.builder()).start()).await.unwrap(),
+    ];
+    let doomed = Mortal::start(builder()).await;
+    let nodes = [one.clone(), two.clone(), doomed.node.clone()];
+    link(&nodes).await;
+    // By chance, so that who is chosen anew would mostly be somebody else.
+    let group = Group::new("workers").unwrap().balance(Balance::Random);
+    let by_hand = SubscribeOptions::default().manual_acks(Duration::from_secs(60), 0);
+    let share = async |node: &Node| {
+        within(node.subscribe_in(&group, "jobs.x", by_hand))
+            .await
+            .unwrap()
+    };
+    let mut workers = [share(&one).await, share(&two).await];
+    told(&one, &doomed.node).await;
+    told(&two, &doomed.node).await;
+    let topic = publisher(&doomed.node, "jobs.x", Qos::Durable).await;
+    publish(&topic, 0..COUNT).await;
+    let mut jobs = Vec::new();
+    until(async || {
+        for worker in &mut workers {
+            let more = tokio::time::timeout(Duration::from_millis(20), worker.next());
+            if let Ok(Some(Delivery::Event(job))) = more.await {
+                jobs.push(job);
+            }
+        }
+        u64::try_from(jobs.len()).unwrap() == COUNT
+    })
+    .await;
+    drop((topic, nodes));
+    doomed.kill();
+    // The publisher cannot hear of it any more, and nothing of it is in its log.
+    jobs.iter().for_each(Event::ack);
+    let again = within(builder().start()).await.unwrap();
+    assert_eq!(again.stats().await.unwrap().kept, COUNT);
+    for node in [&one, &two] {
+        within(again.connect(node.local_addr())).await.unwrap();
+    }
+    until(async || again.stats().await.unwrap().kept == 0).await;
+    for worker in &mut workers {
+        while let Ok(more) = tokio::time::timeout(Duration::from_millis(100), worker.next()).await {
+            assert!(!matches!(more, Some(Delivery::Event(_))), "{more:?}");
+        }
+    }
+}

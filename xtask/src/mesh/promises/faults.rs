@@ -1,5 +1,7 @@
 //! What goes wrong, each with the proof that it did.
 
+mod kept;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -39,6 +41,9 @@ pub(super) enum Fault {
     KillMember,
     /// The same, of one that keeps on disk what it published until everybody has it.
     KillDurable,
+    /// SIGKILL of an application that is a node and publishes with QoS 1, while a node cannot be reached that is owed its
+    /// events, and with a store that keeps them. It starts again when the store has sent what it owed.
+    KillKept,
     /// SIGKILL of applications that subscribe, one of them in a group, and of one that serves.
     KillReader,
     /// SIGKILL of the node of a subscriber, and a start at once.
@@ -62,6 +67,7 @@ impl fmt::Display for Fault {
             Self::KillPublisher => f.write_str("the node of who publishes is killed"),
             Self::KillMember => f.write_str("who publishes as a node is killed"),
             Self::KillDurable => f.write_str("who publishes as a node, to disk, is killed"),
+            Self::KillKept => f.write_str("who publishes as a node, with a store, is killed"),
             Self::KillReader => f.write_str("who subscribes and who serves are killed"),
             Self::KillSubscriber => f.write_str("the node of who subscribes is killed"),
             Self::KillRelay => f.write_str("who carries packets is killed"),
@@ -78,9 +84,12 @@ impl Fault {
     /// # Errors
     ///
     /// When the network cannot do that.
-    pub(super) fn prepare(self, fleet: &Fleet<'_>) -> Result<(), Failure> {
+    pub(super) fn prepare(self, fleet: &mut Fleet<'_>) -> Result<(), Failure> {
         if matches!(self, Self::KillRelay) {
             fleet.fault(FAR, net::Fault::cut())?;
+        }
+        if matches!(self, Self::KillKept) {
+            kept::prepare(fleet)?;
         }
         Ok(())
     }
@@ -111,6 +120,7 @@ impl Fault {
             Self::KillMember | Self::KillDurable => {
                 kill_node(stage, MEMBER, "member_back_s", false, counts)
             }
+            Self::KillKept => kept::kill(stage, counts),
             Self::KillReader => kill_players(stage, &["r4", "g4", "s4"], counts),
             Self::KillSubscriber => kill_node(stage, 4, "subscriber_back_s", false, counts),
             Self::KillRelay => kill_relay(stage, counts),

@@ -54,6 +54,11 @@ impl Ledger {
         self.write(&json!({"up": {"node": node, "durable": durable}}))
     }
 
+    /// A node keeps what others accepted.
+    pub(super) fn keeps(&mut self, node: &str) -> Result<(), Failure> {
+        self.write(&json!({"keeps": {"node": node}}))
+    }
+
     /// A node or a player was killed.
     pub(super) fn killed(&mut self, who: &str) -> Result<(), Failure> {
         self.write(&json!({"killed": {"who": who}}))

@@ -58,11 +58,11 @@ impl<'a> Stage<'a> {
         world: &'a World,
         step: u64,
         is_durable: bool,
-        prepare: impl FnOnce(&Fleet<'a>) -> Result<(), Failure>,
+        prepare: impl FnOnce(&mut Fleet<'a>) -> Result<(), Failure>,
     ) -> Result<Self, Failure> {
         let since = wall();
         let mut fleet = Fleet::new(world, SIZE)?;
-        prepare(&fleet)?;
+        prepare(&mut fleet)?;
         let mut ledger = Ledger::begin(world.path("journals").into())?;
         let mut nodes = Vec::new();
         let journal = ledger.journal(RELIABLE).display().to_string();

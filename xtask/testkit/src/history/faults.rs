@@ -18,6 +18,8 @@ pub(super) struct Faults {
     away: BTreeMap<Name, Vec<(u64, u64)>>,
     /// Nodes that keep what they accepted.
     durable: BTreeSet<Name>,
+    /// Nodes that keep what others accepted.
+    keepers: BTreeSet<Name>,
 }
 
 impl Faults {
@@ -46,6 +48,7 @@ impl Faults {
                     self.durable.insert(node);
                 }
             }
+            Did::Keeps { node } => drop(self.keepers.insert(node)),
             _ => {}
         }
     }
@@ -74,6 +77,11 @@ impl Faults {
     /// Whether a node was said to keep what it accepted.
     pub(super) fn is_durable(&self, node: Option<Name>) -> bool {
         node.is_some_and(|node| self.durable.contains(&node))
+    }
+
+    /// Whether a node was said to keep what others accepted.
+    pub(super) fn is_keeper(&self, node: Option<Name>) -> bool {
+        node.is_some_and(|node| self.keepers.contains(&node))
     }
 
     /// Whether anything was wrong between two times, or within `grace` before them.

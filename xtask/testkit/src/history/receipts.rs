@@ -306,7 +306,7 @@ impl Checker<'_> {
                     .saturating_add(if was_troubled { unmatched } else { 0 })
             }
             // Its publisher died with it, and says so nowhere else.
-            None if self.died(publish) => return,
+            None if self.died(publish) && !self.is_stored(destinations) => return,
             None if was_troubled && !publish.wants_receipt => return,
             None => 0,
         };
@@ -333,6 +333,18 @@ impl Checker<'_> {
         let (number, lack) = (publish.number, lacking.len());
         let detail = format!("#{number} was accepted and {lack} lack it, {allowed} may");
         self.broken(Rule::NotLost, detail, excerpt);
+    }
+
+    /// Whether an application at a node that keeps what others accepted was handed the event.
+    fn is_stored(&self, destinations: &BTreeMap<Place, Destination>) -> bool {
+        let owed = destinations
+            .values()
+            .flat_map(|destination| &destination.owed);
+        let mut had = owed.filter(|(_session, delivered)| delivered.is_some());
+        had.any(|(session, _delivered)| {
+            let session = self.index.sessions.get(*session);
+            session.is_some_and(|session| self.index.faults.is_keeper(session.node))
+        })
     }
 
     /// Whether the node that had accepted an event died and kept nothing.

@@ -192,6 +192,11 @@ pub enum Did<N = Name> {
         /// Whether it keeps what it accepted over its own death.
         durable: bool,
     },
+    /// A node keeps what others accepted: what an application of its was handed outlives the node where it was published.
+    Keeps {
+        /// The node.
+        node: N,
+    },
     /// An application or a node was killed.
     Killed {
         /// Who.
@@ -325,6 +330,7 @@ impl<N> Did<N> {
                 node: name(node),
                 durable,
             },
+            Self::Keeps { node } => Did::Keeps { node: name(node) },
             Self::Killed { who } => Did::Killed { who: name(who) },
             Self::Broken { what } => Did::Broken { what: name(what) },
             Self::Mended { what } => Did::Mended { what: name(what) },

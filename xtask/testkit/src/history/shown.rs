@@ -91,6 +91,7 @@ impl fmt::Display for Did<&str> {
             Self::Stopped { call } => write!(f, "gives up {call:.12}"),
             Self::Down { node } => write!(f, "{node:.12} leaves"),
             Self::Up { node, .. } => write!(f, "{node:.12} serves"),
+            Self::Keeps { node } => write!(f, "{node:.12} keeps what others accepted"),
             Self::Killed { who } => write!(f, "{who:.12} was killed"),
             Self::Broken { what } => write!(f, "broken: {what}"),
             Self::Mended { what } => write!(f, "mended: {what}"),

@@ -50,6 +50,53 @@ fn every_rule_is_broken_by_some_mutation() {
     assert_eq!(rules.len(), 19, "{rules:?}");
 }
 
+/// One event with QoS 1, which `s2` lacks; its publisher is killed before it knows. `s1` is at `n2`.
+fn orphan(keeps: Option<&'static str>, had: bool) -> Vec<Deed> {
+    let mut deeds = vec![deed(0, "w", Did::Attached { node: "n1" })];
+    for (actor, node) in [("s1", "n2"), ("s2", "n3")] {
+        let (subscription, pattern, group) = (1, "a.b", None);
+        let subscribe = Did::Subscribe {
+            subscription,
+            pattern,
+            group,
+        };
+        deeds.push(deed(0, actor, Did::Attached { node }));
+        deeds.push(deed(10, actor, subscribe));
+        deeds.push(deed(20, actor, Did::Subscribed { subscription }));
+    }
+    deeds.extend(keeps.map(|node| deed(30, "world", Did::Keeps { node })));
+    let publish = Did::Publish {
+        topic: "a.b",
+        number: 0,
+        qos: 1,
+        wait_ms: Some(1_000),
+        receipt: true,
+    };
+    deeds.push(deed(3_000, "w", publish));
+    deeds.push(deed(3_001, "w", Did::Accepted { number: 0 }));
+    if had {
+        let event = delivered(1, ("n1", "w"), "a.b", 0, 0);
+        deeds.push(deed(3_002, "s1", event));
+    }
+    for who in ["n1", "w"] {
+        deeds.push(deed(3_010, "world", Did::Killed { who }));
+    }
+    deeds.push(deed(60_000, "world", Did::Quiet));
+    deeds
+}
+
+#[test]
+fn what_a_node_has_that_keeps_it_is_not_lost_with_its_publisher() {
+    assert_eq!(broken(&orphan(None, true)), []);
+    assert_eq!(
+        broken(&orphan(Some("n3"), true)),
+        [],
+        "that one had nothing"
+    );
+    assert_eq!(broken(&orphan(Some("n2"), false)), [], "nobody had it");
+    assert_eq!(broken(&orphan(Some("n2"), true)), [Rule::NotLost]);
+}
+
 /// In which way a rule is broken: what was said, but for numbers. For a lost event they count too, because a receipt may
 /// excuse some of those who lack it.
 fn kind(violation: &Violation) -> String {
