@@ -7,23 +7,29 @@ use tokio::sync::oneshot;
 use super::parts::{Giver, Taker};
 use super::{Canceller, Reply};
 use crate::Error;
+use crate::plane::topic::check_len;
 
 /// Sends parts of the arguments of a call. Dropping it ends them.
 #[derive(Debug)]
-pub struct PartSender(pub(crate) Giver);
+pub struct PartSender {
+    pub(crate) to: Giver,
+    pub(crate) max_payload_len: usize,
+}
 
 impl PartSender {
     /// Sends a part of the arguments, and waits while the callee does not keep up.
     ///
     /// # Errors
     ///
-    /// [`CALL_GONE`](ErrorCode::CALL_GONE) when the call has ended, as [`Calling::result`] tells.
+    /// [`PAYLOAD_TOO_LARGE`](ErrorCode::PAYLOAD_TOO_LARGE) for a part over the node's limit, which is not sent; the call goes
+    /// on. [`CALL_GONE`](ErrorCode::CALL_GONE) when the call has ended, as [`Calling::result`] tells.
     ///
     /// # Cancel safety
     ///
     /// Safe: dropped before it returns, the part was not sent.
     pub async fn send(&self, part: Reply) -> Result<(), Error> {
-        if self.0.send(part).await {
+        check_len(part.payload.len(), self.max_payload_len)?;
+        if self.to.send(part).await {
             return Ok(());
         }
         Err(gone())
@@ -50,7 +56,8 @@ impl Calling {
     ///
     /// # Errors
     ///
-    /// [`CALL_GONE`](ErrorCode::CALL_GONE) when the call has ended, as [`result`](Self::result) tells, or after
+    /// [`PAYLOAD_TOO_LARGE`](ErrorCode::PAYLOAD_TOO_LARGE) for a part over the node's limit, which is not sent; the call goes
+    /// on. [`CALL_GONE`](ErrorCode::CALL_GONE) when the call has ended, as [`result`](Self::result) tells, or after
     /// [`finish`](Self::finish).
     ///
     /// # Cancel safety

@@ -12,6 +12,7 @@ use macula_wire::message::Failure;
 use macula_wire::{CallId, ContentType, ErrorCode, Header, Instant, NodeId, Procedure, RealmName};
 
 use super::{Flow, Reply};
+use crate::plane::topic::check_len;
 
 /// A call as it reaches the function that serves it.
 #[derive(Clone, Debug)]
@@ -40,6 +41,7 @@ pub struct Invocation {
     /// The arguments; with more to come, their first part.
     pub payload: Bytes,
     pub(crate) flow: Flow,
+    pub(crate) max_payload_len: usize,
 }
 
 impl Invocation {
@@ -60,12 +62,14 @@ impl Invocation {
     ///
     /// # Errors
     ///
-    /// [`CANCELED`](ErrorCode::CANCELED) if the caller is gone, as the function will be.
+    /// [`PAYLOAD_TOO_LARGE`](ErrorCode::PAYLOAD_TOO_LARGE) for a part over the node's limit, which is not sent; the call goes
+    /// on. [`CANCELED`](ErrorCode::CANCELED) if the caller is gone, as the function will be.
     ///
     /// # Cancel safety
     ///
     /// Safe: dropped before it returns, the part was not sent.
     pub async fn progress(&self, part: Reply) -> Result<(), CallFailure> {
+        check_len(part.payload.len(), self.max_payload_len)?;
         if self.flow.progress(part).await {
             return Ok(());
         }

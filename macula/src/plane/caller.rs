@@ -17,7 +17,7 @@ use super::dispatch::too_deep;
 use super::links::Attached;
 use super::outgoing::{self, Outgoing, milliseconds};
 use super::rights::{denied, principal};
-use super::topic::too_large;
+use super::topic::check_len;
 use super::{Plane, gather};
 use crate::Error;
 use crate::call::{
@@ -97,7 +97,10 @@ impl Plane {
             drop(give.send(reply.map_err(Into::into)));
         });
         Ok(Calling {
-            parts: ends.parts.map(PartSender),
+            parts: ends.parts.map(|to| PartSender {
+                to,
+                max_payload_len: self.max_payload_len,
+            }),
             progress,
             end,
             ended: None,
@@ -154,9 +157,7 @@ impl Plane {
         options: CallOptions,
         mode: CallMode,
     ) -> Result<Prepared, Error> {
-        if payload.len() > self.max_payload_len {
-            return Err(too_large(payload.len(), self.max_payload_len));
-        }
+        check_len(payload.len(), self.max_payload_len)?;
         if self.uplink.is_none() && !may_call(&self.own, procedure.as_str()) {
             add(&self.counters.denied, 1);
             return Err(denied("call", procedure.as_str()));

@@ -170,5 +170,6 @@ pub(super) fn invocation(
         headers: request.headers,
         payload: request.payload,
         flow,
+        max_payload_len: plane.max_payload_len,
     }
 }

@@ -133,12 +133,7 @@ impl OwnTopic {
         payload: &impl Payload,
         promise: &mut Option<Promise>,
     ) -> Result<Placed, NotTaken> {
-        if payload.len() > plane.max_payload_len {
-            return Err(NotTaken::Refused(too_large(
-                payload.len(),
-                plane.max_payload_len,
-            )));
-        }
+        check_len(payload.len(), plane.max_payload_len).map_err(NotTaken::Refused)?;
         if promise.is_some() {
             self.is_kept.store(true, Ordering::Release);
         }
@@ -318,6 +313,14 @@ impl OwnTopic {
             }
         }
     }
+}
+
+/// Refuses a payload over the limit of this node.
+pub(crate) fn check_len(length: usize, max: usize) -> Result<(), Error> {
+    if length > max {
+        return Err(too_large(length, max));
+    }
+    Ok(())
 }
 
 pub(crate) fn too_large(length: usize, max: usize) -> Error {

@@ -7,7 +7,7 @@ use macula_wire::varint::{self, MAX_VARINT_LEN};
 
 use super::Publisher;
 use crate::Error;
-use crate::plane::topic::{NotTaken, Promise, Wanted, stored, too_large};
+use crate::plane::topic::{NotTaken, Promise, Wanted, check_len, stored};
 use crate::receipt::PendingReceipts;
 
 /// How many bytes a batch holds, with the lengths of its payloads.
@@ -180,11 +180,7 @@ impl Publisher {
     }
 
     fn check_batch(&self, batch: &EventBatch) -> Result<(), Error> {
-        let max = self.plane.max_payload_len;
-        if batch.longest > max {
-            return Err(too_large(batch.longest, max));
-        }
-        Ok(())
+        check_len(batch.longest, self.plane.max_payload_len)
     }
 
     fn no_receipts(&self) -> PendingReceipts {

@@ -10,7 +10,7 @@ use super::{Publisher, Written};
 use crate::Error;
 use crate::event::EventOptions;
 use crate::plane::topic::{
-    BatchKey, Enveloped, Payload, Placed, Promise, Stored, Wanted, stored, too_large,
+    BatchKey, Enveloped, Payload, Placed, Promise, Stored, Wanted, check_len, stored,
 };
 use crate::receipt::{Qos, Slip};
 
@@ -83,10 +83,7 @@ impl Publisher {
         payload: &impl Payload,
         wanted: Wanted,
     ) -> Result<Placed, Error> {
-        let max = self.plane.max_payload_len;
-        if payload.len() > max {
-            return Err(too_large(payload.len(), max));
-        }
+        check_len(payload.len(), self.plane.max_payload_len)?;
         let (envelope, payload) = payload.apart();
         let origin = &self.topic.origin;
         let publish = Publish {

@@ -56,6 +56,41 @@ async fn parts_go_both_ways_in_order() {
     }
 }
 
+/// A part that no message can hold is refused where it is sent, either way, and the call goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_is_too_large_is_not_sent() {
+    let realm = Realm::new();
+    let [near, far] = realm.mesh().await;
+    let too_long = || Reply::bytes(vec![0; (1 << 20) + 1]);
+    let options = RegisterOptions::default();
+    let served = far.register(
+        "s.long",
+        options,
+        move |invocation: Invocation| async move {
+            let part = invocation.next_part().await;
+            let refused = invocation.progress(too_long()).await;
+            let refused = refused.is_err_and(|failure| {
+                macula::wire::message::Failure::from(failure).code == ErrorCode::PAYLOAD_TOO_LARGE
+            });
+            invocation.progress(Reply::text("short")).await?;
+            let length = part.map_or(0, |part| part.payload.len());
+            Ok(Reply::text(format!("{refused} {length}")))
+        },
+    );
+    let _served = within(served).await.unwrap();
+    offered(&far, &near).await;
+    let mut calling = within(near.open_call("s.long", "", seconds(15)))
+        .await
+        .unwrap();
+    let error = within(calling.send(too_long())).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::PAYLOAD_TOO_LARGE);
+    let longest = Reply::bytes(vec![0; 1 << 20]);
+    within(calling.send(longest)).await.unwrap();
+    assert_eq!(within(calling.next()).await, Some(Reply::text("short")));
+    let end = within(calling.result()).await.unwrap();
+    assert_eq!(end.payload[..], *b"true 1048576");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_function_of_the_same_node_gets_parts_as_well() {
     let realm = Realm::new();
