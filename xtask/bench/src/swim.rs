@@ -57,6 +57,10 @@ fn answer(size: Size) -> Round {
 
 /// The machine of a node that has heard of so many others and has no link to any, as most members of a large realm are to
 /// each other.
+///
+/// # Panics
+///
+/// If the machine does not take all of them in.
 #[must_use]
 pub fn knowing(members: usize) -> Swim {
     let mut realm = Realm::alone();
