@@ -14,7 +14,6 @@ mod baseline;
 mod common;
 mod estate;
 mod laws;
-mod laws_estate;
 mod laws_kept;
 mod model;
 mod order;
