@@ -30,6 +30,27 @@ async fn keep(node: &Node) -> Keeping {
         .unwrap()
 }
 
+/// A node that keeps `owed.**`, two others, and a publisher that is going to die, all linked.
+async fn meet(realm: &Realm, doomed: NodeBuilder) -> (Keeping, [Node; 3], Mortal) {
+    let keeper = within(store(realm).start()).await.unwrap();
+    let one = within(hasty(realm.builder()).start()).await.unwrap();
+    let two = within(hasty(realm.builder()).start()).await.unwrap();
+    let doomed = Mortal::start(doomed).await;
+    let others = [keeper, one, two];
+    let [keeper, one, two] = others.clone();
+    link(&[keeper.clone(), one, two, doomed.node.clone()]).await;
+    let keeping = keep(&keeper).await;
+    (keeping, others, doomed)
+}
+
+/// One of a group that acknowledges by itself.
+async fn share(group: &Group, topic: &str, node: &Node) -> Subscription {
+    let by_hand = SubscribeOptions::default().manual_acks(Duration::from_secs(60), 0);
+    within(node.subscribe_in(group, topic, by_hand))
+        .await
+        .unwrap()
+}
+
 async fn publisher(node: &Node, topic: &str, qos: Qos) -> Publisher {
     let options = PublishOptions::default().qos(qos);
     within(node.publisher(topic, options)).await.unwrap()
@@ -78,18 +99,7 @@ async fn next(subscription: &mut Subscription) -> Event {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_sends_what_a_lost_publisher_owed_in_order_and_once() {
     let realm = Realm::new();
-    let keeper = within(store(&realm).start()).await.unwrap();
-    let filler = within(hasty(realm.builder()).start()).await.unwrap();
-    let late = within(hasty(realm.builder()).start()).await.unwrap();
-    let doomed = Mortal::start(hasty(realm.builder())).await;
-    let nodes = [
-        keeper.clone(),
-        filler.clone(),
-        late.clone(),
-        doomed.node.clone(),
-    ];
-    link(&nodes).await;
-    let _keeping = keep(&keeper).await;
+    let (_keeping, [keeper, filler, late], doomed) = meet(&realm, hasty(realm.builder())).await;
     let mut owed = subscribe(&late, "owed.x").await;
     told(&keeper, &doomed.node).await;
     told(&late, &doomed.node).await;
@@ -104,7 +114,7 @@ async fn a_store_sends_what_a_lost_publisher_owed_in_order_and_once() {
     publish(&topic, 10..COUNT).await;
     kept(&keeper, COUNT - 10).await;
     assert_eq!(taken_over(&keeper).await, 0);
-    drop((topic, nodes));
+    drop(topic);
     doomed.kill();
     until(async || taken_over(&keeper).await == COUNT - 10).await;
     for number in 0..FULL {
@@ -127,18 +137,7 @@ async fn a_publisher_that_comes_back_and_its_store_are_seen_once() {
     let identity = realm.identity(&IssueRequest::default());
     let builder =
         || -> NodeBuilder { hasty(realm.builder_with(identity.clone()).event_log(&folder.0)) };
-    let keeper = within(store(&realm).start()).await.unwrap();
-    let filler = within(hasty(realm.builder()).start()).await.unwrap();
-    let late = within(hasty(realm.builder()).start()).await.unwrap();
-    let doomed = Mortal::start(builder()).await;
-    let nodes = [
-        keeper.clone(),
-        filler.clone(),
-        late.clone(),
-        doomed.node.clone(),
-    ];
-    link(&nodes).await;
-    let _keeping = keep(&keeper).await;
+    let (_keeping, [keeper, filler, late], doomed) = meet(&realm, builder()).await;
     let mut owed = subscribe(&late, "owed.x").await;
     told(&keeper, &doomed.node).await;
     told(&late, &doomed.node).await;
@@ -146,7 +145,7 @@ async fn a_publisher_that_comes_back_and_its_store_are_seen_once() {
     let topic = publisher(&doomed.node, "owed.x", Qos::Durable).await;
     publish(&topic, 0..COUNT).await;
     kept(&keeper, COUNT).await;
-    drop((topic, nodes));
+    drop(topic);
     doomed.kill();
     until(async || taken_over(&keeper).await == COUNT).await;
     let again = within(builder().start()).await.unwrap();
@@ -178,14 +177,8 @@ async fn what_died_with_a_worker_on_the_publishers_node_another_one_gets() {
     link(&nodes).await;
     let _keeping = keep(&keeper).await;
     let group = Group::new("workers").unwrap().balance(Balance::LocalFirst);
-    let by_hand = SubscribeOptions::default().manual_acks(Duration::from_secs(60), 0);
-    let share = async |node: &Node| {
-        within(node.subscribe_in(&group, "owed.jobs", by_hand))
-            .await
-            .unwrap()
-    };
-    let mut far = share(&other).await;
-    let mut near = share(&doomed.node).await;
+    let mut far = share(&group, "owed.jobs", &other).await;
+    let mut near = share(&group, "owed.jobs", &doomed.node).await;
     told(&keeper, &doomed.node).await;
     told(&other, &doomed.node).await;
     let topic = publisher(&doomed.node, "owed.jobs", Qos::AtLeastOnce).await;
@@ -221,28 +214,12 @@ async fn what_died_with_a_worker_on_the_publishers_node_another_one_gets() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_keeps_what_it_was_given_by_a_publisher_that_is_lost() {
     let realm = Realm::new();
-    let keeper = within(store(&realm).start()).await.unwrap();
-    let [one, two] = [
-        within(hasty(realm.builder()).start()).await.unwrap(),
-        within(hasty(realm.builder()).start()).await.unwrap(),
-    ];
-    let doomed = Mortal::start(hasty(realm.builder())).await;
-    let nodes = [
-        keeper.clone(),
-        one.clone(),
-        two.clone(),
-        doomed.node.clone(),
-    ];
-    link(&nodes).await;
-    let _keeping = keep(&keeper).await;
+    let (_keeping, [keeper, one, two], doomed) = meet(&realm, hasty(realm.builder())).await;
     let group = Group::new("workers").unwrap();
-    let by_hand = SubscribeOptions::default().manual_acks(Duration::from_secs(60), 0);
-    let share = async |node: &Node| {
-        within(node.subscribe_in(&group, "owed.jobs", by_hand))
-            .await
-            .unwrap()
-    };
-    let mut workers = [share(&one).await, share(&two).await];
+    let mut workers = [
+        share(&group, "owed.jobs", &one).await,
+        share(&group, "owed.jobs", &two).await,
+    ];
     for node in [&keeper, &one, &two] {
         told(node, &doomed.node).await;
     }
@@ -255,7 +232,7 @@ async fn a_worker_keeps_what_it_was_given_by_a_publisher_that_is_lost() {
             jobs.push(event(worker).await);
         }
     }
-    drop((topic, nodes));
+    drop(topic);
     doomed.kill();
     until(async || taken_over(&keeper).await == COUNT).await;
     // The store waits for them as the publisher did.
@@ -302,13 +279,10 @@ async fn a_durable_publisher_remembers_to_whom_of_a_group_it_gave_an_event() {
     link(&nodes).await;
     // By chance, so that who is chosen anew would mostly be somebody else.
     let group = Group::new("workers").unwrap().balance(Balance::Random);
-    let by_hand = SubscribeOptions::default().manual_acks(Duration::from_secs(60), 0);
-    let share = async |node: &Node| {
-        within(node.subscribe_in(&group, "jobs.x", by_hand))
-            .await
-            .unwrap()
-    };
-    let mut workers = [share(&one).await, share(&two).await];
+    let mut workers = [
+        share(&group, "jobs.x", &one).await,
+        share(&group, "jobs.x", &two).await,
+    ];
     told(&one, &doomed.node).await;
     told(&two, &doomed.node).await;
     let topic = publisher(&doomed.node, "jobs.x", Qos::Durable).await;
