@@ -14,10 +14,19 @@ use macula_wire::{
 
 use crate::{from_hex, to_hex};
 
-/// `docs/protocol.md`; `None` where the crate lies without its repository.
+/// `docs/protocol.md` and its chapters; `None` where the crate lies without its repository.
 fn specification() -> Option<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
-    std::fs::read_to_string(root.join("docs").join("protocol.md")).ok()
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join("docs");
+    let mut text = std::fs::read_to_string(docs.join("protocol.md")).ok()?;
+    let mut chapters: Vec<_> = std::fs::read_dir(docs.join("protocol"))
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    chapters.sort();
+    for chapter in chapters {
+        text.push_str(&std::fs::read_to_string(chapter).ok()?);
+    }
+    Some(text)
 }
 
 /// The rows of all tables, each cell without white space and code marks around it.
