@@ -2,7 +2,9 @@
 
 mod announce;
 mod ask;
+mod gathered;
 mod keeping;
+mod question;
 mod rings;
 
 pub(crate) use announce::announce;

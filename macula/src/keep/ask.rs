@@ -1,6 +1,6 @@
 //! Finding what a subscription begins with: at the nodes closest to a topic, and at those that keep events of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +11,12 @@ use macula_wire::message::{
     Body, CallResult, Failure, Message, Roles, RpcCall, SignedRoutingRecord, StreamKind,
 };
 use macula_wire::{
-    EarlierEnd, EarlierEvent, EarlierEvents, Epoch, ErrorCode, Header, NodeId, Pattern,
-    PatternSegment, Procedure, Sequence, Topic, TopicIndex, limit,
+    EarlierEvent, EarlierEvents, ErrorCode, NodeId, Pattern, PatternSegment, Procedure, Topic,
+    TopicIndex, limit,
 };
 
+use super::gathered::Gathered;
+use super::question::literal;
 use super::{Wanted, later};
 use crate::call::Invocation;
 use crate::event::Origin;
@@ -22,7 +24,7 @@ use crate::node::value_of;
 use crate::plane::Plane;
 use crate::plane::links::Attached;
 use crate::plane::outgoing::milliseconds;
-use crate::queue::{Earlier, History, Queue};
+use crate::queue::{Earlier, Queue};
 use crate::{Error, Node};
 
 /// Asked by members of each other.
@@ -40,45 +42,6 @@ const AT_A_TIME: usize = 16;
 const MAX_TOPICS: usize = 1_024;
 /// How many nodes are asked for events, at most.
 const MAX_NODES: usize = 64;
-
-impl Wanted {
-    /// As headers of a question.
-    pub(crate) fn headers(self, pattern: &Pattern) -> Vec<Header> {
-        let header = |key: &str, value: String| Header {
-            key: key.into(),
-            value: Bytes::from(value),
-        };
-        let mut headers = Vec::new();
-        match self.history {
-            Some(History::Last(count)) => headers.push(header("history", count.to_string())),
-            Some(History::Since(age)) => {
-                headers.push(header("history-ms", age.as_millis().to_string()));
-            }
-            None => {}
-        }
-        if self.last {
-            headers.push(header("last", "1".into()));
-        }
-        headers.push(header("pattern", pattern.to_string()));
-        headers
-    }
-
-    /// The question in these headers, and about what.
-    pub(crate) fn read(headers: &[Header]) -> Option<(Pattern, Self)> {
-        let value = |key: &str| {
-            let header = headers.iter().find(|header| header.key == key)?;
-            std::str::from_utf8(&header.value).ok()
-        };
-        let number = |key: &str| value(key)?.parse::<u64>().ok();
-        let count = number("history").map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        let age = number("history-ms").map(Duration::from_millis);
-        let wanted = Self {
-            last: value("last").is_some(),
-            history: count.map(History::Last).or_else(|| age.map(History::Since)),
-        };
-        Some((Pattern::new(value("pattern")?).ok()?, wanted))
-    }
-}
 
 /// Lets a subscription of `queue` begin with what is found, within a time.
 pub(crate) async fn begin(
@@ -132,88 +95,6 @@ fn begun(plane: &Plane, earlier: EarlierEvents) -> Vec<Earlier> {
         Earlier::End(Arc::new(origin), end.next)
     }));
     begun
-}
-
-/// What several nodes told, put together.
-#[derive(Debug, Default)]
-struct Gathered {
-    values: BTreeMap<(Topic, NodeId), EarlierEvent>,
-    events: BTreeMap<(Topic, NodeId), BTreeMap<(Epoch, Sequence), EarlierEvent>>,
-    ends: BTreeMap<(Topic, NodeId), (Epoch, Sequence)>,
-}
-
-impl Gathered {
-    /// Takes in what `from` told; what it may not tell of others is left out.
-    fn take(&mut self, told: EarlierEvents, pattern: &Pattern, may: impl Fn(&NodeId) -> bool) {
-        for one in told.events {
-            let event = &one.event;
-            if !pattern.matches(&event.topic) || !may(&event.publisher) {
-                continue;
-            }
-            let key = (event.topic.clone(), event.publisher);
-            let place = (event.epoch, event.sequence);
-            if !one.retained {
-                self.events.entry(key).or_default().insert(place, one);
-                continue;
-            }
-            let known = self
-                .values
-                .get(&key)
-                .map(|one| (one.event.epoch, one.event.sequence));
-            if known.is_none_or(|known| known < place) {
-                self.values.insert(key, one);
-            }
-        }
-        for end in told.ends {
-            if pattern.matches(&end.topic) && may(&end.publisher) {
-                let next = self
-                    .ends
-                    .entry((end.topic, end.publisher))
-                    .or_insert((end.epoch, end.next));
-                *next = (*next).max((end.epoch, end.next));
-            }
-        }
-    }
-
-    /// All of it: of each publisher and topic no more than was wanted.
-    fn whole(mut self, wanted: Wanted) -> EarlierEvents {
-        // Where there is history, the last value is one of its events.
-        for (key, kept) in &mut self.events {
-            if let Some(value) = self.values.remove(key) {
-                let place = (value.event.epoch, value.event.sequence);
-                if !value.event.payload.is_empty() {
-                    kept.entry(place).or_insert(EarlierEvent {
-                        retained: false,
-                        ..value
-                    });
-                }
-            }
-        }
-        let mut events: Vec<EarlierEvent> = Vec::new();
-        // A value that was taken back is there as one without a payload.
-        let values = self.values.into_values();
-        events.extend(values.filter(|one| !one.event.payload.is_empty()));
-        let most = match wanted.history {
-            Some(History::Last(count)) => usize::try_from(count).unwrap_or(usize::MAX),
-            _ => usize::MAX,
-        };
-        for kept in self.events.into_values() {
-            let surplus = kept.len().saturating_sub(most);
-            events.extend(kept.into_values().skip(surplus));
-        }
-        events.truncate(limit::MAX_EARLIER);
-        let ends = self.ends.into_iter().take(limit::MAX_EARLIER);
-        let end = |((topic, publisher), (epoch, next))| EarlierEnd {
-            publisher,
-            epoch,
-            topic,
-            next,
-        };
-        EarlierEvents {
-            events,
-            ends: ends.map(end).collect(),
-        }
-    }
 }
 
 impl Node {
@@ -367,14 +248,6 @@ async fn ask(attached: &Attached, request: RpcCall) -> Option<Result<CallResult,
     None
 }
 
-/// The topic that a pattern without wildcards is.
-fn literal(pattern: &Pattern) -> Option<Topic> {
-    let mut segments = pattern.segments();
-    segments
-        .all(|segment| matches!(segment, PatternSegment::Literal(_)))
-        .then(|| Topic::new(pattern.as_str()).ok())?
-}
-
 /// Answers [`EARLIER`] and [`HISTORY`].
 pub(crate) async fn answer(node: &Node, invocation: &Invocation) -> Result<Bytes, Error> {
     let Some((pattern, wanted)) = Wanted::read(&invocation.headers) else {
@@ -418,35 +291,5 @@ impl crate::Client {
         let reply = self.call(EARLIER, Bytes::new(), options).await?;
         EarlierEvents::decode(reply.payload)
             .map_err(|error| Error::caused(ErrorCode::PROTOCOL_VIOLATION, error.to_string(), error))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_question_is_read_as_it_was_put() {
-        let pattern = Pattern::new("a.*").unwrap();
-        for (last, history) in [
-            (true, None),
-            (false, Some(History::Last(7))),
-            (true, Some(History::Since(Duration::from_millis(1_500)))),
-        ] {
-            let wanted = Wanted { last, history };
-            let (about, read) = Wanted::read(&wanted.headers(&pattern)).unwrap();
-            assert_eq!(
-                (about, read.last, read.history),
-                (pattern.clone(), last, history)
-            );
-        }
-        assert!(Wanted::read(&[]).is_none());
-    }
-
-    #[test]
-    fn a_pattern_without_wildcards_is_a_topic() {
-        for (pattern, is_topic) in [("a.b", true), ("a.*", false), ("a.**", false)] {
-            assert_eq!(literal(&Pattern::new(pattern).unwrap()).is_some(), is_topic);
-        }
     }
 }

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::key::{self, Better, Goal, OF_THE_MACHINE};
+use crate::goal::{self, Goal};
+use crate::key::{self, Better, OF_THE_MACHINE};
 use crate::parallel;
 use crate::progress::Progress;
 use crate::report::shown;
@@ -157,7 +158,7 @@ fn compare(baseline: &Flat, found: &Flat, scenario: &Scenario) -> Vec<String> {
     }
     // Memory is the same on every machine, near enough; how long a run takes is not, and fails nothing.
     let name = "rss_mib";
-    let goal = key::goal(name, &scenario.settings());
+    let goal = goal::of(name, &scenario.settings());
     let missed = |is: f64| goal.is_some_and(|goal: Goal| !goal.is_met(is));
     if let Some(is) = found.get(name).filter(|is| missed(**is)) {
         lines.push(format!("{name}: {} is over its goal", shown(*is)));

@@ -12,6 +12,7 @@ mod arguments;
 mod baseline;
 mod degree;
 mod events;
+mod goal;
 mod graph;
 mod kad;
 mod key;

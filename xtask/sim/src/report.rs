@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
-use crate::key::{self, Goal, KEYS};
+use crate::goal::{self, Goal};
+use crate::key::{self, KEYS};
 use crate::settings::Settings;
 
 /// The figures of a run, by key.
@@ -87,7 +88,7 @@ impl Report {
         }
         text.push_str("\n\n");
         for (key, value) in self.outcome.figures.iter() {
-            let goal = key::goal(key.name, settings);
+            let goal = goal::of(key.name, settings);
             let (goal, verdict) = match goal {
                 Some(goal) => (
                     bound(goal),
