@@ -84,9 +84,10 @@ impl<T: Copy + Ord> Deadlines<T> {
 impl Timers {
     /// Sets the deadline of `timer`, whatever it was.
     pub(crate) fn set(&mut self, timer: Timer, at: Instant) {
-        match timer {
-            Timer::Renew(record) => self.renewals.set(record, at),
-            other => self.others.set(other, at),
+        if let Timer::Renew(record) = timer {
+            self.renewals.set(record, at);
+        } else {
+            self.others.set(timer, at);
         }
     }
 
@@ -99,17 +100,19 @@ impl Timers {
 
     /// When `timer` is due.
     fn at(&self, timer: Timer) -> Option<Instant> {
-        let at = match timer {
-            Timer::Renew(record) => self.renewals.of.get(&record),
-            other => self.others.of.get(&other),
+        let at = if let Timer::Renew(record) = timer {
+            self.renewals.of.get(&record)
+        } else {
+            self.others.of.get(&timer)
         };
         at.copied()
     }
 
     pub(crate) fn cancel(&mut self, timer: Timer) {
-        match timer {
-            Timer::Renew(record) => self.renewals.cancel(record),
-            other => self.others.cancel(other),
+        if let Timer::Renew(record) = timer {
+            self.renewals.cancel(record);
+        } else {
+            self.others.cancel(timer);
         }
     }
 
