@@ -34,6 +34,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ahead;
 mod config;
 mod error;
 mod estate;
@@ -53,6 +54,7 @@ mod table;
 mod tree;
 mod watch;
 
+pub use ahead::Ahead;
 pub use config::{Config, EstateConfig, ForwarderConfig, IntakeConfig, ReplayConfig};
 pub use error::{DeclareError, RetractError, SubscribeError, UnsubscribeError};
 pub use estate::{

@@ -74,6 +74,8 @@ pub const DEFAULT_HOPS: u8 = 8;
 /// The hop limit that a publisher starts with where a batch goes along a tree. A batch with more than
 /// [`DEFAULT_HOPS`] left is on its way along one.
 pub const TREE_HOPS: u8 = 64;
+/// The hop limit of a batch that comes to a client ahead of its turn.
+pub const EARLY_HOPS: u8 = 255;
 /// The most publishers that one IHAVE lists.
 pub const MAX_HELD_LISTED: usize = 64;
 /// The most contacts that one KAD_FOUND names: k of Kademlia.

@@ -208,6 +208,7 @@ impl Client {
                 request,
                 subscription,
                 pattern,
+                early: options.takes_early() && group.is_none(),
                 group,
             }
             .into()

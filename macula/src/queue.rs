@@ -2,6 +2,7 @@
 
 mod begin;
 mod counts;
+mod early;
 mod kept;
 mod latest;
 mod options;
@@ -19,6 +20,7 @@ pub(crate) use run::{EventRun, Head, Place, is_past};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use macula_pubsub::Ahead;
 use macula_wire::Sequence;
 use tokio::sync::Notify;
 
@@ -28,6 +30,9 @@ use self::latest::Latest;
 use self::waiting::{Item, Waiting};
 use crate::event::{ClosedReason, Event, Gap, Origin};
 use crate::plane::reliable::AckMode;
+
+/// How many ranges of events may be handed out ahead of their turn; beyond that events come in their turn.
+const MAX_EARLY: usize = 1_024;
 
 /// What became of events that were pushed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -52,6 +57,8 @@ struct State {
     came: u64,
     /// What is kept by its sender until it is settled, beside what may be dropped.
     kept: Kept,
+    /// What was handed out ahead of its turn, where that may be.
+    ahead: Option<Box<Ahead>>,
     /// What the subscription begins with, until that is over.
     beginning: Option<Box<Beginning>>,
     /// Drops that are told without their places.
@@ -81,14 +88,18 @@ impl Queue {
         let store = if is_latest {
             Store::Latest(Box::default())
         } else {
-            Store::All(Waiting::default())
+            Store::All(Waiting::new(options.order != Order::None))
         };
+        let ahead = options
+            .takes_early()
+            .then(|| Box::new(Ahead::new(MAX_EARLY)));
         Self {
             options,
             state: Mutex::new(State {
                 store,
                 came: 0,
                 kept: Kept::default(),
+                ahead,
                 beginning: None,
                 lagged: 0,
                 counts: SubscriptionCounts::default(),
@@ -157,19 +168,7 @@ impl Queue {
         if run.left() == 0 || state.closed.is_some() {
             return Pushed::default();
         }
-        let pushed = match &mut state.store {
-            Store::All(_) => self.push_item(&mut state, Item::Run(run)),
-            Store::Latest(_) => {
-                let mut pushed = Pushed::default();
-                while let Some(event) = run.pop() {
-                    pushed.dropped = pushed
-                        .dropped
-                        .saturating_add(self.push_latest(&mut state, event));
-                    pushed.owed = pushed.owed.saturating_add(1);
-                }
-                pushed
-            }
-        };
+        let pushed = self.push_in_turn(&mut state, Item::Run(run));
         drop(state);
         self.readable.notify_one();
         pushed
@@ -181,15 +180,34 @@ impl Queue {
         if state.closed.is_some() || state.is_known(&event) {
             return Pushed::default();
         }
-        let pushed = match &mut state.store {
-            Store::All(_) => self.push_item(&mut state, Item::One(event)),
-            Store::Latest(_) => Pushed {
-                owed: 1,
-                dropped: self.push_latest(&mut state, event),
-            },
-        };
+        let pushed = self.push_in_turn(&mut state, Item::One(event));
         drop(state);
         self.readable.notify_one();
+        pushed
+    }
+
+    /// Adds events that were not handed out before.
+    fn push_new(&self, state: &mut State, item: Item) -> Pushed {
+        if let Store::All(_) = state.store {
+            return self.push_item(state, item);
+        }
+        let mut pushed = Pushed {
+            owed: item.events(),
+            dropped: 0,
+        };
+        let mut add = |state: &mut State, event| {
+            let dropped = self.push_latest(state, event);
+            pushed.dropped = pushed.dropped.saturating_add(dropped);
+        };
+        match item {
+            Item::Run(mut run) => {
+                while let Some(event) = run.pop() {
+                    add(state, event);
+                }
+            }
+            Item::One(event) => add(state, event),
+            Item::Gap(_) => {}
+        }
         pushed
     }
 
@@ -274,26 +292,32 @@ impl Queue {
             if state.closed.is_some() {
                 return;
             }
-            if !state.kept.is_empty() {
-                let after = state.came;
-                if let Err(lost) = state.kept.push_gap(after, gap) {
-                    state.lagged = state.lagged.saturating_add(lost);
-                }
-                drop(state);
-                return self.readable.notify_one();
-            }
-            let lost = gap.lost;
-            let max = self.options.max_events;
-            let refuses = self.refuses_newest();
-            let told = match &mut state.store {
-                Store::All(waiting) => waiting.push_gap(gap, refuses, max),
-                Store::Latest(latest) => latest.push_gap(gap, max),
-            };
-            if !told {
-                state.lagged = state.lagged.saturating_add(lost);
+            match state.without_early(gap) {
+                Ok(gap) => self.add_gap(&mut state, gap),
+                Err(parts) => parts
+                    .into_iter()
+                    .for_each(|part| self.add_gap(&mut state, part)),
             }
         }
         self.readable.notify_one();
+    }
+
+    fn add_gap(&self, state: &mut State, gap: Gap) {
+        let lost = gap.lost;
+        let max = self.options.max_events;
+        let refuses = self.refuses_newest();
+        let after = state.came;
+        let told = if state.kept.is_empty() {
+            match &mut state.store {
+                Store::All(waiting) => waiting.push_gap(gap, refuses, max),
+                Store::Latest(latest) => latest.push_gap(gap, max),
+            }
+        } else {
+            state.kept.push_gap(after, gap).is_ok()
+        };
+        if !told {
+            state.lagged = state.lagged.saturating_add(lost);
+        }
     }
 
     const fn refuses_newest(&self) -> bool {

@@ -148,6 +148,13 @@ pub enum TreeOutput<P> {
         /// The batch.
         batch: TreeBatch<P>,
     },
+    /// A batch came while earlier ones are missing, and waits for these. It may be handed to whoever needs no order; it is
+    /// [delivered](Self::Deliver) in its turn as well, unless everything of its publisher's run or its topic is forgotten
+    /// before.
+    Early {
+        /// The batch.
+        batch: TreeBatch<P>,
+    },
     /// A link to the node is wanted.
     Connect {
         /// The node.

@@ -216,6 +216,7 @@ impl<P: Clone> Tree<P> {
         if let Some(before) = source.held.insert(base, stored(&batch, self.now)) {
             self.held_bytes = self.held_bytes.saturating_sub(before.bytes);
         }
+        self.outputs.push_back(TreeOutput::Early { batch });
         let many = source.held.len() > self.config.max_held;
         if many || self.held_bytes > self.config.held_bytes {
             self.give_up(id);

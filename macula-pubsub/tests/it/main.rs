@@ -9,6 +9,7 @@
     reason = "a test that goes wrong has to stop"
 )]
 
+mod ahead;
 mod auto_traits;
 mod baseline;
 mod common;

@@ -429,6 +429,7 @@ async fn a_close_comes_after_all_that_was_pushed() {
         subscription: SubscriptionId::new(1),
         pattern: Pattern::new("a.**").unwrap(),
         group: None,
+        early: false,
     };
     let messages = [Message::from(subscribe), Message::from(Ping { nonce: 4 })];
     for message in &messages {

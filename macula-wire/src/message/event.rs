@@ -87,6 +87,8 @@ record! {
         pub pattern: Pattern,
         /// The group that it is of; `None` for every event.
         pub group: Option<GroupInterest>,
+        /// Whether events may come ahead of their turn, and then once more in it.
+        pub early: bool,
     }
 }
 

@@ -213,7 +213,7 @@ records! {
     ErrorReport: request code retry retry_after_ms detail;
     Close: code detail;
     Publish: request topic qos retain ttl_ms key dedup content headers audience payload;
-    Subscribe: request subscription pattern group;
+    Subscribe: request subscription pattern group early;
     Unsubscribe: request subscription;
     Event: hops publisher epoch topic sequence ttl_ms content envelope signature payload;
     Alias: publisher epoch alias topic next chain;

@@ -3,7 +3,9 @@
 use std::io::{self, IsTerminal};
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// What is logged, and how.
 #[derive(Args, Clone, Debug)]
@@ -26,7 +28,7 @@ enum Format {
 }
 
 fn filter(text: &str) -> Result<String, String> {
-    match EnvFilter::try_new(text) {
+    match text.parse::<Targets>() {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(format!("{error}: write error, warn, info, debug or trace")),
     }
@@ -46,14 +48,16 @@ pub(crate) fn start_quiet() {
 }
 
 fn start(level: &str, format: Format) {
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("warn"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter = level
+        .parse()
+        .unwrap_or_else(|_| Targets::new().with_default(LevelFilter::WARN));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
+    let log = tracing_subscriber::registry().with(filter);
     // A second start would be a fault of this program and changes nothing.
     drop(match format {
-        Format::Text => log.try_init(),
-        Format::Json => log.json().try_init(),
+        Format::Text => log.with(lines).try_init(),
+        Format::Json => log.with(lines.json()).try_init(),
     });
 }

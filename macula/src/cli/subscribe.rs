@@ -58,7 +58,7 @@ pub(crate) struct Args {
     /// What to do with events that come faster than they are printed.
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = Policy::DropOldest)]
     overflow: Policy,
-    /// Which order events come in: all of each publisher and topic, or only the latest that waits.
+    /// Which order events come in: that of each publisher and topic, only the latest that waits, or none, each at once.
     #[arg(long, value_enum, value_name = "ORDER", default_value_t = InOrder::PerKey)]
     order: InOrder,
     /// Begin with the last values of the topics.
@@ -115,6 +115,8 @@ enum InOrder {
     PerKey,
     /// Of each publisher and topic the latest that waits.
     Latest,
+    /// Each event as soon as it has come, also when earlier ones are missing yet.
+    None,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -165,6 +167,7 @@ impl Args {
         options.order = match self.order {
             InOrder::PerKey => Order::PerKey,
             InOrder::Latest => Order::Latest,
+            InOrder::None => Order::None,
         };
         options.last = self.last;
         let since = self.since.map(History::Since);

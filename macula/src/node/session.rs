@@ -90,6 +90,8 @@ impl Session {
     async fn subscribe(&self, request: Subscribe) -> Result<(), Error> {
         let subscriber = Subscriber::Session(self.session, request.subscription);
         let principal = self.principal.clone();
+        let unordered = request.early.then(|| request.pattern.clone());
+        let subscription = request.subscription;
         self.control
             .run(move |machine, now| {
                 let (who, pattern) = (&principal, request.pattern);
@@ -102,10 +104,15 @@ impl Session {
                 }
             })
             .await?
-            .map_err(super::subscribe_error)
+            .map_err(super::subscribe_error)?;
+        if let Some(pattern) = unordered {
+            self.attached.unordered.add(subscription, pattern);
+        }
+        Ok(())
     }
 
     async fn unsubscribe(&self, request: Unsubscribe) -> Result<(), Error> {
+        self.attached.unordered.remove(request.subscription);
         let subscriber = Subscriber::Session(self.session, request.subscription);
         self.control
             .run(move |machine, now| machine.pubsub_mut().unsubscribe(now, subscriber))

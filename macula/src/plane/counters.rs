@@ -35,6 +35,8 @@ counters! {
     events_received,
     /// Events handed to queues of local subscribers.
     events_delivered,
+    /// Those of them that were handed over before earlier ones had come, to subscriptions that need no order.
+    events_early,
     /// Events passed on to other links.
     events_forwarded,
     /// Events that are kept until they are acknowledged and were put on links, each time that they were.

@@ -162,7 +162,7 @@ impl Plane {
         }
     }
 
-    fn count(&self, pushed: Pushed) {
+    pub(super) fn count(&self, pushed: Pushed) {
         // What made room for others was counted as delivered when it came.
         let kept = pushed.owed.saturating_sub(pushed.dropped);
         add(&self.counters.events_delivered, kept);

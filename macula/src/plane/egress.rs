@@ -180,6 +180,29 @@ impl Egress {
         if self.lagging.load(Ordering::Relaxed) && !Self::has_recovered(outbox) {
             return Sent::Dropped;
         }
+        let sent = self.push_along(feed, frame, |frames| outbox.try_push_beyond(frames));
+        if sent == Sent::Queued {
+            self.lagging.store(false, Ordering::Relaxed);
+        }
+        sent
+    }
+
+    /// Sends a batch to a client ahead of its turn, if there is room: it is sent in its turn as well.
+    pub(crate) fn send_early(&self, link: &Link, feed: &Feed, frame: OutFrame) -> Sent {
+        if self.lagging.load(Ordering::Relaxed) {
+            return Sent::Dropped;
+        }
+        let outbox = self.outbox(link);
+        self.push_along(feed, frame, |frames| outbox.try_push(frames))
+    }
+
+    /// Sends a batch that needs no order, behind an ALIAS if it is the first.
+    fn push_along(
+        &self,
+        feed: &Feed,
+        frame: OutFrame,
+        push: impl FnOnce(OutFrame) -> Result<(), OutboxError>,
+    ) -> Sent {
         let key = (feed.publisher, feed.epoch, feed.alias);
         let mut along = self.along.lock().unwrap_or_else(PoisonError::into_inner);
         let mut alias = None;
@@ -189,13 +212,12 @@ impl Egress {
         }
         let is_first = alias.is_some();
         let together = OutFrame::joined(alias.into_iter().chain([frame]));
-        if outbox.try_push_beyond(together).is_err() {
+        if push(together).is_err() {
             return Sent::Dropped;
         }
         if is_first {
             along.insert(key);
         }
-        self.lagging.store(false, Ordering::Relaxed);
         Sent::Queued
     }
 

@@ -299,6 +299,13 @@ impl Ingress {
             add(&self.plane.counters.denied, count);
             return Ok(());
         }
+        if self.is_early(&batch) {
+            let receivers = announced.route.resolve(&self.plane, topic, self.source);
+            let expires = self.plane.expires(batch.ttl_ms).map(|expires| expires.at);
+            let plane = &self.plane;
+            plane.deliver_early(&announced.origin, &batch, &receivers, expires);
+            return Ok(());
+        }
         add(&self.plane.counters.events_received, count);
         self.keep_watching(&announced).await;
         let receivers = announced.route.resolve(&self.plane, topic, self.source);

@@ -11,6 +11,7 @@ use macula_wire::message::{Heartbeat, Message, Priority, Role};
 use macula_wire::{ErrorCode, Instant, NodeId, RegistrationId, RequestId};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
+use super::early::Unordered;
 use super::egress::Egress;
 use super::forward::Passage;
 use super::lookup::Lookup;
@@ -46,6 +47,8 @@ pub(crate) struct Attached {
     held: watch::Sender<bool>,
     pub(crate) lookup: Lookup,
     egress: [Egress; 4],
+    /// What of a client's subscriptions need no order.
+    pub(crate) unordered: Unordered,
     /// What a client leaves behind.
     testaments: std::sync::Mutex<Vec<Testament>>,
 }
@@ -64,6 +67,7 @@ impl Attached {
             was_crossed: AtomicBool::new(false),
             held: watch::Sender::new(false),
             lookup: Lookup::default(),
+            unordered: Unordered::default(),
             testaments: std::sync::Mutex::default(),
             egress: [
                 Egress::new(Priority::Realtime),

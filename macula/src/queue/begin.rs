@@ -35,6 +35,11 @@ pub(super) struct Beginning {
 }
 
 impl Beginning {
+    /// Whether events of an origin wait for what was before them.
+    pub(super) fn holds(&self, key: &Key) -> bool {
+        self.is_open || self.next.contains_key(key)
+    }
+
     fn is_over(&self) -> bool {
         !self.is_open && self.earlier.is_empty() && self.next.is_empty()
     }

@@ -21,7 +21,7 @@ impl LatestKey {
     pub(super) fn new(order: Order, event: &Event) -> Self {
         let topic = event.origin.topic.clone();
         match order {
-            Order::PerKey => Self::OfTopic(topic, event.key().cloned()),
+            Order::PerKey | Order::None => Self::OfTopic(topic, event.key().cloned()),
             Order::Latest => Self::OfPublisher(event.origin.publisher, topic),
         }
     }
@@ -41,9 +41,17 @@ pub(super) struct Latest {
 }
 
 impl Latest {
-    /// Adds an event. Whether another one of its key was dropped.
+    /// Adds an event. Whether another one of its key was dropped, or this one because a newer one waits that came ahead of its
+    /// turn.
     pub(super) fn push(&mut self, order: Order, event: Event) -> bool {
         let key = LatestKey::new(order, &event);
+        let waits = self.places.get(&key).and_then(|at| self.items.get(at));
+        if waits
+            .map(Item::place)
+            .is_some_and(|(origin, sequence)| *origin == event.origin && sequence > event.sequence)
+        {
+            return true;
+        }
         let place = self.place();
         self.events = self.events.saturating_add(1);
         self.bytes = self.bytes.saturating_add(event.payload.len());

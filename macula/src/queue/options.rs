@@ -35,9 +35,14 @@ pub enum Order {
     /// All events of each publisher and topic, in the order in which they were published. The default.
     #[default]
     PerKey,
-    /// Of each publisher and topic only the newest event that waits; [`Lagged`](crate::Delivery::Lagged) tells how many
-    /// older ones were dropped.
+    /// Of each publisher and topic only the newest event that waits, as soon as it has come, and none older than one that was
+    /// handed over; [`Lagged`](crate::Delivery::Lagged) tells how many were dropped.
     Latest,
+    /// Each event as soon as it has come, also while earlier ones are missing, which come when they are found. Each comes
+    /// once, and what is given up is told as a [`Gap`](crate::Gap) once, when it is. Events with a
+    /// [`dedup_id`](crate::EventOptions::dedup_id) come in their order, and so do events that are kept and what a subscription
+    /// begins with.
+    None,
 }
 
 /// Which earlier events a subscription begins with.
@@ -142,6 +147,11 @@ impl SubscribeOptions {
     pub const fn history(mut self, history: History) -> Self {
         self.history = Some(history);
         self
+    }
+
+    /// Whether events are handed out ahead of their turn.
+    pub(crate) const fn takes_early(&self) -> bool {
+        matches!(self.order, Order::Latest | Order::None)
     }
 
     /// Whether it begins with anything from before it.

@@ -18,7 +18,7 @@ pub(crate) struct EventRun {
 }
 
 /// What the events of a run share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Head {
     pub(crate) origin: Arc<Origin>,
     pub(crate) content: ContentType,
@@ -110,6 +110,30 @@ impl EventRun {
         self.place.next = self.place.next.plus(count);
         self.place.left = self.place.left.saturating_sub(count);
         count
+    }
+
+    /// The events of a range, which lies within it, without anybody to be told what becomes of them.
+    pub(super) fn part(&self, from: Sequence, to: Sequence) -> Self {
+        let mut part = Self {
+            head: self.head.clone(),
+            place: Place {
+                credit: None,
+                ..self.place
+            },
+        };
+        part.skip(from.since(self.first()));
+        part.cut_to(to.since(from));
+        if part.head.single.is_none() {
+            // No more is held, and counted, than what it hands out.
+            let begin = part.place.at;
+            let next = part.place.next;
+            for _ in 0..part.place.left {
+                part.place.payload(&part.head);
+            }
+            part.head.bytes = part.head.bytes.slice(begin..part.place.at);
+            (part.place.at, part.place.next) = (0, next);
+        }
+        part
     }
 
     pub(super) const fn origin(&self) -> &Arc<Origin> {

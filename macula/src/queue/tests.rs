@@ -1,6 +1,7 @@
 //! The queue under each policy.
 
 mod batches;
+mod early;
 
 use std::sync::atomic::Ordering;
 

@@ -11,6 +11,9 @@ use crate::event::{Event, Gap, GapCause, Origin};
 /// The most origins of which dropped ranges are remembered; beyond it they are counted and not told one by one.
 const MAX_PENDING_GAPS: usize = 1_024;
 
+/// Before every other.
+const START: Sequence = Sequence::new(0);
+
 /// One publisher's run of a topic.
 pub(super) type Key = (NodeId, Epoch, Topic);
 
@@ -47,6 +50,18 @@ impl Item {
         }
     }
 
+    /// The events of a range, which lies within it.
+    pub(super) fn part(&self, from: Sequence, to: Sequence) -> Self {
+        match self {
+            Self::Run(run) => Self::Run(run.part(from, to)),
+            Self::One(event) => Self::One(event.clone()),
+            Self::Gap(gap) => {
+                let origin = Arc::clone(&gap.origin);
+                Self::Gap(Gap::range(origin, from, Some(to), gap.cause))
+            }
+        }
+    }
+
     /// Where its first event stands.
     pub(super) const fn place(&self) -> (&Arc<Origin>, Sequence) {
         match self {
@@ -74,17 +89,30 @@ pub(super) fn one_gap(event: &Event, cause: GapCause) -> Gap {
 }
 
 /// Events and gaps in their order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Waiting {
     items: VecDeque<Item>,
     /// Ranges that the policy dropped and nobody was told of yet, one for each origin. Their place is before the first
-    /// events of `items` where the oldest are dropped, and behind all items where the newest are refused.
-    gaps: BTreeMap<Key, Gap>,
+    /// events of `items` where the oldest are dropped, and behind all items where the newest are refused. Where events have no
+    /// order there may be several of an origin, each by its first sequence, and they have no place.
+    gaps: BTreeMap<(Key, Sequence), Gap>,
+    is_ordered: bool,
     pub(super) events: u64,
     pub(super) bytes: usize,
 }
 
 impl Waiting {
+    /// Nothing waits; whether what comes has an order.
+    pub(super) const fn new(is_ordered: bool) -> Self {
+        Self {
+            items: VecDeque::new(),
+            gaps: BTreeMap::new(),
+            is_ordered,
+            events: 0,
+            bytes: 0,
+        }
+    }
+
     pub(super) fn push(&mut self, item: Item) {
         self.events = self.events.saturating_add(item.events());
         self.bytes = self.bytes.saturating_add(item.bytes());
@@ -141,7 +169,7 @@ impl Waiting {
                 && last.cause == gap.cause
         };
         let is_last = newest_were_refused || !self.items.iter().any(Item::is_events);
-        if is_last && let Some(before) = self.gaps.remove(&key_of(&gap.origin)) {
+        if is_last && let Some(before) = self.take_dropped(&gap.origin) {
             self.items.push_back(Item::Gap(before));
         }
         if self.items.len() >= max.saturating_mul(2).max(64) {
@@ -167,19 +195,32 @@ impl Waiting {
     pub(super) fn remember(&mut self, origin: &Arc<Origin>, from: Sequence, to: Sequence) -> bool {
         let key = key_of(origin);
         let full = self.gaps.len() >= MAX_PENDING_GAPS;
-        match self.gaps.get_mut(&key) {
+        let of_origin = (key.clone(), START)..=(key.clone(), from);
+        let before = self.gaps.range_mut(of_origin).next_back();
+        // Where events have an order, what lies between two that were dropped was not for this subscription.
+        let joins = |gap: &Gap| self.is_ordered || gap.to == Some(from);
+        match before.map(|(_, gap)| gap).filter(|gap| joins(gap)) {
             Some(gap) => {
                 gap.to = gap.to.max(Some(to));
                 gap.lost = gap.lost.saturating_add(to.since(from));
             }
             None if full => return false,
             None => {
+                let at = if self.is_ordered { START } else { from };
                 let origin = Arc::clone(origin);
                 let gap = Gap::range(origin, from, Some(to), GapCause::Overflow);
-                self.gaps.insert(key, gap);
+                self.gaps.insert((key, at), gap);
             }
         }
         true
+    }
+
+    /// What was dropped of an origin and has its place before something that comes, so that it is told there.
+    fn take_dropped(&mut self, origin: &Origin) -> Option<Gap> {
+        if !self.is_ordered {
+            return None;
+        }
+        self.gaps.remove(&(key_of(origin), START))
     }
 
     /// Drops the oldest event that waits. `None` if none does; otherwise whether its gap could be remembered.
@@ -217,8 +258,8 @@ impl Waiting {
     fn settle_gaps(&mut self, from: usize) {
         let mut at = from;
         while let Some(Item::Gap(gap)) = self.items.get(at) {
-            let key = key_of(&gap.origin);
-            if let Some(before) = self.gaps.remove(&key) {
+            let origin = Arc::clone(&gap.origin);
+            if let Some(before) = self.take_dropped(&origin) {
                 self.items.insert(at, Item::Gap(before));
                 at = at.saturating_add(1);
             }

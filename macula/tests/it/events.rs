@@ -4,6 +4,7 @@ mod baseline;
 mod batches;
 mod durable;
 mod earlier;
+mod early;
 mod groups;
 mod kept;
 mod loss;

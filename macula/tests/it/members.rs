@@ -112,8 +112,15 @@ async fn a_crash_is_suspected_before_it_is_death() {
     within(victim.node.connect(one.local_addr())).await.unwrap();
     assert_eq!(next(&mut events, id).await.name(), "up");
     victim.kill();
-    assert_eq!(next(&mut events, id).await.name(), "suspect");
-    assert_eq!(next(&mut events, id).await.name(), "down");
+    // On a busy machine it may have been doubted while it lived, and have answered.
+    let mut before = "up";
+    loop {
+        match next(&mut events, id).await.name() {
+            "down" => break,
+            name => before = name,
+        }
+    }
+    assert_eq!(before, "suspect");
     assert_eq!(seen_by(&one, id).await.state, "dead");
     one.shutdown().await;
 }

@@ -152,6 +152,7 @@ async fn subscribed(node: &Node, pattern: &str, journal: &Journal) -> Result<Sub
         subscription,
         pattern,
         group: None,
+        unordered: false,
     })?;
     let subscribed = node.subscribe(pattern, SubscribeOptions::default());
     let subscribed = subscribed.await?;

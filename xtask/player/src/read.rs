@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use macula::wire::{NodeId, Sequence};
-use macula::{Client, Delivery, Group, Overflow, SubscribeOptions, Subscription};
+use macula::{Client, Delivery, Group, Order, Overflow, SubscribeOptions, Subscription};
 use macula_testkit::history::{Did, Journal};
 
 use super::label;
@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// Let the link wait when as many wait, instead of dropping the oldest.
     #[arg(long)]
     block: bool,
+    /// Take events as they come, in any order.
+    #[arg(long)]
+    unordered: bool,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failed> {
@@ -74,10 +77,16 @@ async fn follow(
         subscription: 0,
         pattern: &args.pattern,
         group: args.group.as_deref(),
+        unordered: args.unordered,
     })?;
     let options = SubscribeOptions::default().max_events(args.max_events);
     let options = if args.block {
         options.overflow(Overflow::Block)
+    } else {
+        options
+    };
+    let options = if args.unordered {
+        options.order(Order::None)
     } else {
         options
     };
@@ -176,6 +185,13 @@ fn write_down(journal: &Journal, taken: &[Delivery]) -> std::io::Result<()> {
         }
     }
     let deeds = taken.iter().filter_map(|delivery| {
+        if let Delivery::Lagged(count) = delivery {
+            let (subscription, count) = (0, *count);
+            return Some(Did::Lagged {
+                subscription,
+                count,
+            });
+        }
         let publisher = publisher(delivery)?;
         let (_known, text) = texts.iter().find(|(known, _text)| *known == publisher)?;
         deed(delivery, text)

@@ -25,6 +25,7 @@ mod faults;
 mod groups;
 mod index;
 mod journal;
+mod loose;
 mod names;
 mod owed;
 mod receipts;

@@ -45,6 +45,7 @@ impl Told {
                         subscription,
                         pattern: pattern.as_str(),
                         group,
+                        unordered: false,
                     };
                     history.push_text(0, &name, subscribe);
                     history.push_text(0, &name, Did::Subscribed { subscription });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use macula_pubsub::{Rings, Tree, TreeBatch, TreeConfig, TreeInput, TreeOutput};
+use macula_pubsub::{Ahead, Rings, Tree, TreeBatch, TreeConfig, TreeInput, TreeOutput};
 use macula_testkit::{
     Chance, Class, Conditions, Config, Context, Host, LinkChange, Net, NodeIndex, each_seed,
 };
@@ -29,8 +29,45 @@ fn on_the_wire(batch: &TreeBatch<u64>) -> Alias {
 struct Nodes {
     /// What each node was handed of each publisher, in order.
     handed: BTreeMap<(NodeIndex, NodeId), Vec<u64>>,
+    /// The same for a subscriber of each node that needs no order, as it came.
+    unordered: BTreeMap<(NodeIndex, NodeId), Vec<u64>>,
+    /// What these had ahead of its turn.
+    ahead: BTreeMap<NodeIndex, Ahead>,
+    /// How many events these had so.
+    early: usize,
+    /// What decides which batches are dropped on their way, each to one node once; nothing where none is.
+    drops: Option<Random>,
+    dropped: BTreeSet<(NodeId, NodeId, u64)>,
     /// Batches that arrived.
     arrived: usize,
+}
+
+impl Nodes {
+    fn is_dropped(&mut self, to: NodeId, batch: &TreeBatch<u64>) -> bool {
+        let is_unlucky = self
+            .drops
+            .as_mut()
+            .is_some_and(|random| random.below(10) == 0);
+        is_unlucky && self.dropped.insert((to, batch.publisher, batch.payload))
+    }
+
+    /// Hands a batch to the subscriber that needs no order, unless it had it.
+    fn hand_out(&mut self, context: &Context<'_>, batch: &TreeBatch<u64>, is_early: bool) {
+        let ahead = self.ahead.entry(context.node());
+        let ahead = ahead.or_insert_with(|| Ahead::new(1_024));
+        let (publisher, epoch, topic) = (batch.publisher, batch.epoch, &batch.topic);
+        let events = batch.base..batch.base.plus(batch.count);
+        let new = if is_early {
+            ahead.take(context.now(), publisher, epoch, topic, events)
+        } else {
+            ahead.pass(publisher, epoch, topic, events)
+        };
+        if !new.is_empty() {
+            let handed = self.unordered.entry((context.node(), publisher));
+            handed.or_default().push(batch.payload);
+            self.early += usize::from(is_early);
+        }
+    }
 }
 
 impl Host for Nodes {
@@ -38,6 +75,7 @@ impl Host for Nodes {
 
     fn on_output(&mut self, context: &mut Context<'_>, _: &mut Tree<u64>, output: TreeOutput<u64>) {
         match output {
+            TreeOutput::Push { to, batch } if self.is_dropped(to, &batch) => {}
             TreeOutput::Push { to, batch } => {
                 context.send(to, Class::Reliable, on_the_wire(&batch));
             }
@@ -45,7 +83,9 @@ impl Host for Nodes {
             TreeOutput::Deliver { batch } => {
                 let key = (context.node(), batch.publisher);
                 self.handed.entry(key).or_default().push(batch.payload);
+                self.hand_out(context, &batch, false);
             }
+            TreeOutput::Early { batch } => self.hand_out(context, &batch, true),
             TreeOutput::Connect { node } => context.dial(node),
             _ => {}
         }
@@ -196,14 +236,28 @@ impl World {
                 } else {
                     assert!(handed.is_sorted_by(|a, b| a < b), "{publisher} to {node}");
                 }
+                // Who needs no order gets the same, each once.
+                let unordered = self.net.host().unordered.get(&(node, id));
+                let mut unordered = unordered.cloned().unwrap_or_default();
+                unordered.sort_unstable();
+                let handed: BTreeSet<u64> = handed.iter().copied().collect();
+                assert!(
+                    unordered.is_sorted_by(|a, b| a < b),
+                    "{publisher} to {node}"
+                );
+                assert!(
+                    handed.is_subset(&unordered.into_iter().collect()),
+                    "{publisher} to {node}"
+                );
             }
         }
         let host = self.net.host();
         let running: BTreeSet<NodeIndex> = self.net.running().collect();
         let handed = running.iter().flat_map(|node| {
             self.published.keys().filter_map(move |publisher| {
-                let handed = host.handed.get(&(*node, self.net.id(*publisher)?))?;
-                Some((*node, *publisher, handed.as_slice()))
+                let key = (*node, self.net.id(*publisher)?);
+                let (handed, unordered) = (host.handed.get(&key)?, host.unordered.get(&key)?);
+                Some((*node, *publisher, [handed.as_slice(), unordered.as_slice()]))
             })
         });
         let totals = super::told::check(&super::told::Run {
@@ -265,6 +319,27 @@ fn nothing_is_lost_where_packets_are() {
         world.run(15_000);
         world.check();
     });
+}
+
+#[test]
+fn whoever_needs_no_order_does_not_wait_for_what_is_missing() {
+    let mut early = 0;
+    for seed in 0..6 {
+        let mut world = World::new(30, seed, Conditions::wan());
+        // With the first event everybody begins to follow.
+        world.publish(NodeIndex::new(0));
+        world.run(1_000);
+        world.net.host_mut().drops = Some(Random::new(seed));
+        for _ in 0..30 {
+            world.publish(NodeIndex::new(0));
+            let pause = world.random.below(30);
+            world.run(pause);
+        }
+        world.run(15_000);
+        world.check();
+        early += world.net.host().early;
+    }
+    assert!(early > 0, "nothing came ahead of its turn");
 }
 
 #[test]

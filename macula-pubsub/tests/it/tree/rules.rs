@@ -106,6 +106,7 @@ enum Out {
     Graft(usize, u64, u64, bool),
     Prune(usize),
     Deliver(u64),
+    Early(u64),
     Connect(usize),
     Unknown,
     /// What does not occur here.
@@ -117,6 +118,7 @@ fn outputs(tree: &mut Tree<u64>) -> Vec<Out> {
     let short = |output| match output {
         TreeOutput::Push { to, batch } => Out::Push(number(to), batch.payload),
         TreeOutput::Deliver { batch } => Out::Deliver(batch.payload),
+        TreeOutput::Early { batch } => Out::Early(batch.payload),
         TreeOutput::Connect { node } => Out::Connect(number(node)),
         TreeOutput::Unknown { .. } => Out::Unknown,
         TreeOutput::Send { to, body } => match body {
@@ -257,8 +259,12 @@ fn a_hole_is_asked_for_at_once_and_holds_up_what_follows() {
     comes(&mut tree, 2_000, 1, 0, 2);
     let found = comes(&mut tree, 2_010, 1, 2, 2);
     assert_eq!(only(found.clone(), is_delivery), []);
-    assert_eq!(only(found, is_graft), [Out::Graft(1, 1, 2, false)]);
+    assert_eq!(only(found.clone(), is_graft), [Out::Graft(1, 1, 2, false)]);
+    // Whoever needs no order may have it at once, and once.
+    assert!(found.contains(&Out::Early(2)), "{found:?}");
+    assert_eq!(comes(&mut tree, 2_020, 2, 2, 3), [Out::Prune(2)]);
     let found = comes(&mut tree, 2_100, 3, 1, 4);
+    assert!(!found.contains(&Out::Early(1)), "{found:?}");
     assert_eq!(only(found, is_delivery), [Out::Deliver(1), Out::Deliver(2)]);
 }
 

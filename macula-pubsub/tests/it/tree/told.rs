@@ -10,12 +10,15 @@ use macula_testkit::history::{Did, History, Limits, Totals};
 const BEGIN: u64 = 10_000_000;
 const END: u64 = 90_000_000;
 const TOPIC: &str = "news";
+const ORDERED: u32 = 0;
+const UNORDERED: u32 = 1;
 
 /// What was published by each node, and what each node that still runs was handed of it, in order.
 pub(super) struct Run<'a> {
     pub(super) published: &'a BTreeMap<NodeIndex, u64>,
     pub(super) running: BTreeSet<NodeIndex>,
-    pub(super) handed: Vec<(NodeIndex, NodeIndex, &'a [u64])>,
+    /// In order, and as it came to whoever needs none.
+    pub(super) handed: Vec<(NodeIndex, NodeIndex, [&'a [u64]; 2])>,
 }
 
 /// Fails if a promise of QoS 0 was broken.
@@ -42,20 +45,23 @@ pub(super) fn check(run: &Run<'_>) -> Totals {
     for reader in &run.running {
         let (name, node) = (name("r", *reader), name("n", *reader));
         history.push_text(0, &name, Did::Attached { node: &node });
-        let (subscription, pattern, group) = (0, TOPIC, None);
-        let subscribe = Did::Subscribe {
-            subscription,
-            pattern,
-            group,
-        };
-        history.push_text(0, &name, subscribe);
-        history.push_text(0, &name, Did::Subscribed { subscription });
         // What a node publishes itself does not pass its tree.
         let own: Vec<u64> = (0..run.published.get(reader).copied().unwrap_or(0)).collect();
-        handed(&mut history, *reader, *reader, &own);
+        for (subscription, unordered) in [(ORDERED, false), (UNORDERED, true)] {
+            let subscribe = Did::Subscribe {
+                subscription,
+                pattern: TOPIC,
+                group: None,
+                unordered,
+            };
+            history.push_text(0, &name, subscribe);
+            history.push_text(0, &name, Did::Subscribed { subscription });
+            handed(&mut history, (*reader, subscription), *reader, &own);
+        }
     }
-    for (reader, writer, numbers) in &run.handed {
-        handed(&mut history, *reader, *writer, numbers);
+    for (reader, writer, [ordered, unordered]) in &run.handed {
+        handed(&mut history, (*reader, ORDERED), *writer, ordered);
+        handed(&mut history, (*reader, UNORDERED), *writer, unordered);
     }
     history.push_text(END + 1, "world", Did::Quiet);
     let report = history.check(&Limits::default());
@@ -63,14 +69,26 @@ pub(super) fn check(run: &Run<'_>) -> Totals {
     report.totals
 }
 
-/// Events of one publisher as they were handed over; where the tree gave some up, the node tells a gap.
-fn handed(history: &mut History, reader: NodeIndex, writer: NodeIndex, numbers: &[u64]) {
+/// Events of one publisher as they were handed over to a subscription; where the tree gave some up, the node tells a gap.
+fn handed(
+    history: &mut History,
+    (reader, subscription): (NodeIndex, u32),
+    writer: NodeIndex,
+    numbers: &[u64],
+) {
     let (name, publisher, by) = (name("r", reader), name("n", writer), name("w", writer));
-    let (subscription, publisher) = (0, publisher.as_str());
+    let publisher = publisher.as_str();
     let (topic, epoch) = (TOPIC, 1);
-    let mut next = None;
-    for number in numbers {
-        if let Some(from) = next.filter(|next| next < number) {
+    let mut all: Vec<u64> = numbers.to_vec();
+    all.sort_unstable();
+    let gaps: BTreeMap<u64, u64> = all
+        .windows(2)
+        .filter(|pair| pair[0] + 1 < pair[1])
+        .map(|pair| (pair[1], pair[0] + 1))
+        .collect();
+    // Times only ascend: the place among what was handed over.
+    for (at, number) in (BEGIN + 1_000_000..).zip(numbers) {
+        if let Some(from) = gaps.get(number).copied() {
             let (to, cause) = (Some(*number), "dropped");
             let gap = Did::Gap {
                 subscription,
@@ -81,9 +99,8 @@ fn handed(history: &mut History, reader: NodeIndex, writer: NodeIndex, numbers: 
                 to,
                 cause,
             };
-            history.push_text(BEGIN + number, &name, gap);
+            history.push_text(at, &name, gap);
         }
-        next = Some(number + 1);
         let event = Did::Delivered {
             subscription,
             publisher,
@@ -94,7 +111,7 @@ fn handed(history: &mut History, reader: NodeIndex, writer: NodeIndex, numbers: 
             number: *number,
             again: false,
         };
-        history.push_text(BEGIN + number + 1, &name, event);
+        history.push_text(at, &name, event);
     }
 }
 

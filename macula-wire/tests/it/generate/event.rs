@@ -34,14 +34,16 @@ pub(super) fn bodies() -> BoxedStrategy<Body> {
             request(),
             subscription(),
             pattern(),
-            prop::option::of(group())
+            prop::option::of(group()),
+            any::<bool>(),
         )
-            .prop_map(|(request, subscription, pattern, group)| {
+            .prop_map(|(request, subscription, pattern, group, early)| {
                 Subscribe {
                     request,
                     subscription,
                     pattern,
                     group,
+                    early,
                 }
                 .into()
             }),

@@ -232,6 +232,17 @@ fn interests() -> Vec<Sample> {
                 subscription: SubscriptionId::new(1),
                 pattern: Pattern::new("home.*.measured").unwrap(),
                 group: None,
+                early: false,
+            },
+        ),
+        sample(
+            "subscribe to events ahead of their turn as well",
+            Subscribe {
+                request: RequestId::new(4),
+                subscription: SubscriptionId::new(3),
+                pattern: Pattern::new("home.**").unwrap(),
+                group: None,
+                early: true,
             },
         ),
         sample(
@@ -244,6 +255,7 @@ fn interests() -> Vec<Sample> {
                     name: "billing".into(),
                     balance: Balance::LeastInflight,
                 }),
+                early: false,
             },
         ),
         sample(

@@ -59,6 +59,11 @@ impl Ingress {
         }
     }
 
+    /// Whether a batch comes to this client ahead of its turn.
+    pub(super) fn is_early(&self, batch: &Batch) -> bool {
+        self.plane.uplink.is_some() && batch.hops == limit::EARLY_HOPS
+    }
+
     /// A client's batch as it goes along the tree of its topic from here.
     pub(super) fn of_client(
         &self,

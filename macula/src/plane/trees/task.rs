@@ -20,7 +20,7 @@ use crate::node::control::Control;
 use crate::plane::counters::add;
 use crate::plane::egress::Sent;
 use crate::plane::ingress::with_hops;
-use crate::plane::route::RouteCache;
+use crate::plane::route::{Receivers, RouteCache};
 
 /// How often links that took nothing are looked at.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
@@ -163,6 +163,7 @@ impl Task {
                 TreeOutput::Push { to, batch } => self.push(to, &batch),
                 TreeOutput::Send { to, body } => self.send(to, body),
                 TreeOutput::Deliver { batch } => self.deliver(&batch.payload),
+                TreeOutput::Early { batch } => self.deliver_early(&batch.payload),
                 TreeOutput::Unknown { topic } => self.meet(&topic),
                 // The control plane is told of all neighbours at once.
                 TreeOutput::Connect { .. } | TreeOutput::Release { .. } | _ => {}
@@ -276,12 +277,30 @@ impl Task {
         counts
     }
 
-    /// Hands a batch to the subscribers and clients of this node.
-    fn deliver(&mut self, carried: &Arc<Carried>) {
+    /// The subscribers and clients of this node that are owed a batch.
+    fn receivers(&mut self, carried: &Carried) -> Arc<Receivers> {
         let topic = &carried.origin.topic;
         let source = Source::Member(carried.batch.publisher);
         let route = self.routes.entry(topic.clone()).or_default();
-        let receivers = route.resolve(&self.plane, topic, source);
+        route.resolve(&self.plane, topic, source)
+    }
+
+    /// Hands a batch that waits for others to those who need no order.
+    fn deliver_early(&mut self, carried: &Carried) {
+        let receivers = self.receivers(carried);
+        self.plane.hand_out_early(
+            &carried.origin,
+            &carried.feed,
+            &carried.batch,
+            &carried.frame,
+            &receivers,
+            carried.expires.as_ref(),
+        );
+    }
+
+    /// Hands a batch to the subscribers and clients of this node.
+    fn deliver(&mut self, carried: &Carried) {
+        let receivers = self.receivers(carried);
         self.plane.hand_out(
             &carried.origin,
             &carried.feed,

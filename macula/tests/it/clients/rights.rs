@@ -139,6 +139,7 @@ async fn a_tenant_is_confined_to_its_own_names_by_the_member() {
             subscription: SubscriptionId::new(number),
             pattern: name.parse().unwrap(),
             group: None,
+            early: false,
         };
         assert_eq!(bare.ask(subscribing).await, expected, "{name}");
         let registering = Register {

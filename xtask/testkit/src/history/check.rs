@@ -75,6 +75,8 @@ pub struct Totals {
     pub missing: u64,
     /// Gaps, those of an unknown number among them.
     pub gaps: u64,
+    /// Events that were dropped and counted, without their places.
+    pub lagged: u64,
     /// Calls that were answered.
     pub answered: u64,
     /// Calls that ended with an error.
@@ -122,7 +124,7 @@ impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} records: {} events accepted ({} with QoS 1), {} refused, {} receipts, {} deliveries, {} missing in {} gaps, {} calls answered, {} failed, {} runs",
+            "{} records: {} events accepted ({} with QoS 1), {} refused, {} receipts, {} deliveries, {} missing in {} gaps, {} lagged, {} calls answered, {} failed, {} runs",
             self.records,
             self.accepted,
             self.reliable,
@@ -131,6 +133,7 @@ impl fmt::Display for Totals {
             self.delivered,
             self.missing,
             self.gaps,
+            self.lagged,
             self.answered,
             self.failed,
             self.runs
@@ -180,6 +183,7 @@ fn totals(history: &History, index: &Index) -> Totals {
                     to.map_or(0, |to| to.saturating_sub(from)),
                 );
             }
+            Did::Lagged { count, .. } => add(&mut totals.lagged, count),
             Did::Answered { .. } => add(&mut totals.answered, 1),
             Did::Failed { .. } => add(&mut totals.failed, 1),
             Did::Begun { .. } => add(&mut totals.runs, 1),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::index::{Fate, Index, Publish, Session};
+use super::loose::Loose;
 use super::stream::{Broken, Stream};
 use super::told::Told;
 use super::{Did, History, Name, Rule, Violation};
@@ -57,6 +58,8 @@ pub(super) fn read(
         violations,
         got: Got::default(),
         streams: BTreeMap::new(),
+        loose: Loose::default(),
+        silent: 0,
         topics: BTreeMap::new(),
         reliable: BTreeMap::new(),
         unknown: BTreeMap::new(),
@@ -64,6 +67,7 @@ pub(super) fn read(
     for place in &session.items {
         reader.item(*place);
     }
+    reader.lagged();
     reader.got
 }
 
@@ -75,6 +79,10 @@ struct Reader<'a> {
     got: Got,
     /// By publisher and topic, with the place of the last word.
     streams: BTreeMap<(Name, Name), (Stream, usize)>,
+    /// What came, where it may come in any order.
+    loose: Loose,
+    /// How many events were passed over without a gap, where some were told dropped without their places.
+    silent: u64,
     topics: BTreeMap<(Name, Name), Last>,
     reliable: BTreeMap<Name, Last>,
     /// Deliveries whose publish is not in the history.
@@ -111,8 +119,12 @@ impl Reader<'_> {
                     // Its turn was when it was handed over first.
                     return;
                 }
+                let key = (publisher, topic);
+                if self.session.unordered {
+                    return self.loose(place, |loose| loose.event(key, epoch, sequence, place));
+                }
                 let told = |stream: &mut Stream| stream.event(epoch, sequence);
-                if let Some(before) = self.stream(place, (publisher, topic), told)
+                if let Some(before) = self.stream(place, key, sequence, told)
                     && !is_told
                 {
                     self.repeated(place, before);
@@ -127,9 +139,13 @@ impl Reader<'_> {
                 ..
             } => {
                 self.got.gaps = self.got.gaps.saturating_add(1);
-                self.got.told.gap((publisher, topic), epoch, from, to);
+                let key = (publisher, topic);
+                self.got.told.gap(key, epoch, from, to);
+                if self.session.unordered {
+                    return self.loose(place, |loose| loose.gap(key, epoch, from, to, place));
+                }
                 let told = |stream: &mut Stream| stream.gap(epoch, from, to);
-                self.stream(place, (publisher, topic), told);
+                self.stream(place, key, from, told);
             }
             _ => {}
         }
@@ -152,7 +168,7 @@ impl Reader<'_> {
             }
             return true;
         }
-        if self.session.group.is_some() {
+        if self.session.group.is_some() || self.session.unordered {
             return false;
         }
         let this = Last { number, place };
@@ -209,6 +225,7 @@ impl Reader<'_> {
         &mut self,
         place: usize,
         key: (Name, Name),
+        at: u64,
         told: impl FnOnce(&mut Stream) -> Result<(), Broken>,
     ) -> Option<usize> {
         if self.session.group.is_some() {
@@ -226,6 +243,13 @@ impl Reader<'_> {
                 result.err()?
             }
         };
+        if let Broken::Hole { due } | Broken::Misplaced { due } = broken
+            && self.session.lagged > 0
+            && at > due
+        {
+            self.silent = self.silent.saturating_add(at.saturating_sub(due));
+            return None;
+        }
         let rule = match broken {
             Broken::Repeated { .. } => return Some(before),
             Broken::Stale => Rule::Ordered,
@@ -236,6 +260,34 @@ impl Reader<'_> {
         let excerpt = (!lone).then_some(before).into_iter().chain([place]);
         self.break_rule(rule, &broken.to_string(), excerpt);
         None
+    }
+
+    /// An event or a gap where nothing has a turn.
+    fn loose(
+        &mut self,
+        place: usize,
+        told: impl FnOnce(&mut Loose) -> Option<(Rule, &'static str, usize)>,
+    ) {
+        if self.session.group.is_some() {
+            return;
+        }
+        if let Some((rule, detail, other)) = told(&mut self.loose) {
+            self.break_rule(rule, detail, [other, place]);
+        }
+    }
+
+    /// No more was passed over in silence than was told dropped.
+    fn lagged(&mut self) {
+        let told = self.session.lagged;
+        if self.silent > told {
+            let detail = format!("{} are passed over, of which {told} were told", self.silent);
+            let ends = [self.session.items.first(), self.session.items.last()];
+            self.break_rule(
+                Rule::NotSilent,
+                &detail,
+                ends.into_iter().flatten().copied(),
+            );
+        }
     }
 
     /// An event came whose turn was over, and by its number it is neither late nor known: it was told missing, or has

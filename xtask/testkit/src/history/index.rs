@@ -59,6 +59,10 @@ pub(super) struct Session {
     pub(super) described: Option<usize>,
     pub(super) pattern: Option<Name>,
     pub(super) group: Option<Name>,
+    /// Whether it takes events in any order.
+    pub(super) unordered: bool,
+    /// How many events it was told dropped without their places.
+    pub(super) lagged: u64,
     pub(super) subscribed: Option<usize>,
     /// Deliveries and gaps, in order.
     pub(super) items: Vec<usize>,
@@ -196,10 +200,12 @@ impl Index {
                 subscription,
                 pattern,
                 group,
-            } => (subscription, Some((pattern, group))),
+                unordered,
+            } => (subscription, Some((pattern, group, unordered))),
             Did::Subscribed { subscription }
             | Did::Delivered { subscription, .. }
             | Did::Gap { subscription, .. }
+            | Did::Lagged { subscription, .. }
             | Did::Unsubscribe { subscription } => (subscription, None),
             Did::Lost => return self.lost(place, actor),
             _ => return,
@@ -212,8 +218,10 @@ impl Index {
                     actor,
                     node: links.get(&actor).map(|(node, _link)| *node),
                     described: described.map(|_| place),
-                    pattern: described.map(|(pattern, _group)| pattern),
-                    group: described.and_then(|(_pattern, group)| group),
+                    pattern: described.map(|(pattern, ..)| pattern),
+                    group: described.and_then(|(_pattern, group, _unordered)| group),
+                    unordered: described.is_some_and(|(.., unordered)| unordered),
+                    lagged: 0,
                     subscribed: None,
                     items: Vec::new(),
                     ended: None,
@@ -230,6 +238,7 @@ impl Index {
         match record.did {
             Did::Subscribed { .. } => session.subscribed = Some(place),
             Did::Delivered { .. } | Did::Gap { .. } => session.items.push(place),
+            Did::Lagged { count, .. } => session.lagged = session.lagged.saturating_add(count),
             Did::Unsubscribe { .. } => drop(session.ended.get_or_insert(place)),
             _ => {}
         }

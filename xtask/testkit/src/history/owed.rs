@@ -17,11 +17,13 @@ pub(super) fn check(
 ) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut matching = Matching::default();
+    // What is neither delivered nor told missing, by subscription: as much may be as was told dropped without its place.
+    let mut silent: Vec<Vec<Violation>> = index.sessions.iter().map(|_| Vec::new()).collect();
     for (by, publishes) in &index.writers {
         for topic in topics(publishes) {
             let line = Line::of(history, index, got, *by, topic, &mut found);
             line.conserved(&mut found);
-            for (session, got) in index.sessions.iter().zip(got) {
+            for ((session, got), silent) in index.sessions.iter().zip(got).zip(&mut silent) {
                 let is_for = |pattern| matching.matches(history, pattern, topic);
                 if session.group.is_none() && session.pattern.is_some_and(is_for) {
                     let told = Asked {
@@ -32,9 +34,15 @@ pub(super) fn check(
                         limits,
                         by: *by,
                     };
-                    told.told(&line, &mut found);
+                    told.told(&line, silent);
                 }
             }
+        }
+    }
+    for (session, silent) in index.sessions.iter().zip(silent) {
+        let count = u64::try_from(silent.len()).unwrap_or(u64::MAX);
+        if count > session.lagged {
+            found.extend(silent);
         }
     }
     found

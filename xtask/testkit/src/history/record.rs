@@ -84,6 +84,9 @@ pub enum Did<N = Name> {
         pattern: N,
         /// The group that shares the events.
         group: Option<N>,
+        /// Whether it takes events in any order.
+        #[serde(default)]
+        unordered: bool,
     },
     /// The subscription is made.
     Subscribed {
@@ -125,6 +128,13 @@ pub enum Did<N = Name> {
         to: Option<u64>,
         /// Why.
         cause: N,
+    },
+    /// So many events were dropped whose places are not told.
+    Lagged {
+        /// By which subscription.
+        subscription: u32,
+        /// How many.
+        count: u64,
     },
     /// A subscription is about to end as its owner wishes.
     Unsubscribe {
@@ -259,10 +269,12 @@ impl<N> Did<N> {
                 subscription,
                 pattern,
                 group,
+                unordered,
             } => Did::Subscribe {
                 subscription,
                 pattern: name(pattern),
                 group: group.map(name),
+                unordered,
             },
             Self::Subscribed { subscription } => Did::Subscribed { subscription },
             Self::Delivered {
@@ -300,6 +312,13 @@ impl<N> Did<N> {
                 from,
                 to,
                 cause: name(cause),
+            },
+            Self::Lagged {
+                subscription,
+                count,
+            } => Did::Lagged {
+                subscription,
+                count,
             },
             Self::Unsubscribe { subscription } => Did::Unsubscribe { subscription },
             Self::Call {

@@ -34,8 +34,10 @@ impl fmt::Display for Did<&str> {
                 subscription,
                 pattern,
                 group,
+                unordered,
             } => {
-                write!(f, "subscribes ({subscription}) to {pattern}")?;
+                let order = if *unordered { " in any order" } else { "" };
+                write!(f, "subscribes ({subscription}) to {pattern}{order}")?;
                 group.map_or(Ok(()), |group| write!(f, " in group {group}"))
             }
             Self::Subscribed { subscription } => write!(f, "is subscribed ({subscription})"),
@@ -70,6 +72,13 @@ impl fmt::Display for Did<&str> {
                     "is told ({subscription}) that {from}..{to} on {topic} of {publisher:.8} in epoch {epoch} are missing: {cause}"
                 )
             }
+            Self::Lagged {
+                subscription,
+                count,
+            } => write!(
+                f,
+                "is told ({subscription}) that {count} were dropped, not which"
+            ),
             Self::Unsubscribe { subscription } => write!(f, "unsubscribes ({subscription})"),
             Self::Call {
                 number,

@@ -2,6 +2,7 @@
 
 mod mutations;
 mod sound;
+mod unordered;
 mod world;
 
 use std::time::Duration;
@@ -59,6 +60,7 @@ fn orphan(keeps: Option<&'static str>, had: bool) -> Vec<Deed> {
             subscription,
             pattern,
             group,
+            unordered: false,
         };
         deeds.push(deed(0, actor, Did::Attached { node }));
         deeds.push(deed(10, actor, subscribe));

@@ -40,6 +40,7 @@ pub(super) fn example() -> Vec<Deed> {
                 subscription: 1,
                 pattern,
                 group,
+                unordered: false,
             },
         ));
         deeds.push(deed(20, actor, Did::Subscribed { subscription: 1 }));
@@ -251,6 +252,7 @@ pub(super) fn random(seed: u64) -> Vec<Deed> {
                 subscription: 0,
                 pattern,
                 group: None,
+                unordered: false,
             },
         ));
         deeds.push(deed(
@@ -427,6 +429,7 @@ pub(super) fn large(events: u64, readers: u32) -> History {
                 subscription: 0,
                 pattern,
                 group: None,
+                unordered: false,
             },
         );
         history.push(1, *name, Did::Subscribed { subscription: 0 });
