@@ -69,9 +69,7 @@ fn take_over(estate: &mut Estate<u64>, given: &mut BTreeMap<u64, (Bequest<u64>, 
         let EstateOutput::Inherited(inherited) = output else {
             continue;
         };
-        let (bequest, times) = given
-            .get_mut(&inherited.payload)
-            .expect("it was given");
+        let (bequest, times) = given.get_mut(&inherited.payload).expect("it was given");
         *times += 1;
         assert_eq!(*times, 1, "{inherited:?}");
         fits(&inherited, bequest);
@@ -211,6 +209,9 @@ impl Subject for Store {
 
     fn inspect(&self, machine: &Estate<u64>) {
         let (events, bytes) = machine.used();
-        assert!(events <= MAX_EVENTS && bytes <= MAX_BYTES, "{events} {bytes}");
+        assert!(
+            events <= MAX_EVENTS && bytes <= MAX_BYTES,
+            "{events} {bytes}"
+        );
     }
 }
