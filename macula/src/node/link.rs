@@ -34,15 +34,17 @@ impl LinkRunner {
         let runner = self.clone();
         self.plane.tasks.spawn("link", async move {
             let attached = Arc::new(Attached::new(link, runner.plane.clock.now()));
+            // Each in memory of its own: a task takes what the longest way through it takes, and a link of a member waits
+            // for as long as the node runs. What it does rarely takes its memory then, for the same reason.
             match attached.link.role() {
-                Role::Member => runner.run_member(attached, receiver).await,
-                Role::Client => runner.run_client(attached, receiver).await,
+                Role::Member => Box::pin(runner.run_member(attached, receiver)).await,
+                Role::Client => Box::pin(runner.run_client(attached, receiver)).await,
             }
         });
     }
 
     async fn run_member(&self, attached: Arc<Attached>, mut receiver: LinkReceiver) {
-        if !self.admit(&attached).await {
+        if !Box::pin(self.admit(&attached)).await {
             return;
         }
         let mut limit = AccusationLimit::new(&self.swim);
@@ -50,7 +52,7 @@ impl LinkRunner {
             .member_event(&attached, &mut limit, receiver.next().await)
             .await
         {}
-        self.dismiss(&attached).await;
+        Box::pin(self.dismiss(&attached)).await;
     }
 
     /// Makes the link that of its member, unless the member has a better one. Whether it is to be read.
@@ -113,10 +115,12 @@ impl LinkRunner {
                 return self.misplaced(attached, &message.body);
             }
             LinkEvent::Control(message) => {
-                return self.member_message(attached, limit, message.body).await;
+                return Box::pin(self.member_message(attached, limit, message.body)).await;
             }
             LinkEvent::Datagram(frame) => match Message::decode(&frame) {
-                Ok(message) => return self.member_message(attached, limit, message.body).await,
+                Ok(message) => {
+                    return Box::pin(self.member_message(attached, limit, message.body)).await;
+                }
                 Err(error) => self.misbehaved(peer, &error.to_string()),
             },
             LinkEvent::Events(priority, stream) => self.events(attached, priority, stream),
@@ -237,7 +241,7 @@ impl LinkRunner {
                 LinkEvent::Control(message) => {
                     let from = Destination::Session(session);
                     if !self.plane.kept_word(from, &message.body) {
-                        requests.handle(message.body).await;
+                        Box::pin(requests.handle(message.body)).await;
                     }
                 }
                 LinkEvent::Events(priority, stream) => self.events(&attached, priority, stream),
@@ -255,7 +259,7 @@ impl LinkRunner {
         crate::testament::open(&self.plane, &attached, &reason);
         self.plane.kept_receiver_gone(Destination::Session(session));
         self.plane.changed();
-        requests.end().await;
+        Box::pin(requests.end()).await;
         self.plane.tell_session(&info, false);
     }
 
