@@ -1,5 +1,6 @@
 //! Who has shown that it keeps a record, by naming it.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use macula_wire::{Instant, NodeId};
@@ -10,27 +11,27 @@ const REMEMBERED: usize = 3;
 /// Those that named a record to this node lately, each once, by the first eight bytes of their ids: there are as many of
 /// these as records.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Namers([Option<(Instant, u64)>; REMEMBERED]);
+pub(crate) struct Namers([(Instant, Option<NonZeroU64>); REMEMBERED]);
 
-fn mark(node: &NodeId) -> u64 {
+/// Never zero, so that an empty place takes no more room than one that is taken.
+fn mark(node: &NodeId) -> Option<NonZeroU64> {
     let head = node.as_bytes().first_chunk();
-    head.map_or(0, |head| u64::from_be_bytes(*head))
+    let head = head.map_or(0, |head| u64::from_be_bytes(*head));
+    NonZeroU64::new(head.max(1))
 }
 
 impl Namers {
     /// A node named the record.
     pub(crate) fn add(&mut self, now: Instant, node: &NodeId) {
         let mark = mark(node);
-        let is_known =
-            |slot: &&mut Option<(Instant, u64)>| slot.is_some_and(|(_, known)| known == mark);
-        let known = self.0.iter_mut().find(is_known);
+        let known = self.0.iter_mut().find(|(_, known)| *known == mark);
         // An empty place is the oldest.
         let place = match known {
             Some(known) => Some(known),
-            None => self.0.iter_mut().min_by_key(|slot| slot.map(|(at, _)| at)),
+            None => self.0.iter_mut().min_by_key(|(at, mark)| mark.map(|_| *at)),
         };
         if let Some(place) = place {
-            *place = Some((now, mark));
+            *place = (now, mark);
         }
     }
 
@@ -43,7 +44,7 @@ impl Namers {
     ) -> usize {
         let named = |node: &NodeId| {
             let mark = mark(node);
-            let mut latest = self.0.iter().flatten();
+            let mut latest = self.0.iter();
             latest.any(|(at, named)| *named == mark && now < *at + within)
         };
         nodes.filter(|node| named(node)).count()

@@ -84,8 +84,8 @@ pub(crate) struct Own {
     pub(crate) signed: Instant,
     /// Until when a version of an earlier run holds, in milliseconds since 1970: a withdrawal holds as long.
     pub(crate) until_ms: u64,
-    /// How far the farthest that ought to keep it is.
-    pub(crate) reach: Option<Distance>,
+    /// How far the farthest that ought to keep it is; as far as can be while that is not known.
+    pub(crate) reach: Distance,
     /// Who ought to keep it.
     pub(crate) told: Keepers,
 }

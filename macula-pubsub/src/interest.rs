@@ -26,13 +26,12 @@ pub(crate) enum Change {
 #[derive(Debug)]
 pub(crate) struct Interests {
     /// How many subscriptions of a destination on this node have a pattern.
-    wanted: BTreeMap<(Pattern, Destination), u32>,
+    wanted: BTreeMap<(Pattern, Owner), u32>,
     /// The distinct patterns of this node that concern others.
     own: BTreeSet<Pattern>,
-    /// Those of them that were announced.
-    announced: BTreeSet<Pattern>,
-    /// Patterns in which the two may differ.
-    touched: BTreeSet<Pattern>,
+    /// Patterns that came or went since others were told, and whether they have been announced. All others are announced if
+    /// they are among those of this node.
+    touched: BTreeMap<Pattern, bool>,
     /// What other members want.
     heard: BTreeMap<NodeId, Heard>,
     /// Under which key whom to look for, and how many patterns each has there.
@@ -58,8 +57,7 @@ impl Interests {
         Self {
             wanted: BTreeMap::new(),
             own: BTreeSet::new(),
-            announced: BTreeSet::new(),
-            touched: BTreeSet::new(),
+            touched: BTreeMap::new(),
             heard: BTreeMap::new(),
             keys: BTreeMap::new(),
             count: 0,
@@ -72,23 +70,21 @@ impl Interests {
 
     /// A subscription of this node more.
     pub(crate) fn add(&mut self, pattern: &Pattern, destination: Destination) -> bool {
-        let count = self
-            .wanted
-            .entry((pattern.clone(), destination))
-            .or_insert(0);
+        let key = (pattern.clone(), own(destination));
+        let count = self.wanted.entry(key).or_insert(0);
         *count = count.saturating_add(1);
         if *count > 1 {
             return false;
         }
         if !pattern.is_reserved() && self.own.insert(pattern.clone()) {
-            self.touched.insert(pattern.clone());
+            self.touched.entry(pattern.clone()).or_insert(false);
         }
         self.matcher.insert(pattern, own(destination))
     }
 
     /// A subscription of this node less.
     pub(crate) fn remove(&mut self, pattern: &Pattern, destination: Destination) -> bool {
-        let key = (pattern.clone(), destination);
+        let key = (pattern.clone(), own(destination));
         match self.wanted.get_mut(&key) {
             None => return false,
             Some(count) if *count > 1 => {
@@ -97,10 +93,10 @@ impl Interests {
             }
             Some(_) => self.wanted.remove(&key),
         };
-        let first = (pattern.clone(), Destination::FIRST);
+        let first = (pattern.clone(), Owner::FIRST);
         let next = self.wanted.range(first..).next();
         if next.is_none_or(|((next, _), _)| next != pattern) && self.own.remove(pattern) {
-            self.touched.insert(pattern.clone());
+            self.touched.entry(pattern.clone()).or_insert(true);
         }
         self.matcher.remove(pattern, &own(destination))
     }
@@ -194,19 +190,10 @@ impl Interests {
 
     /// The next of what changed about the patterns of this node, in their order.
     pub(crate) fn next_change(&mut self) -> Option<Change> {
-        while let Some(pattern) = self.touched.pop_first() {
-            match (
-                self.own.contains(&pattern),
-                self.announced.contains(&pattern),
-            ) {
-                (true, false) => {
-                    self.announced.insert(pattern.clone());
-                    return Some(Change::Announce(pattern));
-                }
-                (false, true) => {
-                    self.announced.remove(&pattern);
-                    return Some(Change::Withdraw(pattern));
-                }
+        while let Some((pattern, announced)) = self.touched.pop_first() {
+            match (self.own.contains(&pattern), announced) {
+                (true, false) => return Some(Change::Announce(pattern)),
+                (false, true) => return Some(Change::Withdraw(pattern)),
                 (true, true) | (false, false) => {}
             }
         }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use macula_wire::{Pattern, PatternSegment, Topic};
 
 pub use self::key::MatchKey;
-use self::map::Map;
+use self::map::{AT_ONCE, Map};
 use self::shape::{Shape, Shapes};
 use self::topic::Hashed;
 use self::values::Values;
@@ -134,10 +134,23 @@ impl<V: Clone + Ord> Matcher<V> {
     }
 
     fn ask(&self, shapes: &Shapes, topic: &Hashed<'_>, each: &mut impl FnMut(&V)) {
-        for shape in shapes.iter().filter(|shape| shape.fits(topic.len())) {
-            let is = |entry: &Entry<V>| shape.makes(topic, &entry.pattern);
-            if let Some(entry) = self.patterns.get(shape.hash(topic), is) {
+        let mut fitting = shapes.iter().filter(|shape| shape.fits(topic.len()));
+        loop {
+            let (mut some, mut hashes, mut count) = ([None; AT_ONCE], [0; AT_ONCE], 0_usize);
+            for ((place, hash), shape) in some.iter_mut().zip(&mut hashes).zip(fitting.by_ref()) {
+                *place = Some(shape);
+                *hash = shape.hash(topic);
+                count = count.saturating_add(1);
+            }
+            let is = |at: usize, entry: &Entry<V>| {
+                let shape = some.get(at).copied().flatten();
+                shape.is_some_and(|shape| shape.makes(topic, &entry.pattern))
+            };
+            self.patterns.get_each(&hashes, count, is, |entry| {
                 entry.values.as_slice().iter().for_each(&mut *each);
+            });
+            if count < AT_ONCE {
+                return;
             }
         }
     }

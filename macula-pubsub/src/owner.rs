@@ -15,6 +15,9 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
+    /// Before every other.
+    pub(crate) const FIRST: Self = Self::Local(LocalId::new(0));
+
     /// The owner for `destination`; `share` gives the place where the id of a member is kept.
     pub(crate) fn new(destination: Destination, share: impl FnOnce(NodeId) -> Arc<NodeId>) -> Self {
         match destination {

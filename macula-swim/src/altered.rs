@@ -57,7 +57,7 @@ mod tests {
     use macula_wire::Instant;
 
     use super::*;
-    use crate::members::tests::record;
+    use crate::members::tests::kept;
 
     #[test]
     fn what_was_put_at_a_place_is_there_and_nowhere_else() {
@@ -70,7 +70,7 @@ mod tests {
         for place in [1, 65, 512, 1_256] {
             assert!(altered.get(place).is_none(), "{place}");
         }
-        let member = || Some(Member::new(record(1), Instant::ZERO));
+        let member = || Some(Member::new(kept(1), Instant::ZERO));
         assert!(altered.entry(0, member).is_none(), "it was there");
         assert!(altered.entry(2, member).is_some());
         assert!(altered.get(2).is_some_and(Option::is_some));

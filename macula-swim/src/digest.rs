@@ -72,7 +72,7 @@ mod tests {
     use macula_wire::Instant;
 
     use super::*;
-    use crate::members::tests::record;
+    use crate::members::tests::kept;
 
     #[test]
     fn a_hash_is_what_the_specification_says() {
@@ -89,7 +89,7 @@ mod tests {
     fn what_went_in_comes_out_again() {
         let mut digest = Digest::default();
         let members: Vec<_> = (0..50)
-            .map(|number| Member::new(record(number), Instant::ZERO))
+            .map(|number| Member::new(kept(number), Instant::ZERO))
             .collect();
         members.iter().for_each(|member| digest.toggle(member));
         let full = digest.clone();

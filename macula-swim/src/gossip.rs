@@ -1,9 +1,10 @@
 //! News on its way to everybody: what is piggybacked on messages.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use macula_wire::NodeId;
-use macula_wire::message::Update;
+use macula_wire::message::{SignedRecord, Update};
 
 use crate::verify::update_len;
 
@@ -35,14 +36,34 @@ impl Subject {
 
 #[derive(Clone, Debug)]
 struct Item {
-    update: Update,
-    length: usize,
+    /// What is told; none for the record of a member, which the table of members has.
+    accusation: Option<Update>,
+    length: u32,
     sent: u32,
     order: u64,
     /// From whom it came.
     from: Option<NodeId>,
     /// Whether it has not been flooded yet.
     fresh: bool,
+}
+
+impl Item {
+    /// How many bytes it takes in a message.
+    fn length(&self) -> usize {
+        usize::try_from(self.length).unwrap_or(usize::MAX)
+    }
+
+    /// What is told of `subject`.
+    fn update(
+        &self,
+        subject: Subject,
+        record: impl Fn(&NodeId) -> Option<Arc<SignedRecord>>,
+    ) -> Option<Update> {
+        match &self.accusation {
+            Some(accusation) => Some(accusation.clone()),
+            None => record(&subject.node).map(Update::Record),
+        }
+    }
 }
 
 /// A piece of news that is to be flooded.
@@ -77,6 +98,8 @@ impl Room {
 }
 
 /// The news that this node still spreads, each piece a bounded number of times.
+///
+/// Of what a member says of itself only that it is news is kept here: the record is looked up when it is told.
 #[derive(Debug, Default)]
 pub(crate) struct Gossip {
     items: BTreeMap<Subject, Item>,
@@ -101,7 +124,7 @@ impl Gossip {
         let Some(subject) = Subject::of(&update) else {
             return;
         };
-        let Ok(length) = update_len(&update) else {
+        let Ok(Ok(length)) = update_len(&update).map(u32::try_from) else {
             return;
         };
         if subject.accuser.is_none() {
@@ -112,7 +135,7 @@ impl Gossip {
         self.remove(subject);
         self.next = self.next.saturating_add(1);
         let item = Item {
-            update,
+            accusation: subject.accuser.map(|_| update),
             length,
             sent: 0,
             order: self.next,
@@ -127,6 +150,11 @@ impl Gossip {
         // It stands in one of the lists already if it was not flooded, and who has no peers does not flood.
         if !waits || urgent && !waiting.contains(&subject) {
             waiting.push(subject);
+        }
+        if waiting.len() > max.saturating_mul(2) {
+            // At least half of it is about news that is none any more.
+            let items = &self.items;
+            waiting.retain(|subject| items.get(subject).is_some_and(|item| item.fresh));
         }
         self.order.insert((item.sent, item.order, subject));
         self.items.insert(subject, item);
@@ -145,8 +173,12 @@ impl Gossip {
         }
     }
 
-    /// Takes what was not flooded yet: what is urgent, or everything.
-    pub(crate) fn take_fresh(&mut self, everything: bool) -> Vec<Fresh> {
+    /// Takes what was not flooded yet: what is urgent, or everything. `record` finds the record of a member.
+    pub(crate) fn take_fresh(
+        &mut self,
+        everything: bool,
+        record: impl Fn(&NodeId) -> Option<Arc<SignedRecord>>,
+    ) -> Vec<Fresh> {
         let mut waiting = std::mem::take(&mut self.urgent);
         if everything {
             waiting.append(&mut self.later);
@@ -157,11 +189,12 @@ impl Gossip {
                 continue;
             };
             item.fresh = false;
-            fresh.push(Fresh {
-                update: item.update.clone(),
-                length: item.length,
-                from: item.from,
-            });
+            let (length, from) = (item.length(), item.from);
+            fresh.extend(item.update(subject, &record).map(|update| Fresh {
+                update,
+                length,
+                from,
+            }));
         }
         fresh
     }
@@ -200,15 +233,21 @@ impl Gossip {
     }
 
     /// Takes what fits into `room` and is not about `to`, the fewest sent first. What has been sent `limit` times is
-    /// news no more.
-    pub(crate) fn take(&mut self, to: &NodeId, room: &mut Room, limit: u32) -> Vec<Update> {
+    /// news no more. `record` finds the record of a member.
+    pub(crate) fn take(
+        &mut self,
+        to: &NodeId,
+        room: &mut Room,
+        limit: u32,
+        record: impl Fn(&NodeId) -> Option<Arc<SignedRecord>>,
+    ) -> Vec<Update> {
         let mut chosen = Vec::new();
         for (_, _, subject) in self.order.iter().take(MAX_LOOKED_AT) {
             if room.updates == 0 || room.bytes < MIN_UPDATE_LEN {
                 break;
             }
             let item = self.items.get(subject).filter(|_| subject.node != *to);
-            if item.is_some_and(|item| room.take(item.length)) {
+            if item.is_some_and(|item| room.take(item.length())) {
                 chosen.push(*subject);
             }
         }
@@ -217,7 +256,7 @@ impl Gossip {
             let Some(item) = self.items.get_mut(&subject) else {
                 continue;
             };
-            updates.push(item.update.clone());
+            updates.extend(item.update(subject, &record));
             self.order.remove(&(item.sent, item.order, subject));
             item.sent = item.sent.saturating_add(1);
             if item.sent >= limit {
@@ -243,8 +282,6 @@ impl Gossip {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use macula_testkit::node_id;
     use macula_wire::message::{Accusation, SignedAccusation};
     use macula_wire::{Epoch, Incarnation, Signature};
@@ -261,6 +298,10 @@ mod tests {
             },
             signature: Signature::from_bytes([0; 64]),
         }))
+    }
+
+    fn record(number: usize) -> Arc<SignedRecord> {
+        crate::members::tests::record(number)
     }
 
     fn room(bytes: usize) -> Room {
@@ -283,7 +324,7 @@ mod tests {
         let other = node_id(9);
         let mut sent = Vec::new();
         for _ in 0..4 {
-            sent.extend(about(&gossip.take(&other, &mut room(length), 2)));
+            sent.extend(about(&gossip.take(&other, &mut room(length), 2, |_| None)));
         }
         assert_eq!(sent, [1, 2, 1, 2].map(node_id));
         assert!(gossip.is_empty() && gossip.order.is_empty());
@@ -293,8 +334,17 @@ mod tests {
     fn nobody_is_told_about_itself() {
         let mut gossip = Gossip::default();
         gossip.push(news(1, 0), None, true, 10);
-        assert!(gossip.take(&node_id(1), &mut room(1_000), 2).is_empty());
-        assert_eq!(gossip.take(&node_id(2), &mut room(1_000), 2).len(), 1);
+        assert!(
+            gossip
+                .take(&node_id(1), &mut room(1_000), 2, |_| None)
+                .is_empty()
+        );
+        assert_eq!(
+            gossip
+                .take(&node_id(2), &mut room(1_000), 2, |_| None)
+                .len(),
+            1
+        );
     }
 
     #[test]
@@ -312,7 +362,7 @@ mod tests {
         gossip.push(news(1, 0), None, true, 3);
         gossip.push(news(1, 1), None, true, 3);
         gossip.forget(node_id(1));
-        assert!(about(&gossip.take(&node_id(0), &mut room(1_000), 2)).len() < 2);
+        assert!(about(&gossip.take(&node_id(0), &mut room(1_000), 2, |_| None)).len() < 2);
     }
 
     #[test]
@@ -325,7 +375,7 @@ mod tests {
         let mut expected = [3, 4, 5].map(node_id);
         expected.sort_unstable();
         assert_eq!(left, expected);
-        assert_eq!(gossip.take_fresh(false).len(), 3);
+        assert_eq!(gossip.take_fresh(false, |_| None).len(), 3);
     }
 
     #[test]
@@ -336,7 +386,18 @@ mod tests {
             gossip.push(news(1, 0), None, true, 10);
         }
         assert_eq!((gossip.urgent.len(), gossip.later.len()), (1, 1));
-        assert_eq!(gossip.take_fresh(true).len(), 1);
+        assert_eq!(gossip.take_fresh(true, |_| None).len(), 1);
+    }
+
+    #[test]
+    fn what_waits_to_be_flooded_is_bounded() {
+        let mut gossip = Gossip::default();
+        for subject in 1..=1_000 {
+            gossip.push(news(subject, 0), None, subject % 2 == 0, 10);
+            assert!(gossip.urgent.len().max(gossip.later.len()) <= 21);
+        }
+        let fresh = gossip.take_fresh(true, |_| None);
+        assert_eq!(fresh.len(), 10, "what is news still is flooded");
     }
 
     #[test]
@@ -348,11 +409,28 @@ mod tests {
         assert!(gossip.is_urgent() && gossip.is_fresh());
         let updates =
             |fresh: Vec<Fresh>| fresh.into_iter().map(|one| one.update).collect::<Vec<_>>();
-        assert_eq!(about(&updates(gossip.take_fresh(false))), [node_id(2)]);
+        assert_eq!(
+            about(&updates(gossip.take_fresh(false, |_| None))),
+            [node_id(2)]
+        );
         assert!(!gossip.is_urgent() && gossip.is_fresh());
-        let rest = gossip.take_fresh(true);
+        let rest = gossip.take_fresh(true, |_| None);
         assert_eq!(rest[0].from, Some(node_id(7)));
         assert_eq!(about(&updates(rest)), [node_id(1)]);
-        assert!(!gossip.is_fresh() && gossip.take_fresh(true).is_empty());
+        assert!(!gossip.is_fresh() && gossip.take_fresh(true, |_| None).is_empty());
+    }
+
+    #[test]
+    fn a_record_is_told_as_it_is_known_when_it_is_told() {
+        let mut gossip = Gossip::default();
+        for number in 1..=3 {
+            gossip.push(Update::Record(record(number)), None, false, 10);
+        }
+        let known = |node: &NodeId| (1..=2).find(|number| node_id(*number) == *node).map(record);
+        let fresh = gossip.take_fresh(true, known);
+        let told: Vec<_> = fresh.into_iter().map(|one| one.update).collect();
+        assert_eq!(told, [1, 2].map(|number| Update::Record(record(number))));
+        let piggybacked = gossip.take(&node_id(0), &mut room(1_000), 2, known);
+        assert_eq!(piggybacked, told, "who is forgotten is not told of");
     }
 }

@@ -39,6 +39,7 @@ mod error;
 mod gossip;
 mod health;
 mod index;
+mod kept;
 mod limit;
 mod member;
 mod members;

@@ -1,14 +1,15 @@
 //! The table of members.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use macula_wire::message::SignedRecord;
+use macula_wire::message::SignedAccusation;
 use macula_wire::{Instant, NODE_ID_LEN, NodeId, Random};
 
 use crate::altered::Altered;
 use crate::digest::Digest;
 use crate::index::Index;
+use crate::kept::Kept;
 use crate::member::{Counts, Member, State};
 use crate::snapshot::Snapshot;
 
@@ -22,28 +23,27 @@ pub(crate) struct Members {
     /// What is not as in the snapshot.
     altered: Altered,
     added: Vec<Member>,
-    /// The ids of those that came, so that those of a bucket are found.
-    added_ids: BTreeSet<NodeId>,
+    /// Where those that came stand.
     index: Index,
     counts: Counts,
     digest: Digest,
-    dead: BTreeSet<NodeId>,
+    /// Who is dead, and what shows it.
+    dead: BTreeMap<NodeId, Option<Arc<SignedAccusation>>>,
     /// Who is dead or has left, the longest first.
     tombstones: BTreeSet<(Instant, NodeId)>,
 }
 
 impl Members {
     /// A table that holds its owner and those of `base`.
-    pub(crate) fn new(own: Arc<SignedRecord>, base: Arc<Snapshot>, now: Instant) -> Self {
+    pub(crate) fn new(own: Kept, base: Arc<Snapshot>, now: Instant) -> Self {
         let mut members = Self {
             digest: base.digest().clone(),
             own: Member::new(own, now),
             altered: Altered::default(),
             added: Vec::new(),
-            added_ids: BTreeSet::new(),
             index: Index::default(),
             counts: Counts::default(),
-            dead: BTreeSet::new(),
+            dead: BTreeMap::new(),
             tombstones: BTreeSet::new(),
             base,
         };
@@ -90,11 +90,25 @@ impl Members {
 
     /// Whether a member is taken for dead.
     pub(crate) fn is_dead(&self, node: &NodeId) -> bool {
-        self.dead.contains(node)
+        self.dead.contains_key(node)
+    }
+
+    /// What shows that a member is dead, if it is.
+    pub(crate) fn evidence(&self, node: &NodeId) -> Option<Arc<SignedAccusation>> {
+        self.dead.get(node)?.clone()
+    }
+
+    /// Keeps what shows that a member is dead, for as long as it is taken for that.
+    pub(crate) fn set_evidence(&mut self, node: &NodeId, evidence: Arc<SignedAccusation>) {
+        if let Some(kept) = self.dead.get_mut(node) {
+            *kept = Some(evidence);
+        }
     }
 
     fn place(&self, node: &NodeId) -> Option<u32> {
-        self.base.place(node).or_else(|| self.index.get(node))
+        let at = |place| node_at(&self.added, self.base_len(), place);
+        let added = || self.index.get(node, at);
+        self.base.place(node).or_else(added)
     }
 
     /// How many places there are for others; not all of them are taken.
@@ -135,8 +149,8 @@ impl Members {
     }
 
     /// Adds a member that is not in the table as alive; does nothing for one that is.
-    pub(crate) fn insert(&mut self, record: Arc<SignedRecord>, now: Instant) {
-        let node = record.record.node;
+    pub(crate) fn insert(&mut self, kept: Kept, now: Instant) {
+        let node = kept.node();
         if self.get(&node).is_some() {
             return;
         }
@@ -144,27 +158,28 @@ impl Members {
         if place == u32::MAX {
             return;
         }
-        let member = Member::new(record, now);
+        let member = Member::new(kept, now);
         self.digest.toggle(&member);
         self.count(State::Alive, 1);
         if let Some(place) = self.base.place(&node) {
             self.altered.insert(place, Some(member));
         } else {
-            self.index.insert(node, place);
-            self.added_ids.insert(node);
+            let (first, added) = (self.base_len(), &self.added);
+            let at = |place| node_at(added, first, place);
+            self.index.insert(&node, place, at);
             self.added.push(member);
         }
     }
 
     /// Replaces the record of a member.
-    pub(crate) fn set_record(&mut self, node: &NodeId, record: Arc<SignedRecord>) {
+    pub(crate) fn set_record(&mut self, node: &NodeId, kept: Kept) {
         let Some(member) = self.get_mut(node) else {
             return;
         };
         let before = member.clone();
-        member.record = record;
+        member.kept = kept;
         let after = member.clone();
-        if before.state.is_present() {
+        if before.state().is_present() {
             self.digest.toggle(&before);
             self.digest.toggle(&after);
         }
@@ -175,12 +190,8 @@ impl Members {
         let Some(member) = self.get_mut(node) else {
             return;
         };
-        let (before, since) = (member.state, member.since);
-        member.state = state;
-        member.since = now;
-        if state != State::Dead {
-            member.evidence = None;
-        }
+        let (before, since) = (member.state(), member.since());
+        member.enter(state, now);
         let member = member.clone();
         if before.is_present() != state.is_present() {
             self.digest.toggle(&member);
@@ -188,12 +199,12 @@ impl Members {
         self.count(before, -1);
         self.count(state, 1);
         self.tombstones.remove(&(since, *node));
-        self.dead.remove(node);
+        let evidence = self.dead.remove(node).flatten();
         if !state.is_present() {
-            self.tombstones.insert((now, *node));
+            self.tombstones.insert((member.since(), *node));
         }
         if state == State::Dead {
-            self.dead.insert(*node);
+            self.dead.insert(*node, evidence);
         }
     }
 
@@ -205,26 +216,28 @@ impl Members {
         if *node == self.own.node() {
             return;
         }
-        self.count(member.state, -1);
-        if member.state.is_present() {
+        self.count(member.state(), -1);
+        if member.state().is_present() {
             self.digest.toggle(&member);
         }
         self.dead.remove(node);
-        self.tombstones.remove(&(member.since, *node));
+        self.tombstones.remove(&(member.since(), *node));
         let Some(added) = place.checked_sub(self.base_len()) else {
             self.altered.insert(place, None);
             return;
         };
-        self.index.remove(node);
-        self.added_ids.remove(node);
+        let (first, members) = (self.base_len(), &self.added);
+        let at = |place| node_at(members, first, place);
+        self.index.remove(node, at);
         let Ok(at) = usize::try_from(added) else {
             return;
         };
+        let last = self.places().saturating_sub(1);
         if at < self.added.len() {
             self.added.swap_remove(at);
         }
         if let Some(moved) = self.added.get(at) {
-            self.index.insert(moved.node(), place);
+            self.index.moved(&moved.node(), last, place);
         }
     }
 
@@ -238,19 +251,17 @@ impl Members {
         let mut bytes = [0; NODE_ID_LEN];
         random.fill(&mut bytes);
         let behind = self.dead.range(NodeId::from_bytes(bytes)..).next();
-        behind.or_else(|| self.dead.first()).copied()
+        let (node, _) = behind.or_else(|| self.dead.first_key_value())?;
+        Some(*node)
     }
 
     /// The members whose id begins with `byte`, in no order.
     pub(crate) fn bucket(&self, byte: u8) -> impl Iterator<Item = &Member> {
         let of_base = self.base.bucket(byte).filter_map(|place| self.at(place));
-        let (mut low, mut high) = ([0; NODE_ID_LEN], [u8::MAX; NODE_ID_LEN]);
-        low[0] = byte;
-        high[0] = byte;
-        let ids = NodeId::from_bytes(low)..=NodeId::from_bytes(high);
-        let own = Some(&self.own).filter(|own| ids.contains(&own.node()));
-        let added = self.added_ids.range(ids).filter_map(|node| self.get(node));
-        of_base.chain(own).chain(added)
+        let begins = move |member: &&Member| member.node().as_bytes().first() == Some(&byte);
+        let added = self.index.near(byte).filter_map(|place| self.at(place));
+        let others = std::iter::once(&self.own).chain(added).filter(begins);
+        of_base.chain(others)
     }
 
     fn count(&mut self, state: State, change: isize) {
@@ -259,9 +270,16 @@ impl Members {
     }
 }
 
+/// Who stands at a place, in a list of which the first member has the place `first`.
+pub(crate) fn node_at(members: &[Member], first: u32, place: u32) -> Option<NodeId> {
+    let member = members.get(usize::try_from(place.checked_sub(first)?).ok()?);
+    member.map(Member::node)
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use macula_testkit::{StubSigner, node_id};
+    use macula_wire::message::SignedRecord;
     use macula_wire::{Epoch, RealmName};
 
     use super::*;
@@ -275,12 +293,16 @@ pub(crate) mod tests {
         pen.record(own).unwrap()
     }
 
+    pub(crate) fn kept(number: usize) -> Kept {
+        Kept::new(&record(number)).unwrap()
+    }
+
     #[expect(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
     fn check(members: &Members) {
         let mut digest = Digest::default();
         for member in members.iter() {
-            assert_eq!(members.get(&member.node()).unwrap().since, member.since);
-            if member.state.is_present() {
+            assert_eq!(members.get(&member.node()).unwrap().since(), member.since());
+            if member.state().is_present() {
                 digest.toggle(member);
             }
         }
@@ -301,8 +323,8 @@ pub(crate) mod tests {
     /// A table of ten, of which the first `shared` come from a snapshot.
     fn table(shared: usize) -> Members {
         let base = Snapshot::new((0..shared).map(record).collect());
-        let mut members = Members::new(record(0), Arc::new(base), Instant::ZERO);
-        (0..10).for_each(|number| members.insert(record(number), Instant::from_millis(1)));
+        let mut members = Members::new(kept(0), Arc::new(base), Instant::ZERO);
+        (0..10).for_each(|number| members.insert(kept(number), Instant::from_millis(1)));
         check(&members);
         members
     }
@@ -329,7 +351,7 @@ pub(crate) mod tests {
             check(&members);
             assert_eq!(members.oldest_tombstone(), None);
             assert_eq!(members.counts().alive, 8);
-            members.insert(record(3), now(7));
+            members.insert(kept(3), now(7));
             check(&members);
             views.insert(members.digest.view());
         }

@@ -10,6 +10,7 @@ use macula_wire::message::{
 use macula_wire::{Domain, Epoch, Incarnation, NodeId, RealmName, Signer, signed};
 
 use crate::RecordError;
+use crate::member::Member;
 use crate::verify::{MAX_RECORD_LEN, update_len};
 
 /// What this node says of itself when it starts.
@@ -127,12 +128,13 @@ impl Pen {
         Ok(Arc::new(signed))
     }
 
-    /// Accuses the member of a record.
-    pub(crate) fn accuse(&self, claim: Claim, record: &MemberRecord) -> Arc<SignedAccusation> {
+    /// Accuses a member in the version that is known.
+    pub(crate) fn accuse(&self, claim: Claim, member: &Member) -> Arc<SignedAccusation> {
+        let (epoch, incarnation) = member.version();
         let accusation = Accusation {
-            subject: record.node,
-            epoch: record.epoch,
-            incarnation: record.incarnation,
+            subject: member.node(),
+            epoch,
+            incarnation,
             accuser: self.node(),
         };
         let bytes = signed::accusation_bytes(claim.domain(), &self.realm, &accusation);

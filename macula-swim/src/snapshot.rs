@@ -7,7 +7,9 @@ use macula_wire::{Instant, NodeId};
 
 use crate::digest::Digest;
 use crate::index::Index;
+use crate::kept::Kept;
 use crate::member::Member;
+use crate::members::node_at;
 
 /// An immutable set of members, each taken for alive until something else is known: what a member cache on disk holds,
 /// or the common start of many simulated nodes.
@@ -22,7 +24,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// A snapshot of `records`, whose signatures were checked. Of several records of one node the latest counts; those
-    /// that say *left* are left out. At most 2^32 - 1 members; more are left out.
+    /// that say *left* or break a rule of the wire are left out. At most 2^32 - 1 members; more are left out.
     #[must_use]
     pub fn new(mut records: Vec<Arc<SignedRecord>>) -> Self {
         records.retain(|signed| signed.record.status == MemberStatus::Alive);
@@ -34,9 +36,12 @@ impl Snapshot {
         records.dedup_by(|later, first| later.record.node == first.record.node);
         records.truncate(usize::try_from(u32::MAX).unwrap_or(usize::MAX));
         let mut snapshot = Self::default();
-        for (place, record) in (0_u32..).zip(records) {
-            let member = Member::new(record, Instant::ZERO);
-            snapshot.index.insert(member.node(), place);
+        let kept = records.iter().filter_map(|signed| Kept::new(signed).ok());
+        for (place, kept) in (0_u32..).zip(kept) {
+            let member = Member::new(kept, Instant::ZERO);
+            let members = &snapshot.members;
+            let at = |place| node_at(members, 0, place);
+            snapshot.index.insert(&member.node(), place, at);
             snapshot.digest.toggle(&member);
             snapshot.members.push(member);
         }
@@ -55,13 +60,14 @@ impl Snapshot {
         self.members.is_empty()
     }
 
-    /// The records, by the order of the ids.
-    pub fn records(&self) -> impl Iterator<Item = &Arc<SignedRecord>> {
+    /// The records, by the order of the ids; each is decoded when it is asked for.
+    pub fn records(&self) -> impl Iterator<Item = Arc<SignedRecord>> {
         self.members.iter().map(Member::signed)
     }
 
     pub(crate) fn place(&self, node: &NodeId) -> Option<u32> {
-        self.index.get(node)
+        self.index
+            .get(node, |place| node_at(&self.members, 0, place))
     }
 
     pub(crate) fn at(&self, place: u32) -> Option<&Member> {

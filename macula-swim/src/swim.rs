@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::error::{JoinError, Offence, RecordError};
 use crate::gossip::Gossip;
 use crate::health::Health;
+use crate::kept::Kept;
 use crate::member::{Counts, Member, State};
 use crate::members::Members;
 use crate::own::{OwnRecord, Pen, in_order};
@@ -116,7 +117,7 @@ impl Swim {
     ) -> Result<Self, RecordError> {
         let record = pen.record(own.into_record(pen.node()))?;
         let mut swim = Self {
-            members: Members::new(Arc::clone(&record), base, now),
+            members: Members::new(Kept::new(&record)?, base, now),
             own: record,
             probes: Probes::new(&mut random),
             rotation: Rotation::new(),
@@ -353,7 +354,7 @@ impl Swim {
         self.peers.sample(&mut self.random, count, |node| {
             members
                 .get(node)
-                .is_some_and(|member| member.state.is_present())
+                .is_some_and(|member| member.state().is_present())
         })
     }
 
@@ -369,9 +370,11 @@ impl Swim {
         if self.has_left {
             return Err(RecordError::Left);
         }
-        self.own = self.pen.record(record)?;
+        let record = self.pen.record(record)?;
+        let kept = Kept::new(&record)?;
+        self.own = record;
         let own = self.own_id();
-        self.members.set_record(&own, Arc::clone(&self.own));
+        self.members.set_record(&own, kept);
         self.spread(Update::Record(Arc::clone(&self.own)), None, true);
         Ok(())
     }

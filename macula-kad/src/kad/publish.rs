@@ -10,7 +10,7 @@ use macula_wire::{ErrorCode, Instant, Key, NodeId, RecordId};
 use super::moves::Moves;
 use super::query::Asker;
 use super::{Kad, LookupOptions, RecordChange};
-use crate::distance::{Place, key_of, record_id};
+use crate::distance::{Distance, Place, key_of, record_id};
 use crate::own::{Keepers, Own, Told};
 use crate::timer::Timer;
 use crate::{PublishError, Refusal};
@@ -91,7 +91,7 @@ impl Kad {
             lease,
             signed: self.now,
             until_ms: self.owns.get(&id).map_or(0, |own| own.until_ms),
-            reach: None,
+            reach: Distance::MAX,
             told: Keepers::default(),
         };
         if let Some(before) = self.owns.insert(id, own) {
@@ -163,7 +163,7 @@ impl Kad {
             let closest = self.closest_but(&key, self.config.k, self.table.place());
             let (reach, closest) = (closest.reach(), closest.into_contacts());
             if let Some(own) = self.owns.get_mut(&id) {
-                own.reach = Some(reach);
+                own.reach = reach;
             }
             self.tell_closest(id, &closest);
         } else if let Some(ids) = self.seeking.get_mut(&key) {
@@ -235,7 +235,7 @@ impl Kad {
 
     /// Members came and went: some records have others to be told.
     pub(super) fn tell_after(&mut self, moves: &Moves) {
-        let concerned = |own: &Own| moves.concern(Place::of(&own.key), own.reach);
+        let concerned = |own: &Own| moves.concern(Place::of(&own.key), Some(own.reach));
         let some = self.owns.iter().filter(|(_, own)| concerned(own));
         let some: Vec<RecordId> = some.map(|(id, _)| *id).collect();
         for id in some {

@@ -16,6 +16,24 @@ pub(super) struct Map<T> {
     top: Option<Level<T>>,
 }
 
+/// How many items are looked for at a time.
+pub(super) const AT_ONCE: usize = 8;
+
+/// How far a search has come.
+enum Way<'a, T> {
+    At(&'a Level<T>),
+    /// An item with the hash that was looked for.
+    End(&'a T),
+}
+
+impl<T> Clone for Way<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Way<'_, T> {}
+
 #[derive(Clone, Debug)]
 struct Level<T> {
     /// By place, or in no order on the last level.
@@ -56,6 +74,45 @@ impl<T: Clone> Map<T> {
         }
         let items = level.slots.iter().filter_map(Slot::item);
         items.into_iter().find(|item| is(item))
+    }
+
+    /// The items with these hashes, of which `is` tells whether it is the one, by the place of its hash.
+    ///
+    /// They are looked for together, level by level, so that what one needs comes from memory while the others wait for
+    /// theirs: most of the time of a search in a large map is waiting.
+    pub(super) fn get_each<'a>(
+        &'a self,
+        hashes: &[u64; AT_ONCE],
+        count: usize,
+        is: impl Fn(usize, &T) -> bool,
+        mut each: impl FnMut(&'a T),
+    ) {
+        let Some(top) = &self.top else { return };
+        let mut ways = [Some(Way::At(top)); AT_ONCE];
+        let mut shift = 0;
+        let mut on_the_way = true;
+        while on_the_way && shift < u64::BITS {
+            on_the_way = false;
+            for (way, hash) in ways.iter_mut().zip(hashes).take(count) {
+                let Some(Way::At(level)) = way else { continue };
+                *way = level.step(*hash, shift);
+                on_the_way |= matches!(way, Some(Way::At(_)));
+            }
+            shift = shift.saturating_add(STEP);
+        }
+        for (place, way) in ways.into_iter().enumerate().take(count) {
+            let found = match way {
+                None => None,
+                Some(Way::End(item)) => Some(item).filter(|item| is(place, item)),
+                Some(Way::At(last)) => {
+                    let mut items = last.slots.iter().filter_map(Slot::item);
+                    items.find(|item| is(place, item))
+                }
+            };
+            if let Some(found) = found {
+                each(found);
+            }
+        }
     }
 
     /// As [`get`](Self::get), to be changed; its hash has to stay.
@@ -130,6 +187,14 @@ impl<T: Clone> Level<T> {
         Self {
             slots: Arc::new([slot]),
             present: bit(hash, shift).unwrap_or(0),
+        }
+    }
+
+    /// Where a search for a hash goes on from this level, which is not the last.
+    fn step(&self, hash: u64, shift: u32) -> Option<Way<'_, T>> {
+        match self.slots.get(self.place(bit(hash, shift)?)?)? {
+            Slot::Next(next) => Some(Way::At(next)),
+            Slot::Leaf { hash: found, item } => (*found == hash).then_some(Way::End(item)),
         }
     }
 
@@ -273,6 +338,18 @@ mod tests {
                 for (name, value) in &model {
                     let item = Item(name.clone(), *value);
                     prop_assert_eq!(map.get(hash_of(name), |item| item.0 == *name), Some(&item));
+                }
+                let names: Vec<String> = model.keys().cloned().chain(["ag".into()]).collect();
+                for names in names.chunks(AT_ONCE) {
+                    let mut hashes = [0; AT_ONCE];
+                    for (hash, name) in hashes.iter_mut().zip(names) {
+                        *hash = hash_of(name);
+                    }
+                    let mut found = Vec::new();
+                    let is = |at: usize, item: &Item| item.0 == names[at];
+                    map.get_each(&hashes, names.len(), is, |item| found.push(item.0.clone()));
+                    let there = names.iter().filter(|name| model.contains_key(*name));
+                    prop_assert!(found.iter().eq(there));
                 }
                 prop_assert_eq!(map.get(hash_of("ag"), |item| item.0 == "ag"), None);
                 for name in model.keys() {

@@ -52,6 +52,23 @@ fn topics_and_patterns_of_the_most_segments_are_matched() {
 }
 
 #[test]
+fn every_shape_is_asked_for_however_many_there_are() {
+    // With a wildcard at any of four places behind the first, and with an end that is open or not: 32 shapes.
+    let texts = (0_u8..32).map(|bits| {
+        let places = (0..4).map(|place| if bits >> place & 1 == 1 { "*" } else { "b" });
+        let end = if bits & 16 == 16 { Some("**") } else { None };
+        let segments: Vec<&str> = ["a"].into_iter().chain(places).chain(end).collect();
+        segments.join(".")
+    });
+    let texts: Vec<String> = texts.collect();
+    for count in 1..=texts.len() {
+        let patterns: Vec<&str> = texts.iter().take(count).map(String::as_str).collect();
+        let all: Vec<u32> = (0..).take(count).collect();
+        assert_eq!(found(&of(&patterns), "a.b.b.b.b"), all);
+    }
+}
+
+#[test]
 fn segments_count_where_they_are() {
     let matcher = of(&["a.b", "b.a", "a.*", "*.a", "*.*.a", "a.**"]);
     assert_eq!(found(&matcher, "a.b"), [0, 2, 5]);

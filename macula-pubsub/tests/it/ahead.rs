@@ -89,8 +89,8 @@ proptest! {
                 }
             }
             prop_assert!(ahead.len() <= max);
-            let end = naive.seen.iter().filter(|(number, seen)| **number >= naive.next && seen.0 > 0);
-            let end = end.last().map(|(number, _)| Sequence::new(number + 1));
+            let mut end = naive.seen.iter().filter(|(number, seen)| **number >= naive.next && seen.0 > 0);
+            let end = end.next_back().map(|(number, _)| Sequence::new(number + 1));
             prop_assert_eq!(ahead.end(publisher, Epoch::new(naive.epoch), &news), end);
         }
         // Nothing stays once the turn of everything has come.
@@ -98,7 +98,8 @@ proptest! {
             let events = range(naive.next, 100);
             drop(ahead.pass(node_id(of), Epoch::new(naive.epoch), &news, events));
         }
-        prop_assert!(ahead.is_empty() && ahead.len() == 0);
+        prop_assert!(ahead.is_empty());
+        prop_assert_eq!(ahead.len(), 0);
     }
 }
 

@@ -1,6 +1,5 @@
 //! Comparing views with a peer, in case some news was lost on every way.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use macula_wire::limit::{MAX_UPDATES, MAX_VERSIONS_LISTED};
@@ -26,7 +25,7 @@ fn version(member: &Member) -> MemberVersion {
         node: member.node(),
         epoch,
         incarnation,
-        standing: match member.state {
+        standing: match member.state() {
             State::Alive | State::Suspect => Standing::Present,
             State::Left => Standing::Left,
             State::Dead => Standing::Dead,
@@ -189,19 +188,20 @@ impl Swim {
 
     /// What tells of a member to who knows `theirs` of it. Who does not know one that is gone need not hear of it.
     fn telling(&self, known: &Member, theirs: &MemberVersion) -> Option<Update> {
-        match known.state {
+        match known.state() {
             State::Dead if theirs.standing == Standing::Unknown => None,
             State::Left if theirs.standing == Standing::Unknown => None,
             State::Dead if theirs.standing == Standing::Present => {
                 let same = (theirs.epoch, theirs.incarnation) == known.version();
-                let evidence = known.evidence.as_ref().filter(|_| same);
-                evidence.map(Arc::clone).map(Update::Dead).or_else(|| {
-                    let record = Arc::clone(&known.record);
-                    (!same).then_some(Update::Record(record))
-                })
+                if same {
+                    let evidence = self.members.evidence(&known.node());
+                    evidence.map(Update::Dead)
+                } else {
+                    Some(Update::Record(known.signed()))
+                }
             }
             State::Alive | State::Suspect | State::Left | State::Dead => {
-                Some(Update::Record(Arc::clone(&known.record)))
+                Some(Update::Record(known.signed()))
             }
         }
     }

@@ -19,11 +19,11 @@ impl Swim {
         let state = self
             .members
             .get(&peer)
-            .map(|member| (member.state, member.attempts));
+            .map(|member| (member.state(), member.attempts()));
         if let Some((_, 1..)) = state
             && let Some(member) = self.members.get_mut(&peer)
         {
-            member.attempts = 0;
+            member.end_attempts();
         }
         match state.map(|(state, _)| state) {
             Some(State::Dead) => {
@@ -65,7 +65,7 @@ impl Swim {
         if !self.joins.contains(&peer) {
             self.timers.cancel(Timer::Join(peer));
         }
-        let present = self.members.get(&peer).map(|member| member.state);
+        let present = self.members.get(&peer).map(|member| member.state());
         let missed = self.is_small() || self.peers.is_neighbour(&peer);
         if missed && present.is_some_and(State::is_present) {
             self.want_link(peer);
@@ -94,11 +94,11 @@ impl Swim {
         let Some(member) = self.members.get_mut(&node) else {
             return;
         };
-        if !wanted || !member.state.is_present() || self.peers.contains(&node) {
+        if !wanted || !member.state().is_present() || self.peers.contains(&node) {
             return;
         }
-        let doublings = member.attempts.min(3);
-        member.attempts = member.attempts.saturating_add(1);
+        let doublings = member.attempts();
+        member.attempt();
         self.connect(node);
         let pause = self.config.connect_period.saturating_mul(1 << doublings);
         let pause = pause.saturating_add(self.within(pause));
@@ -110,7 +110,7 @@ impl Swim {
         let Some(member) = self.members.get(&node) else {
             return false;
         };
-        let addresses = member.record().addresses.clone();
+        let addresses = member.addresses();
         if addresses.is_empty() {
             return false;
         }

@@ -7,6 +7,7 @@ use macula_wire::message::{MemberStatus, SignedRecord, Update};
 
 use super::{Output, Swim};
 use crate::Offence;
+use crate::kept::Kept;
 use crate::member::{Member, State};
 use crate::own::Claim;
 
@@ -46,14 +47,14 @@ impl Swim {
             return false;
         };
         let version = (accusation.epoch, accusation.incarnation);
-        if !member.state.is_present() || version != member.version() {
+        if !member.state().is_present() || version != member.version() {
             return false;
         }
         let suspicion = self.suspicions.get(&accusation.subject);
         let accuser = self.members.get(&accusation.accuser);
         // What is said of this node itself it refutes, whoever says it: after a split each side holds the other for dead.
         let may_accuse = accusation.subject == self.own_id()
-            || accuser.is_some_and(|accuser| accuser.state.is_present());
+            || accuser.is_some_and(|accuser| accuser.state().is_present());
         accusation.accuser != self.own_id()
             && may_accuse
             && suspicion.is_none_or(|known| known.wants(accusation.accuser, claim))
@@ -78,7 +79,7 @@ impl Swim {
             return;
         }
         let (epoch, incarnation) = known.version();
-        if known.state == State::Left && record.epoch == epoch {
+        if known.state() == State::Left && record.epoch == epoch {
             // A goodbye ends the run: who comes back has a later epoch.
             self.stats.refused_records = self.stats.refused_records.saturating_add(1);
             return;
@@ -115,11 +116,14 @@ impl Swim {
             self.refuse(from, node, Offence::IncarnationJump);
             return;
         }
+        let Ok(kept) = Kept::new(&signed) else {
+            return;
+        };
         if !self.make_room() {
             return;
         }
+        self.members.insert(kept, self.now);
         self.spread(Update::Record(Arc::clone(&signed)), Some(from), false);
-        self.members.insert(Arc::clone(&signed), self.now);
         self.on_up(node, signed);
     }
 
@@ -135,13 +139,16 @@ impl Swim {
         let Some(member) = self.members.get(&node) else {
             return;
         };
-        let (before, last_epoch) = (member.state, member.record().epoch);
+        let (before, last_epoch) = (member.state(), member.epoch());
         let is_run = last_epoch == epoch;
         // What is suspected or declared dead everywhere must hear itself refuted everywhere.
         let urgent = before != State::Alive || status == MemberStatus::Left;
+        let Ok(kept) = Kept::new(&signed) else {
+            return;
+        };
+        self.members.set_record(&node, kept);
         let update = Update::Record(Arc::clone(&signed));
         self.spread(update, Some(from), urgent);
-        self.members.set_record(&node, Arc::clone(&signed));
         if let Some(peer) = self.peers.get_mut(&node)
             && !is_run
         {

@@ -154,7 +154,7 @@ impl Swim {
         // Some may have died together with the target, and those that are suspected do not count.
         let alive = |node: &&NodeId| {
             let member = self.members.get(node);
-            member.is_some_and(|member| member.state == State::Alive)
+            member.is_some_and(|member| member.state() == State::Alive)
         };
         let missed = if probe.nacks == 0 {
             probe.helpers.iter().filter(alive).count()
@@ -168,7 +168,7 @@ impl Swim {
             return;
         };
         // A later record shows that the member was there meanwhile.
-        if member.version() != probe.version || !member.state.is_present() {
+        if member.version() != probe.version || !member.state().is_present() {
             return;
         }
         self.stats.probes_failed = self.stats.probes_failed.saturating_add(1);

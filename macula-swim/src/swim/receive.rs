@@ -77,9 +77,6 @@ impl Swim {
             return;
         }
         let (now, pause) = (self.now, self.config.refute_period);
-        let Some(member) = self.members.get(&from) else {
-            return;
-        };
         let Some(peer) = self.peers.get_mut(&from) else {
             return;
         };
@@ -88,7 +85,7 @@ impl Swim {
             return;
         }
         peer.told = Some(now);
-        if let Some(evidence) = member.evidence.clone() {
+        if let Some(evidence) = self.members.evidence(&from) {
             self.tell(from, Update::Dead(evidence));
         }
     }

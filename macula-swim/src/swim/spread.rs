@@ -62,7 +62,7 @@ impl Swim {
             self.flood(true);
             return;
         }
-        self.gossip.take_fresh(true);
+        self.gossip.take_fresh(true, |_| None);
         for to in self.sample(self.config.gossip_fanout) {
             let updates = self.pack(&to);
             if !updates.is_empty() {
@@ -90,7 +90,8 @@ impl Swim {
         if to.is_empty() {
             return;
         }
-        let fresh = self.gossip.take_fresh(everything);
+        let record = |node: &NodeId| self.members.get(node).map(Member::signed);
+        let fresh = self.gossip.take_fresh(everything, record);
         self.last_flood = Some(self.now);
         for to in to {
             self.flood_to(to, &fresh);
@@ -159,7 +160,7 @@ impl Swim {
         let mut first = self.introduction(to);
         let known = self.peers.get(to).map(|peer| peer.dead);
         if known.unwrap_or_else(|| self.members.is_dead(to))
-            && let Some(evidence) = self.members.get(to).and_then(Member::evidence)
+            && let Some(evidence) = self.members.evidence(to)
         {
             first.push(Update::Dead(evidence));
         }
@@ -171,7 +172,8 @@ impl Swim {
         if !self.gossip.is_empty() {
             let present = self.members.counts().present();
             let limit = self.config.transmissions(present, self.floods());
-            first.extend(self.gossip.take(to, &mut room, limit));
+            let record = |node: &NodeId| self.members.get(node).map(Member::signed);
+            first.extend(self.gossip.take(to, &mut room, limit, record));
         }
         first
     }
@@ -238,10 +240,10 @@ impl Swim {
             return;
         }
         // A dead member is told of by what shows its death: who does not know it need not hear of it any more.
-        match member.state {
-            State::Dead => updates.extend(member.evidence.clone().map(Update::Dead)),
+        match member.state() {
+            State::Dead => updates.extend(self.members.evidence(&node).map(Update::Dead)),
             State::Alive | State::Left | State::Suspect => {
-                updates.push(Update::Record(Arc::clone(&member.record)));
+                updates.push(Update::Record(member.signed()));
             }
         }
         let suspicion = self.suspicions.get(&node);

@@ -38,7 +38,7 @@ impl Swim {
         if accuser == subject || !self.wants(&claim.update(Arc::clone(&signed))) {
             return true;
         }
-        let trusted = self.members.get(&accuser).map(|member| member.state);
+        let trusted = self.members.get(&accuser).map(|member| member.state());
         if !trusted.is_some_and(State::is_present) {
             return true;
         }
@@ -164,7 +164,7 @@ impl Swim {
         let Some(member) = self.members.get(&node) else {
             return;
         };
-        let accusation = self.pen.accuse(Claim::Suspect, member.record());
+        let accusation = self.pen.accuse(Claim::Suspect, member);
         let suspicion = self.doubt(node);
         let first = suspicion.finding() != Finding::Failed;
         suspicion.failed(Arc::clone(&accusation));
@@ -186,7 +186,7 @@ impl Swim {
         else {
             return;
         };
-        let epoch = member.record().epoch;
+        let epoch = member.epoch();
         // Who only heard of it need not add to what its accusers say.
         let enough = match suspicion.finding() {
             Finding::Failed => ENOUGH_CONFIRMATIONS,
@@ -196,15 +196,13 @@ impl Swim {
         let evidence = match suspicion.confirmation().filter(|_| confirmed) {
             Some(known) => Arc::clone(known),
             None => {
-                let own = self.pen.accuse(Claim::Dead, member.record());
+                let own = self.pen.accuse(Claim::Dead, member);
                 self.spread(Update::Dead(Arc::clone(&own)), None, true);
                 own
             }
         };
         self.enter_state(node, State::Dead);
-        if let Some(member) = self.members.get_mut(&node) {
-            member.evidence = Some(evidence);
-        }
+        self.members.set_evidence(&node, evidence);
         self.output(Output::Down { node, epoch });
     }
 
@@ -212,7 +210,7 @@ impl Swim {
     fn acquit(&mut self, node: NodeId) {
         self.enter_state(node, State::Alive);
         if let Some(member) = self.members.get(&node) {
-            let record = Arc::clone(&member.record);
+            let record = member.signed();
             self.output(Output::Changed { node, record });
         }
     }

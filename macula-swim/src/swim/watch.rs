@@ -66,7 +66,7 @@ impl Swim {
             return;
         }
         let known = self.members.get(&node);
-        if known.is_some_and(|known| known.state.is_present()) {
+        if known.is_some_and(|known| known.state().is_present()) {
             self.begin_probe(node);
         }
         self.put_off_watch(node);
@@ -114,9 +114,9 @@ impl Swim {
         let fits = |place| {
             members.at(place).is_some_and(|member| {
                 let node = member.node();
-                let settled = now.saturating_since(member.since) >= grace;
+                let settled = now.saturating_since(member.since()) >= grace;
                 let watched = !is_small && peers.is_neighbour(&node);
-                member.state.is_present() && !watched && (settled || peers.contains(&node))
+                member.state().is_present() && !watched && (settled || peers.contains(&node))
             })
         };
         let random = &mut self.random;
@@ -158,7 +158,7 @@ impl Swim {
         let present = self
             .members
             .get(&node)
-            .is_some_and(|known| known.state.is_present());
+            .is_some_and(|known| known.state().is_present());
         if self.peers.contains(&node) || self.peers.is_empty() || !present {
             return;
         }

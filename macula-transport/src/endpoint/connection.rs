@@ -1,6 +1,7 @@
 //! A QUIC connection as the carrier of a link.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use macula_wire::ErrorCode;
@@ -12,50 +13,97 @@ use crate::link::{Accepted, Path};
 use crate::stats::LinkStats;
 use crate::stream::{ReadHalf, WriteHalf, code, number};
 
+/// How many bidirectional streams a peer that is known may have open before it has opened half as many. For each that it
+/// may open a connection keeps some ninety bytes ready, and most links of a large realm never carry a call.
+const FIRST_STREAMS: u32 = 16;
+
 /// A QUIC connection whose peer is known.
 #[derive(Debug)]
-pub(crate) struct QuicConnection(quinn::Connection);
+pub(crate) struct QuicConnection {
+    connection: quinn::Connection,
+    /// How many bidirectional streams the peer may have open once it has opened some; 0 until it has said who it is.
+    most_streams: AtomicU32,
+    /// How many it has opened, as far as that matters.
+    opened: AtomicU32,
+}
 
 impl QuicConnection {
     pub(crate) const fn new(connection: quinn::Connection) -> Self {
-        Self(connection)
+        Self {
+            connection,
+            most_streams: AtomicU32::new(0),
+            opened: AtomicU32::new(0),
+        }
     }
 
     /// Allows a peer that has said who it is its streams and its window.
     pub(super) fn raise_limits(&self, config: &Config) {
         let window = quinn::VarInt::from_u32(config.connection_receive_window);
-        self.0.set_receive_window(window);
+        self.connection.set_receive_window(window);
         // The control stream is one of them.
         let streams = config.max_call_streams.saturating_add(1);
-        self.0
-            .set_max_concurrent_bi_streams(quinn::VarInt::from_u32(streams));
+        self.most_streams.store(streams, Ordering::SeqCst);
+        self.allow_streams();
+    }
+
+    /// Allows a known peer the streams that it needs: a few, or all that it may have if it uses them.
+    fn allow_streams(&self) {
+        let most = self.most_streams.load(Ordering::SeqCst);
+        let uses_them = self.opened.load(Ordering::SeqCst) >= FIRST_STREAMS / 2;
+        let allowed = if uses_them {
+            most
+        } else {
+            most.min(FIRST_STREAMS)
+        };
+        if allowed > 0 {
+            let allowed = quinn::VarInt::from_u32(allowed);
+            self.connection.set_max_concurrent_bi_streams(allowed);
+        }
+    }
+
+    /// The peer has opened a bidirectional stream.
+    fn count_stream(&self) {
+        // Nothing is to be done for those that come after: the count stops there.
+        if self.opened.load(Ordering::SeqCst) < FIRST_STREAMS / 2 {
+            self.opened.fetch_add(1, Ordering::SeqCst);
+            self.allow_streams();
+        }
     }
 
     /// The peer's address, IPv4 in its own form; `None` if other nodes carry its packets.
     pub(super) fn address(&self) -> Option<SocketAddr> {
-        let address = self.0.remote_address();
+        let address = self.connection.remote_address();
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         Some(address).filter(|address| !forward::is_mapped(*address))
     }
 
     pub(crate) async fn open_uni(&self) -> Result<WriteHalf, LinkError> {
-        let stream = self.0.open_uni().await.map_err(|error| lost(&error))?;
+        let stream = self
+            .connection
+            .open_uni()
+            .await
+            .map_err(|error| lost(&error))?;
         Ok(WriteHalf::Quic(stream))
     }
 
     pub(crate) async fn open_bi(&self) -> Result<(WriteHalf, ReadHalf), LinkError> {
-        let (write, read) = self.0.open_bi().await.map_err(|error| lost(&error))?;
+        let (write, read) = self
+            .connection
+            .open_bi()
+            .await
+            .map_err(|error| lost(&error))?;
         Ok((WriteHalf::Quic(write), ReadHalf::Quic(read)))
     }
 
     pub(crate) async fn accept(&self) -> Result<Accepted, LinkError> {
         tokio::select! {
             biased;
-            stream = self.0.accept_bi() => {
+            stream = self.connection.accept_bi() => {
                 let (write, read) = stream.map_err(|error| lost(&error))?;
+                self.count_stream();
                 Ok(Accepted::Bi(WriteHalf::Quic(write), ReadHalf::Quic(read)))
             }
-            stream = self.0.accept_uni() => {
+            stream = self.connection.accept_uni() => {
                 let read = stream.map_err(|error| lost(&error))?;
                 Ok(Accepted::Uni(ReadHalf::Quic(read)))
             }
@@ -63,32 +111,38 @@ impl QuicConnection {
     }
 
     pub(crate) fn send_datagram(&self, datagram: Bytes) -> Result<(), DatagramError> {
-        self.0.send_datagram(datagram).map_err(|error| match error {
-            quinn::SendDatagramError::UnsupportedByPeer | quinn::SendDatagramError::Disabled => {
-                DatagramError::Unsupported
-            }
-            quinn::SendDatagramError::TooLarge => DatagramError::TooLarge {
-                max: self.0.max_datagram_size().unwrap_or(0),
-            },
-            quinn::SendDatagramError::ConnectionLost(_) => DatagramError::Closed,
-        })
+        self.connection
+            .send_datagram(datagram)
+            .map_err(|error| match error {
+                quinn::SendDatagramError::UnsupportedByPeer
+                | quinn::SendDatagramError::Disabled => DatagramError::Unsupported,
+                quinn::SendDatagramError::TooLarge => DatagramError::TooLarge {
+                    max: self.connection.max_datagram_size().unwrap_or(0),
+                },
+                quinn::SendDatagramError::ConnectionLost(_) => DatagramError::Closed,
+            })
     }
 
     pub(crate) async fn read_datagram(&self) -> Result<Bytes, LinkError> {
-        self.0.read_datagram().await.map_err(|error| lost(&error))
+        self.connection
+            .read_datagram()
+            .await
+            .map_err(|error| lost(&error))
     }
 
     pub(crate) fn close(&self, code: ErrorCode, detail: &str) {
-        congestion::open_window(&self.0);
-        self.0.close(number(code), detail.as_bytes());
+        congestion::open_window(&self.connection);
+        self.connection.close(number(code), detail.as_bytes());
     }
 
     pub(crate) async fn closed(&self) -> CloseReason {
-        Self::reason(&self.0.closed().await)
+        Self::reason(&self.connection.closed().await)
     }
 
     pub(crate) fn close_reason(&self) -> Option<CloseReason> {
-        self.0.close_reason().map(|error| Self::reason(&error))
+        self.connection
+            .close_reason()
+            .map(|error| Self::reason(&error))
     }
 
     pub(crate) fn path(&self) -> Path {
@@ -96,7 +150,7 @@ impl QuicConnection {
     }
 
     pub(crate) fn measure(&self, stats: &mut LinkStats) {
-        let measured = self.0.stats();
+        let measured = self.connection.stats();
         stats.rtt = measured.path.rtt;
         stats.mtu = measured.path.current_mtu;
         stats.bytes_sent = measured.udp_tx.bytes;

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::Roles;
-use crate::field::{Field, UNLIMITED, record, tagged};
+use crate::field::{Field, UNLIMITED, record, tagged, whole};
 use crate::limit::{
     DIGEST_BUCKETS, MAX_ADDRESSES, MAX_TAGS, MAX_TEXT_LEN, MAX_UPDATES, MAX_VERSIONS_LISTED,
     MAX_ZONE_LEN,
@@ -81,6 +81,7 @@ record! {
         pub signature: Signature,
     }
 }
+whole!(SignedRecord);
 
 record! {
     /// A claim that a member does not answer.

@@ -37,7 +37,7 @@ impl NodeMachine {
             Output::Left { node } => {
                 // The record of a member that has left is its goodbye, so it tells which run has ended.
                 let left = self.swim.member(&node);
-                let epoch = left.map_or(Epoch::new(u64::MAX), |member| member.record().epoch);
+                let epoch = left.map_or(Epoch::new(u64::MAX), macula_swim::Member::epoch);
                 self.on_down(now, (node, epoch), ErrorCode::SHUTTING_DOWN, HAS_LEFT);
                 let event = self.audience.left(node);
                 self.member(event);
@@ -173,7 +173,7 @@ impl NodeMachine {
     pub(super) fn on_link_up(&mut self, now: Instant, peer: NodeId, epoch: Epoch) {
         let known = self.swim.member(&peer);
         if known.is_some_and(|member| {
-            member.state() == macula_swim::State::Left && member.record().epoch >= epoch
+            member.state() == macula_swim::State::Left && member.epoch() >= epoch
         }) {
             return self.disconnect((peer, epoch), ErrorCode::SHUTTING_DOWN, HAS_LEFT);
         }
@@ -193,7 +193,7 @@ impl NodeMachine {
     /// A node without neighbours walks into the overlay by whoever has a link to it.
     fn enter_overlay(&mut self, now: Instant, contact: NodeId) {
         let known = self.swim.member(&contact);
-        let addresses = known.map_or_else(Vec::new, |member| member.record().addresses.clone());
+        let addresses = known.map_or_else(Vec::new, macula_swim::Member::addresses);
         if let Err(error) = self.overlay.join(now, contact, addresses) {
             tracing::debug!(%error, "not entering the overlay by this peer");
         }

@@ -267,7 +267,7 @@ impl NodeMachine {
         let Some(member) = self.swim.member(&node) else {
             return false;
         };
-        let addresses = member.record().addresses.clone();
+        let addresses = member.addresses();
         let can_be = member.state().is_present() && !addresses.is_empty();
         if !can_be || !self.pool.may_dial(now, node) {
             return false;

@@ -51,12 +51,9 @@ impl NodeMachine {
             return;
         }
         let member = self.swim.member(&node);
-        let known = member.map_or(&to.addresses, |member| &member.record().addresses);
-        let addresses = if known.is_empty() {
-            to.addresses.clone()
-        } else {
-            known.clone()
-        };
+        let known = member.map(macula_swim::Member::addresses);
+        let known = known.filter(|addresses| !addresses.is_empty());
+        let addresses = known.unwrap_or_else(|| to.addresses.clone());
         if addresses.is_empty() {
             self.waiting.dropped = self.waiting.dropped.saturating_add(1);
             return self.kad.handle_input(now, Input::Unreachable(node));
@@ -80,7 +77,7 @@ impl NodeMachine {
     /// A node and where it can be reached, as far as membership says.
     fn contact(&self, node: NodeId) -> Arc<Contact> {
         let member = self.swim.member(&node);
-        let addresses = member.map_or_else(Vec::new, |member| member.record().addresses.clone());
+        let addresses = member.map_or_else(Vec::new, macula_swim::Member::addresses);
         Arc::new(Contact { node, addresses })
     }
 
@@ -102,7 +99,7 @@ impl NodeMachine {
             .swim
             .member(&node)
             .filter(|member| member.state().is_present());
-        let known = member.map(|member| member.record().epoch);
+        let known = member.map(macula_swim::Member::epoch);
         if let Some(epoch) = linked.max(known) {
             let since = epoch.get();
             self.kad.handle_input(now, Input::Run { node, since });

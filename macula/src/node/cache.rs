@@ -151,12 +151,12 @@ impl MemberCache {
         let rest = self
             .found
             .iter()
-            .filter(|signed| !known.contains(&signed.record.node));
+            .filter(|signed| !known.contains(&signed.record.node))
+            .cloned();
         kept.into_iter()
             .map(Member::signed)
             .chain(rest)
             .take(MemberList::MAX_RECORDS)
-            .cloned()
             .collect()
     }
 

@@ -301,7 +301,7 @@ impl Node {
                     kind: "member",
                     node: member.node().to_string(),
                     tenant: None,
-                    zone: member.record().zone.clone(),
+                    zone: member.record().zone,
                     since_at_ms: plane.clock.unix_ms().saturating_sub(since_ms),
                 }
             };

@@ -158,7 +158,7 @@ impl Dialler {
     pub(super) async fn addresses(&self, node: NodeId) -> Result<Vec<SocketAddr>, Error> {
         let addresses = self.control.run(move |machine, _| {
             let member = machine.swim().member(&node);
-            member.map(|member| member.record().addresses.clone())
+            member.map(Member::addresses)
         });
         if let Some(addresses) = addresses.await? {
             return Ok(addresses);

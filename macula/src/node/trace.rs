@@ -110,7 +110,7 @@ impl Node {
     async fn with_names(&self, hops: Vec<(NodeId, Option<u64>)>) -> Result<Vec<TraceHop>, Error> {
         let name = |machine: &NodeMachine, node: &NodeId| {
             let member = machine.swim().member(node)?;
-            name_of(member.record()).map(ToOwned::to_owned)
+            name_of(&member.record()).map(ToOwned::to_owned)
         };
         self.0
             .control
@@ -150,7 +150,7 @@ fn resolve(machine: &NodeMachine, text: &str) -> Result<NodeId, Error> {
     let members = machine.swim().members();
     let fits = |member: &&macula_swim::Member| {
         let begins = !text.is_empty() && member.node().to_string().starts_with(text);
-        begins || name_of(member.record()) == Some(text)
+        begins || name_of(&member.record()) == Some(text)
     };
     let found: Vec<NodeId> = members
         .filter(fits)

@@ -211,11 +211,11 @@ fn member_info(plane: &Plane, now: Instant, machine: &NodeMachine, member: &Memb
         state: state_name(member.state()),
         epoch: record.epoch.get(),
         incarnation: record.incarnation.get(),
-        addresses: record.addresses.clone(),
         roles: record.roles.names().collect(),
-        zone: record.zone.clone(),
-        agent: record.agent.clone(),
-        tags: tags(record),
+        tags: tags(&record),
+        addresses: record.addresses,
+        zone: record.zone,
+        agent: record.agent,
         rtt_us: link
             .as_ref()
             .map(|attached| rtt_us(attached))
@@ -263,7 +263,7 @@ fn graph(plane: &Plane, machine: &NodeMachine) -> Graph {
         GraphNode {
             node: node.to_string(),
             state: member.map_or("unknown", |member| state_name(member.state())),
-            zone: member.and_then(|member| member.record().zone.clone()),
+            zone: member.and_then(|member| member.record().zone),
         }
     };
     Graph {

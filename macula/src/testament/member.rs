@@ -199,7 +199,7 @@ async fn executor(node: &Node, gone: NodeId) -> Result<Option<(NodeId, Epoch)>, 
     let (own, realm): (NodeId, RealmName) = (node.node_id(), node.realm().clone());
     node.command(move |machine, _| {
         let name = name_of(&gone)?;
-        let epoch = machine.swim().member(&gone)?.record().epoch;
+        let epoch = machine.swim().member(&gone)?.epoch();
         let at = key(&realm, RecordKind::Value, name.as_str());
         let known = machine.kad().closest_known(&at, 2);
         let others = known.iter().map(|contact| contact.node);

@@ -21,6 +21,10 @@ use crate::{Round, Scenario, Size};
 const MEMBERS: usize = 999;
 /// How long the news of the members' arrival goes round at most.
 const SETTLING: usize = 600;
+/// How many are heard of together, before a moment passes.
+const TOGETHER: usize = 50;
+/// In it news that waits is told.
+const MOMENT: Duration = Duration::from_millis(125);
 /// What passes in a round.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -55,18 +59,26 @@ fn answer(size: Size) -> Round {
     })
 }
 
-/// The machine of a node that has heard of so many others and has no link to any, as most members of a large realm are to
-/// each other.
+/// The machine of a node that has heard of so many others and has a link to one of them, as most members of a large realm
+/// have none to each other. `told` says whether it has told that one of the others already.
 ///
 /// # Panics
 ///
-/// If the machine does not take all of them in.
+/// If the machine does not take all of them in, or does not answer a ping.
 #[must_use]
-pub fn knowing(members: usize) -> Swim {
-    let mut realm = Realm::alone();
+pub fn knowing(members: usize, told: bool) -> Swim {
+    let mut config = Config::default();
+    // Nobody of them answers, so nobody is asked.
+    config.link_grace = SECOND.saturating_mul(3_600);
+    let mut realm = Realm::alone(config);
+    let peer = node(1);
+    realm.swim.handle_input(realm.now, Input::LinkUp { peer });
     for member in 1..=members {
         realm.meet(member);
-        while realm.swim.poll_output().is_some() {}
+        while told && realm.tell(peer) > 0 {}
+        if told && member.is_multiple_of(TOGETHER) {
+            realm.pass(MOMENT);
+        }
     }
     let known = realm.swim.counts().alive;
     assert_eq!(known, members.saturating_add(1));
@@ -82,7 +94,7 @@ struct Realm {
 impl Realm {
     /// A realm in which the news that all members are there has gone round.
     fn new(size: Size) -> Self {
-        let mut realm = Self::alone();
+        let mut realm = Self::alone(Config::default());
         let members = size.of(MEMBERS);
         for member in 1..=members {
             let peer = node(member);
@@ -96,12 +108,12 @@ impl Realm {
     }
 
     /// A node that knows nobody.
-    fn alone() -> Self {
+    fn alone(config: Config) -> Self {
         let now = Instant::from_millis(1);
         let realm = RealmName::new("be.acme.iot").expect("a realm");
         let mut own = OwnRecord::new(Epoch::new(WALL_MS));
         own.addresses = record(0).record.addresses;
-        let (config, random, signer) = (Config::default(), Random::new(5), Arc::new(Blank));
+        let (random, signer) = (Random::new(5), Arc::new(Blank));
         let swim =
             Swim::new(config, realm, signer, own, random, now, WALL_MS).expect("a short record");
         Self { swim, now }
@@ -111,6 +123,27 @@ impl Realm {
     fn meet(&mut self, member: usize) {
         let updates = vec![Update::Record(record(member).into())];
         self.hear(node(member), SwimGossip { updates });
+    }
+
+    /// Answers the ping of a peer, with news; how many pieces it were.
+    fn tell(&mut self, from: NodeId) -> usize {
+        let ping = SwimPing {
+            probe: ProbeId::new(7),
+            updates: Vec::new(),
+        };
+        let (now, body) = (self.now, ping.into());
+        self.swim.handle_input(now, Input::Message { from, body });
+        let mut told = None;
+        while let Some(output) = self.swim.poll_output() {
+            if let Output::Send {
+                body: Body::SwimAck(ack),
+                ..
+            } = output
+            {
+                told = Some(ack.updates.len());
+            }
+        }
+        told.expect("every ping is answered")
     }
 
     /// Lets time pass, with every time-out that falls in it.

@@ -2,6 +2,7 @@
 
 mod call;
 mod configuration;
+mod estate;
 mod frame;
 mod invocation;
 mod kad;
@@ -26,6 +27,7 @@ const TABLE: &[(&str, fn(&[u8]))] = &[
     ("content_type", value::content_type),
     ("earlier", value::earlier),
     ("envelope", value::envelope),
+    ("estate_machine", estate::machine),
     ("frame_header", frame::header),
     ("frame_pieces", frame::pieces),
     ("frame_stream", frame::stream),

@@ -61,7 +61,7 @@ pub(super) fn restart_all(run: &mut Run<'_>) {
         let cache = caches.entry(swim.digest()).or_insert_with(|| {
             let present = swim.members().filter(|member| member.state().is_present());
             Arc::new(Snapshot::new(
-                present.map(|member| Arc::clone(member.signed())).collect(),
+                present.map(|member| member.signed()).collect(),
             ))
         });
         cache_of.push((*node, Arc::clone(cache)));
