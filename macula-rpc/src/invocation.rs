@@ -35,7 +35,12 @@ struct Shared {
     late: AtomicU64,
 }
 
-type Key = (NodeId, CallId);
+/// An id of a caller. The id stands first, as a number: it is where keys differ, and the whole comparison then.
+type Key = (u128, NodeId);
+
+const fn key(caller: NodeId, call: CallId) -> Key {
+    (u128::from_be_bytes(*call.as_bytes()), caller)
+}
 
 #[derive(Debug, Default)]
 struct Shard {
@@ -83,7 +88,7 @@ impl Invocations {
         if deadline <= now {
             return Err(shared.refuse(&shared.late, ErrorCode::DEADLINE_EXCEEDED, LATE));
         }
-        let key = (caller, call);
+        let key = key(caller, call);
         let busy = || shared.refuse(&shared.busy, ErrorCode::BUSY, BUSY);
         let mut shard = shared.shard(&caller).ok_or_else(busy)?;
         shard.expire(now);
@@ -106,7 +111,7 @@ impl Invocations {
     /// Spends the id of a call that is refused without asking for admission, because nobody serves the procedure or the
     /// node takes nothing new.
     pub fn refuse(&self, now: Instant, caller: NodeId, call: CallId, deadline: Instant) {
-        let key = (caller, call);
+        let key = key(caller, call);
         let until = (now + self.shared.window).max(deadline);
         if let Some(mut shard) = self.shared.shard(&caller) {
             shard.expire(now);
@@ -200,13 +205,13 @@ impl Admission {
     /// Who calls.
     #[must_use]
     pub const fn caller(&self) -> NodeId {
-        self.key.0
+        self.key.1
     }
 
     /// The call.
     #[must_use]
     pub const fn call(&self) -> CallId {
-        self.key.1
+        CallId::from_bytes(self.key.0.to_be_bytes())
     }
 
     /// When nobody waits for the result any more.
@@ -221,7 +226,7 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        if let Some(mut shard) = self.shared.shard(&self.key.0) {
+        if let Some(mut shard) = self.shared.shard(&self.key.1) {
             shard.running.remove(&self.key);
         }
     }

@@ -2,9 +2,11 @@
 
 mod builder;
 mod entries;
+mod sealed;
 
-pub use builder::{BY_REFERENCE, BatchBuilder, BatchHead, SealedBatch};
+pub use builder::{BY_REFERENCE, BatchBuilder, BatchHead};
 pub use entries::{Entries, EntriesIter};
+pub use sealed::SealedBatch;
 
 use crate::field::record;
 use crate::{

@@ -10,6 +10,7 @@ mod overlay;
 mod parts;
 mod record;
 mod reliable;
+mod room;
 mod routing;
 mod session;
 mod tree;
@@ -315,7 +316,7 @@ impl Message {
     ///
     /// As [`encode`](Self::encode).
     pub fn to_bytes(&self) -> Result<Vec<u8>, EncodeError> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(self.body.room());
         self.encode(&mut out)?;
         Ok(out)
     }

@@ -17,8 +17,8 @@ pub use self::calling::{Calling, PartSender};
 pub(crate) use self::cancel::Cancelled;
 pub use self::cancel::Canceller;
 pub(crate) use self::flow::{Ends, Flow};
+pub(crate) use self::invocation::{Answer, Handler, Serving, serving, serving_at};
 pub use self::invocation::{CallFailure, Invocation};
-pub(crate) use self::invocation::{Handler, Serving, serving, serving_at};
 pub(crate) use self::parts::{Giver, Taker};
 pub use self::replies::{NodeReply, Replies};
 

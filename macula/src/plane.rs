@@ -3,6 +3,7 @@
 //! Nothing here asks a machine. Tasks that read links, publishers and callers look at the present tables, remember
 //! what they found, and look again when [`Plane::version`] has moved.
 
+mod alone;
 pub(crate) mod asked;
 mod attempt;
 pub(crate) mod caller;

@@ -1,7 +1,7 @@
 //! What comes in by a link.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -17,6 +17,9 @@ use crate::stream::{FrameReader, FrameReceiver, FrameSender};
 
 /// How many messages that nobody knows a peer may send on the control stream before the link is closed.
 const MAX_UNKNOWN: u32 = 16;
+
+/// How many streams are taken in a row before anything else is looked at.
+const MAX_IN_A_ROW: u32 = 16;
 
 /// Something that a link brought.
 ///
@@ -48,6 +51,8 @@ pub struct LinkReceiver {
     control: Option<FrameReader>,
     /// Streams whose STREAM has not come yet; bounded by the number of streams that a peer may open.
     opening: Vec<Opening>,
+    /// How many streams were taken since anything else was looked at.
+    in_a_row: u32,
     unknown: u32,
     /// When a link that the peer closes is cut off.
     draining: Option<Instant>,
@@ -81,6 +86,7 @@ impl LinkReceiver {
             shared,
             control: Some(control),
             opening: Vec::new(),
+            in_a_row: 0,
             unknown: 0,
             draining: None,
             over: false,
@@ -102,7 +108,11 @@ impl LinkReceiver {
                 let last = self.shared.carrier.closed().await;
                 return LinkEvent::Closed(self.shared.settle(last));
             }
-            let event = match self.woken().await {
+            let woken = match self.another() {
+                Some(stream) => Woken::Accepted(Ok(stream)),
+                None => self.woken().await,
+            };
+            let event = match woken {
                 Woken::Control(read) => self.on_control(read),
                 Woken::Accepted(Ok(stream)) => self.on_accepted(stream),
                 Woken::Accepted(Err(_)) => {
@@ -128,6 +138,24 @@ impl LinkReceiver {
         }
     }
 
+    /// A further stream that has come with the one that was taken last, if there is one: calls come many at a time, and to
+    /// look at everything costs more than to take one.
+    fn another(&mut self) -> Option<Accepted> {
+        if !(1..MAX_IN_A_ROW).contains(&self.in_a_row) {
+            self.in_a_row = 0;
+            return None;
+        }
+        let mut accepting = pin!(self.shared.carrier.accept());
+        match accepting.as_mut().poll(&mut nobody()) {
+            Poll::Ready(Ok(stream)) => Some(stream),
+            // That it has ended is told after all that came before.
+            Poll::Ready(Err(_)) | Poll::Pending => {
+                self.in_a_row = 0;
+                None
+            }
+        }
+    }
+
     async fn woken(&mut self) -> Woken {
         let shared = &self.shared;
         let changed = shared.changed.notified();
@@ -146,12 +174,23 @@ impl LinkReceiver {
 
     /// Reads the first message of a stream, which mostly came with it; otherwise it is waited for.
     fn on_accepted(&mut self, stream: Accepted) -> Option<LinkEvent> {
-        let mut opening = open(Arc::clone(&self.shared), stream);
-        let mut context = Context::from_waker(Waker::noop());
-        match opening.0.as_mut().poll(&mut context) {
-            Poll::Ready(event) => event,
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        let (write, read) = match stream {
+            Accepted::Uni(read) => (None, read),
+            Accepted::Bi(write, read) => (Some(write), read),
+        };
+        let sender = write.map(|write| FrameSender::new(write, None));
+        let reader = FrameReader::new(read, self.shared.own_max_frame_len);
+        let mut receiver = FrameReceiver::new(reader, Arc::clone(&self.shared));
+        let polled = pin!(receiver.next()).poll(&mut nobody());
+        match polled {
+            Poll::Ready(first) => opened(&self.shared, sender, receiver, first),
             Poll::Pending => {
-                self.opening.push(opening);
+                let shared = Arc::clone(&self.shared);
+                self.opening.push(Opening(Box::pin(async move {
+                    let first = receiver.next().await;
+                    opened(&shared, sender, receiver, first)
+                })));
                 None
             }
         }
@@ -316,37 +355,36 @@ async fn quiet(shared: &Shared, draining: Option<Instant>) {
     }
 }
 
-/// Reads STREAM.
-fn open(shared: Arc<Shared>, stream: Accepted) -> Opening {
-    let (write, read) = match stream {
-        Accepted::Uni(read) => (None, read),
-        Accepted::Bi(write, read) => (Some(write), read),
+/// Waits for nothing: what is not there at once is asked for again.
+const fn nobody() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+/// What a stream is whose first frame should be STREAM. One that ends before it began, or with the link, is nothing.
+fn opened(
+    shared: &Shared,
+    sender: Option<FrameSender>,
+    receiver: FrameReceiver,
+    first: Result<Option<Frame>, LinkError>,
+) -> Option<LinkEvent> {
+    let kind = match Message::decode(&first.ok().flatten()?) {
+        Ok(Message {
+            body: Body::Stream(Stream { kind, .. }),
+            ..
+        }) => Ok(kind),
+        Ok(other) => Err(hello::out_of_place(other.kind())),
+        Err(error) => Err(error),
     };
-    let sender = write.map(|write| FrameSender::new(write, None));
-    let reader = FrameReader::new(read, shared.own_max_frame_len);
-    let mut receiver = FrameReceiver::new(reader, Arc::clone(&shared));
-    Opening(Box::pin(async move {
-        // A stream that ends before it began, or with the link, is nothing.
-        let frame = receiver.next().await.ok().flatten()?;
-        let kind = match Message::decode(&frame) {
-            Ok(Message {
-                body: Body::Stream(Stream { kind, .. }),
-                ..
-            }) => Ok(kind),
-            Ok(other) => Err(hello::out_of_place(other.kind())),
-            Err(error) => Err(error),
-        };
-        match (kind, sender) {
-            (Ok(StreamKind::Events(priority)), None) => Some(LinkEvent::Events(priority, receiver)),
-            (Ok(StreamKind::Events(_) | StreamKind::Offered), Some(_)) | (Ok(_), None) => {
-                shared.fail(hello::out_of_place(Kind::Stream));
-                None
-            }
-            (Ok(kind), Some(sender)) => Some(LinkEvent::Stream(kind, sender, receiver)),
-            (Err(error), _) => {
-                shared.fail(error);
-                None
-            }
+    match (kind, sender) {
+        (Ok(StreamKind::Events(priority)), None) => Some(LinkEvent::Events(priority, receiver)),
+        (Ok(StreamKind::Events(_) | StreamKind::Offered), Some(_)) | (Ok(_), None) => {
+            shared.fail(hello::out_of_place(Kind::Stream));
+            None
         }
-    }))
+        (Ok(kind), Some(sender)) => Some(LinkEvent::Stream(kind, sender, receiver)),
+        (Err(error), _) => {
+            shared.fail(error);
+            None
+        }
+    }
 }

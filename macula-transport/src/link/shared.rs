@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskSet,
     events: [Outbox; PRIORITIES.len()],
     token: Option<Bytes>,
+    /// STREAM of a call.
+    call: Bytes,
     end: Mutex<End>,
     readers: AtomicUsize,
     datagrams_dropped: AtomicU64,
@@ -113,6 +115,7 @@ impl Shared {
                 control: Outbox::new(config.control_outbox_bytes, None),
                 tasks: parts.tasks,
                 events,
+                call: stream_frame(parts.agreed.token.clone(), StreamKind::Call),
                 token: parts.agreed.token,
                 end: Mutex::default(),
                 readers: AtomicUsize::new(0),
@@ -141,6 +144,9 @@ impl Shared {
     }
 
     pub(super) fn opening(&self, kind: StreamKind) -> Bytes {
+        if kind == StreamKind::Call {
+            return self.call.clone();
+        }
         stream_frame(self.token.clone(), kind)
     }
 

@@ -66,6 +66,10 @@ impl FrameSender {
         self.state = SenderState::Writing;
         match self.opening.take() {
             None => self.half.write_chunks(pieces).await?,
+            Some(opening) if pieces.len() == 1 => {
+                let frame = pieces.first_mut().map(std::mem::take).unwrap_or_default();
+                self.half.write_chunks(&mut [opening, frame]).await?;
+            }
             Some(opening) => {
                 let rest = pieces.iter_mut().map(std::mem::take);
                 let mut all: Vec<Bytes> = std::iter::once(opening).chain(rest).collect();

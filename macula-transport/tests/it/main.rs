@@ -21,5 +21,6 @@ mod memory;
 mod outbox;
 mod quic;
 mod refusal;
+mod streams;
 mod support;
 mod unix;

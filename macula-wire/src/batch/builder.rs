@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::MAX_BATCH_EVENTS;
+use super::{MAX_BATCH_EVENTS, SealedBatch};
 use crate::extension::Extensions;
 use crate::field::{Field, UNLIMITED};
 use crate::frame::{FrameHeader, HEADER_LEN};
@@ -203,6 +203,8 @@ impl BatchBuilder {
             pieces,
             events: taken.count,
             base: head.base,
+            head: (head.clone(), HEADER_LEN.saturating_add(around)),
+            entries: taken.length,
         }))
     }
 }
@@ -247,26 +249,6 @@ impl BatchHead {
         self.signature.put("signature", UNLIMITED, out)?;
         varint::put(out, u64::try_from(count).unwrap_or(u64::MAX));
         Ok(())
-    }
-}
-
-/// A batch as a frame in pieces.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct SealedBatch {
-    /// The frame; written in order they are one BATCH.
-    pub pieces: Vec<Bytes>,
-    /// How many events it holds.
-    pub events: usize,
-    /// The sequence of the first.
-    pub base: Sequence,
-}
-
-impl SealedBatch {
-    /// The length of the frame in bytes.
-    #[must_use]
-    pub fn encoded_len(&self) -> usize {
-        self.pieces.iter().map(Bytes::len).sum()
     }
 }
 
@@ -318,6 +300,7 @@ mod tests {
         let Body::Batch(batch) = message.body else {
             panic!("not a batch")
         };
+        assert_eq!(sealed.open(), batch);
         let found: Vec<Vec<u8>> = batch.entries.iter().map(|bytes| bytes.to_vec()).collect();
         assert_eq!(found, payloads);
         let again = Batch {
@@ -358,6 +341,7 @@ mod tests {
             ..head()
         };
         let sealed = builder.seal(&enveloped).unwrap().unwrap();
+        let opened = sealed.open();
         let mut decoder = FrameDecoder::new(1 << 20);
         let pieces = sealed.pieces.into_iter();
         pieces.for_each(|piece| decoder.push(piece));
@@ -366,6 +350,7 @@ mod tests {
             panic!("not a batch")
         };
         assert!(batch.enveloped);
+        assert_eq!(opened, batch);
         for (entry, payload) in batch.entries.iter().zip(payloads) {
             let split = crate::Envelope::split(&entry).unwrap();
             assert_eq!(split, (envelope.clone(), payload.into()));
@@ -381,6 +366,13 @@ mod tests {
             builder.push(b"last");
             let sealed = builder.seal(&head()).unwrap().unwrap();
             assert_eq!((sealed.events, sealed.base), (2, Sequence::new(100)));
+            let opened = sealed.open();
+            let lies_within = |piece: &Bytes| {
+                piece
+                    .as_ptr_range()
+                    .contains(&opened.entries.encoded().as_ptr())
+            };
+            assert!(sealed.pieces.iter().any(lies_within), "copied");
             let mut decoder = FrameDecoder::new(1 << 20);
             sealed
                 .pieces
@@ -390,6 +382,7 @@ mod tests {
             let Body::Batch(batch) = Message::decode(&frame).unwrap().body else {
                 panic!("not a batch")
             };
+            assert_eq!(opened, batch);
             let found: Vec<Bytes> = batch.entries.iter().collect();
             assert_eq!(found, [Bytes::from(payload), Bytes::from_static(b"last")]);
         }

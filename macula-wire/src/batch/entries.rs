@@ -30,6 +30,11 @@ impl Entries {
         Ok(Self { count, encoded })
     }
 
+    /// Payloads that were put there by this process, `count` of them.
+    pub(super) const fn known(count: usize, encoded: Bytes) -> Self {
+        Self { count, encoded }
+    }
+
     /// The entries of payloads that are to be sent.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! What holds for every message and for any bytes.
 
 use bytes::Bytes;
-use macula_wire::message::{Failure, Handshake, Message, Publish, Role};
+use macula_wire::message::{Body, Failure, Handshake, Message, Publish, Role};
 use macula_wire::{
     ContentType, Epoch, ErrorCode, FrameDecoder, Kind, NodeId, RealmName, RetryHint, Topic,
 };
@@ -78,6 +78,9 @@ proptest! {
     fn a_body_alone_is_written_as_a_message_without_extensions(message in generate::message()) {
         let mut bytes = Vec::new();
         message.body.encode(&mut bytes).unwrap();
+        if let Body::RpcCall(call) = &message.body {
+            prop_assert_eq!(call.to_frame().unwrap(), &bytes[..]);
+        }
         let plain = Message::from(message.body);
         prop_assert_eq!(bytes, plain.to_bytes().unwrap());
     }

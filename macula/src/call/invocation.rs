@@ -121,7 +121,8 @@ impl From<crate::Error> for CallFailure {
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Reply, CallFailure>> + Send>>;
+/// What a function answers, when it does.
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Reply, CallFailure>> + Send>>;
 
 /// What serves a procedure.
 #[derive(Clone)]
@@ -158,9 +159,9 @@ tokio::task_local! {
     static SERVING: Serving;
 }
 
-/// Runs a function as what serves a call.
-pub(crate) async fn serving_at<T>(call: Serving, function: impl Future<Output = T>) -> T {
-    SERVING.scope(call, function).await
+/// Runs a step of a function as what serves a call.
+pub(crate) fn serving_at<T>(call: Serving, step: impl FnOnce() -> T) -> T {
+    SERVING.sync_scope(call, step)
 }
 
 /// The call that the present task serves, if any.

@@ -7,8 +7,8 @@ use futures::FutureExt;
 use macula_rpc::{Admission, CallInput, Entry, Provider, Registrant};
 use macula_transport::{FrameReceiver, FrameSender, LinkError};
 use macula_wire::message::{
-    Body, CallCancel, CallMode, CallPart, CallResult, CancelMode, Failure, Message, RpcCall,
-    StreamKind, Together,
+    Body, CallCancel, CallMode, CallPart, CallResult, CancelMode, Failure, Message, StreamKind,
+    Together,
 };
 use macula_wire::{CallId, DecodeError, ErrorCode};
 
@@ -16,35 +16,48 @@ use super::Plane;
 use super::counters::add;
 use super::invoke;
 use super::links::Attached;
-use super::outgoing::{Outgoing, milliseconds, nobody};
+use super::outgoing::{Outgoing, nobody};
 use super::tally::Counted;
 use crate::Error;
 use crate::call::{NodeReply, Reply};
 
-/// Runs one attempt to its end. Dropping the future takes the call back at this provider.
-pub(super) async fn run(
-    plane: Arc<Plane>,
-    outgoing: Arc<Outgoing>,
-    to: Provider,
-    attempt: u32,
-    admission: Option<Arc<Admission>>,
-) -> CallInput {
-    let left = outgoing.deadline.saturating_since(plane.clock.now());
-    let mut request = outgoing.request.clone();
-    request.deadline_ms = milliseconds(left);
-    let entry = match enter(&plane, to, admission.as_deref()) {
+/// An attempt at who is on this node.
+pub(super) struct Here {
+    pub(super) to: Provider,
+    pub(super) attempt: u32,
+    pub(super) admission: Arc<Admission>,
+    /// How much time is left, in milliseconds.
+    pub(super) deadline_ms: u32,
+    /// The call for a client; a function takes it as it is.
+    pub(super) frame: Bytes,
+}
+
+/// Runs one attempt to its end, by a function of this process or a client of this node. Dropping the future takes the call
+/// back there.
+pub(super) async fn here(plane: Arc<Plane>, outgoing: Arc<Outgoing>, here: Here) -> CallInput {
+    let Here {
+        to,
+        attempt,
+        admission,
+        deadline_ms,
+        frame,
+    } = here;
+    let entry = match enter(&plane, to, &admission) {
         Ok(entry) => entry,
         Err(failure) => {
             let answer = Err(failure);
             return CallInput::Answer { attempt, answer };
         }
     };
-    match (to, admission) {
-        (Provider::Local(key), Some(admission)) => {
+    match to {
+        Provider::Local(key) => {
+            let mut request = outgoing.request.clone();
+            request.deadline_ms = deadline_ms;
             let work = invoke::Work {
                 key,
                 via: outgoing.via,
                 request,
+                deadline: outgoing.deadline,
                 flow: outgoing.flow.clone(),
                 cancelled: outgoing.cancelled.clone(),
                 held: (admission, entry),
@@ -52,7 +65,7 @@ pub(super) async fn run(
             let answer = invoke::run(&plane, work).await;
             CallInput::Answer { attempt, answer }
         }
-        (Provider::Session(session, registration), _) => {
+        Provider::Session(session, registration) => {
             let tally = plane
                 .services
                 .tally(Registrant::Session(session, registration))
@@ -60,18 +73,12 @@ pub(super) async fn run(
             let session = macula_pubsub::SessionId::new(session.get());
             let attached = plane.links.session(session);
             let mut counted = tally.begin();
-            let input = by_link(&plane, attached, &outgoing, request, attempt).await;
+            let input = by_link(plane, attached, outgoing, frame, attempt).await;
             count(&mut counted, &input);
+            drop(entry);
             input
         }
-        (Provider::Member(node), _) => {
-            let mut attached = plane.uplink.clone().or_else(|| plane.links.member(&node));
-            if attached.is_none() && outgoing.is_dialled {
-                attached = plane.reach(node).await;
-            }
-            by_link(&plane, attached, &outgoing, request, attempt).await
-        }
-        (Provider::Local(_), None) => CallInput::NotSent { attempt },
+        Provider::Member(_) => CallInput::NotSent { attempt },
     }
 }
 
@@ -88,24 +95,19 @@ fn count(counted: &mut Counted<'_>, input: &CallInput) {
 }
 
 /// Takes a slot of a registration on this node.
-fn enter(
-    plane: &Plane,
-    to: Provider,
-    admission: Option<&Admission>,
-) -> Result<Option<Entry>, Failure> {
-    let Some(admission) = admission else {
-        return Ok(None);
-    };
+fn enter(plane: &Plane, to: Provider, admission: &Admission) -> Result<Entry, Failure> {
     let providers = plane.providers.load();
     let slots = providers.slots(to).ok_or_else(nobody)?;
-    admission.enter(plane.clock.now(), slots).map(Some)
+    admission.enter(plane.clock.now(), slots)
 }
 
-async fn by_link(
-    plane: &Arc<Plane>,
+/// Sends the call by the link to whoever knows who serves it, and waits for the answer. Dropping the future takes it back
+/// there.
+pub(super) async fn by_link(
+    plane: Arc<Plane>,
     attached: Option<Arc<Attached>>,
-    outgoing: &Outgoing,
-    request: RpcCall,
+    outgoing: Arc<Outgoing>,
+    frame: Bytes,
     attempt: u32,
 ) -> CallInput {
     let Some(attached) = attached else {
@@ -113,20 +115,12 @@ async fn by_link(
     };
     let _busy = attached.busy();
     let waiting = plane.watch_link(&attached);
-    let (call, mode) = (request.call, request.mode);
-    let bytes = match Message::from(request).to_bytes() {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            let failure = Failure::new(ErrorCode::INVALID_ARGUMENT, &error.to_string());
-            let answer = Err(failure);
-            return CallInput::Answer { attempt, answer };
-        }
-    };
+    let (call, mode) = (outgoing.request.call, outgoing.request.mode);
     // Where the caller has nothing more to say, its side ends with the call itself, and takes no word of its own later.
     let is_all = mode != CallMode::Stream && outgoing.cancelled.is_never();
     let begun = tokio::select! {
         biased;
-        begun = begin(&attached, Bytes::from(bytes), is_all) => begun,
+        begun = begin(&attached, frame, is_all) => begun,
         () = waiting.lost() => return CallInput::NotSent { attempt },
     };
     let Ok((mut sender, mut receiver)) = begun else {
@@ -135,16 +129,20 @@ async fn by_link(
     let answered = if is_all {
         tokio::select! {
             biased;
-            answered = answer(plane, &mut receiver, outgoing, call) => answered.ok(),
+            answered = answer(&plane, &mut receiver, &outgoing, call) => answered.ok(),
             () = waiting.lost() => None,
         }
     } else {
-        tokio::select! {
-            biased;
-            answered = answer(plane, &mut receiver, outgoing, call) => answered.ok(),
-            never = give(&mut sender, outgoing, call, mode) => match never {},
-            () = waiting.lost() => None,
-        }
+        // Apart, because what few calls need would be moved about with each.
+        let talking = async {
+            tokio::select! {
+                biased;
+                answered = answer(&plane, &mut receiver, &outgoing, call) => answered.ok(),
+                never = give(&mut sender, &outgoing, call, mode) => match never {},
+                () = waiting.lost() => None,
+            }
+        };
+        Box::pin(talking).await
     };
     match answered {
         Some(answer) => {
@@ -194,10 +192,8 @@ async fn answer(
                 }
                 expected = expected.saturating_add(1);
                 // Whoever asked may have heard enough, and takes the call back by himself.
-                outgoing
-                    .flow
-                    .progress(Reply::new(part.content, part.payload))
-                    .await;
+                let part = Reply::new(part.content, part.payload);
+                outgoing.flow.progress(part).await;
             }
             Body::RpcReply(reply) if reply.call == call => {
                 let result = match reply.failure {
@@ -205,7 +201,7 @@ async fn answer(
                     None => Ok(Reply::new(reply.content, reply.payload)),
                 };
                 let node = reply.node;
-                outgoing.flow.reply(NodeReply { node, result }).await;
+                Box::pin(outgoing.flow.reply(NodeReply { node, result })).await;
             }
             // Who was not asked cannot answer.
             _ => add(&plane.counters.answers_ignored, 1),
@@ -214,8 +210,8 @@ async fn answer(
     Err(LinkError::Protocol(DecodeError::UnexpectedEnd))
 }
 
-/// Takes the end of the stream, which mostly came with the answer: the callee need not be told to stop.
-fn end(receiver: &mut FrameReceiver) {
+/// Takes the end of the stream, which mostly came with what was last read: the peer need not be told to stop.
+pub(super) fn end(receiver: &mut FrameReceiver) {
     drop(receiver.next().now_or_never());
 }
 
@@ -229,7 +225,7 @@ async fn give(
     call: CallId,
     mode: CallMode,
 ) -> Never {
-    let mut cancelled = outgoing.cancelled.clone();
+    let cancelled = &outgoing.cancelled;
     let mut sequence = 0;
     let mut is_open = mode == CallMode::Stream && outgoing.flow.has_parts();
     let mut together = Together::new();

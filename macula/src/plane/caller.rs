@@ -197,7 +197,7 @@ impl Plane {
         mode: CallMode,
     ) -> Result<Outgoing, Error> {
         let mut deadline = self.clock.now() + options.deadline;
-        let mut request = RpcCall::new(self.call_id(), self.node(), procedure, 0);
+        let mut request = Box::new(RpcCall::new(self.call_id(), self.node(), procedure, 0));
         if let Some(served) = serving() {
             deadline = deadline.min(served.deadline);
             request.depth = served.depth.saturating_add(1);
@@ -325,8 +325,8 @@ impl Plane {
 /// The rules of the realm, but that everybody may ask services what they are, and members what is there; they answer by the
 /// rules.
 fn may_call(who: &Principal, name: &str) -> bool {
-    let of_services = Pattern::new(name).is_ok_and(|name| name.is_of_services());
-    of_services
+    let of_services = || Pattern::new(name).is_ok_and(|name| name.is_of_services());
+    name.starts_with('$') && of_services()
         || crate::system::is_open(name)
         || DefaultRules.check(who, Action::Call, name) == Verdict::Allow
 }

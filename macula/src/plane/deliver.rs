@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use super::Plane;
 use super::counters::add;
-use super::prove;
 use super::route::Receivers;
 use crate::event::{Event, Origin};
 use crate::queue::{EventRun, History, Pushed};
@@ -45,9 +44,7 @@ impl Plane {
         if receivers.queues.is_empty() && !self.prover.signs() && history == 0 {
             return OutFrame::from(sealed);
         }
-        let Some(mut batch) = prove::open(&sealed) else {
-            return OutFrame::from(sealed);
-        };
+        let mut batch = sealed.open();
         self.deliver(origin, &batch, 0, receivers, expires);
         if history > 0 {
             self.hold(origin, &batch, expires.map(|expires| expires.at), history);

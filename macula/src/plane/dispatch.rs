@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use macula_realm::{Action, Zone};
 use macula_rpc::{Candidate, Candidates, Provider, Scope};
 use macula_transport::{FrameReceiver, FrameSender};
@@ -17,7 +18,7 @@ use super::counters::add;
 use super::links::Attached;
 use super::outgoing::{self, Outgoing, nobody};
 use super::talk::{self, Talk};
-use super::{Plane, gather, invoke};
+use super::{Plane, alone, attempt, gather, invoke};
 use crate::call::{Canceller, Flow};
 use crate::keep::{EARLIER, HISTORY, Wanted};
 use crate::services::{self, SERVICE};
@@ -38,7 +39,18 @@ pub(crate) async fn serve(
     mut receiver: FrameReceiver,
 ) {
     let _busy = attached.busy();
-    let request = match tokio::time::timeout(FIRST_FRAME_TIMEOUT, first(&mut receiver)).await {
+    // It mostly came with the stream, and then nothing has to be waited for.
+    let request = match first(&mut receiver).now_or_never() {
+        Some(request) => Ok(request),
+        None => {
+            Box::pin(tokio::time::timeout(
+                FIRST_FRAME_TIMEOUT,
+                first(&mut receiver),
+            ))
+            .await
+        }
+    };
+    let request = match request {
         Ok(Some(request)) => request,
         Ok(None) => {
             add(&plane.counters.misbehaved, 1);
@@ -62,6 +74,7 @@ pub(crate) async fn serve(
         }
     };
     end(&mut sender, call, answer).await;
+    attempt::end(&mut receiver);
 }
 
 /// Says the last word.
@@ -84,10 +97,11 @@ async fn end(sender: &mut FrameSender, call: CallId, answer: Result<CallResult, 
     }
 }
 
-async fn first(receiver: &mut FrameReceiver) -> Option<RpcCall> {
+/// The call. Cancel safe.
+async fn first(receiver: &mut FrameReceiver) -> Option<Box<RpcCall>> {
     let frame = receiver.next().await.ok()??;
     match Message::decode(&frame).ok()?.body {
-        Body::RpcCall(request) => Some(*request),
+        Body::RpcCall(request) => Some(request),
         _ => None,
     }
 }
@@ -96,7 +110,7 @@ async fn first(receiver: &mut FrameReceiver) -> Option<RpcCall> {
 async fn answer(
     plane: &Arc<Plane>,
     attached: &Attached,
-    mut request: RpcCall,
+    mut request: Box<RpcCall>,
     flow: Flow,
     canceller: &Canceller,
 ) -> Result<CallResult, Failure> {
@@ -117,12 +131,26 @@ async fn answer(
     }
     if is_answered_here(plane, &request, is_client) {
         // Apart, as all that few calls need: it would be moved about with each of them.
-        return Box::pin(answer_reserved(plane, attached, request)).await;
+        return Box::pin(answer_reserved(plane, attached, *request)).await;
     }
     let left = Duration::from_millis(u64::from(request.deadline_ms)).min(MAX_DEADLINE);
-    let deadline = plane.clock.now() + left;
+    let now = plane.clock.now();
+    let deadline = now + left;
+    let via = (request.caller != peer.node).then_some(peer.node);
+    let only = (!is_client).then(|| alone::function(plane, &request.procedure));
+    if let Some(function) = only.flatten() {
+        let cancelled = canceller.listen();
+        let call = alone::Call {
+            request,
+            via,
+            deadline,
+            flow,
+            cancelled,
+        };
+        return alone::run(plane, now, call, function).await;
+    }
     let outgoing = Outgoing {
-        via: (request.caller != peer.node).then_some(peer.node),
+        via,
         request,
         deadline,
         hedge_after: None,
@@ -134,6 +162,11 @@ async fn answer(
     if is_client {
         return Box::pin(for_client(plane, attached, outgoing)).await;
     }
+    Box::pin(for_member(plane, outgoing)).await
+}
+
+/// Runs a call of another member by those who serve it here.
+async fn for_member(plane: &Arc<Plane>, outgoing: Outgoing) -> Result<CallResult, Failure> {
     let candidates = plane
         .providers
         .load()
@@ -142,6 +175,7 @@ async fn answer(
     let here = candidates.filter(|found| !found.here().is_empty());
     if here.is_none() {
         let (now, asked) = (plane.clock.now(), &outgoing.request);
+        let deadline = outgoing.deadline;
         plane
             .invocations
             .refuse(now, asked.caller, asked.call, deadline);

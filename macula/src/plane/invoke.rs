@@ -1,26 +1,26 @@
 //! Running a call by a function of this process.
 
+use std::any::Any;
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
 use macula_realm::Tenant;
-use macula_rpc::{Admission, Entry, RegistrationKey};
+use macula_rpc::RegistrationKey;
 use macula_transport::is_beginning;
 use macula_wire::message::{CallMode, CallResult, Failure, RpcCall};
-use macula_wire::{ContentType, ErrorCode, NodeId};
-use tokio::time::Instant;
+use macula_wire::{ContentType, ErrorCode, Instant, NodeId};
 
 use super::Plane;
 use super::dispatch::MAX_DEADLINE;
 use super::outgoing::nobody;
 use super::tally::Tally;
-use crate::call::{Cancelled, Flow, Handler, Invocation, Serving, serving_at};
+use crate::call::{
+    Answer, CallFailure, Cancelled, Flow, Handler, Invocation, Reply, Serving, serving_at,
+};
 
 /// What is said of a function that panicked.
 const PANICKED: &str = "the function that serves the procedure panicked";
@@ -33,18 +33,22 @@ pub(crate) struct Registration {
 }
 
 /// A call that a function is to run.
-pub(super) struct Work {
+pub(super) struct Work<H> {
     pub(super) key: RegistrationKey,
     pub(super) via: Option<NodeId>,
-    pub(super) request: RpcCall,
+    pub(super) request: Box<RpcCall>,
+    pub(super) deadline: Instant,
     pub(super) flow: Flow,
     pub(super) cancelled: Cancelled,
     /// The slots that it has as long as it runs.
-    pub(super) held: (Arc<Admission>, Option<Entry>),
+    pub(super) held: H,
 }
 
 /// Runs the call. With the mode *cast* it returns as soon as the function has begun.
-pub(super) async fn run(plane: &Arc<Plane>, work: Work) -> Result<CallResult, Failure> {
+pub(super) async fn run<H: Send + 'static>(
+    plane: &Arc<Plane>,
+    work: Work<H>,
+) -> Result<CallResult, Failure> {
     let registration = {
         let registrations = plane.registrations.read();
         let registrations = registrations.unwrap_or_else(PoisonError::into_inner);
@@ -66,35 +70,34 @@ pub(super) async fn run(plane: &Arc<Plane>, work: Work) -> Result<CallResult, Fa
     })
 }
 
-async fn carry_out(
-    plane: &Arc<Plane>,
+async fn carry_out<H>(
+    plane: &Plane,
     registration: &Registration,
-    work: Work,
+    work: Work<H>,
 ) -> Result<CallResult, Failure> {
     let Work {
         via,
         request,
+        deadline,
         flow,
-        mut cancelled,
+        cancelled,
         held: _held,
         ..
     } = work;
     let left = Duration::from_millis(u64::from(request.deadline_ms)).min(MAX_DEADLINE);
     let (call, depth) = (request.call, request.depth);
-    let deadline = plane.clock.now() + left;
-    let invocation = invocation(plane, request, via, left, flow);
-    // A panic of the application ends this call and nothing else. What the function shares with others is its own to
-    // keep sound.
-    let handler = registration.handler.clone();
     let mut counted = registration.tally.begin();
-    let function = async move { handler.run(invocation).await };
-    let run = AssertUnwindSafe(serving_at(Serving { deadline, depth }, function)).catch_unwind();
-    let run = begun(&registration.tally, run);
-    let answered = tokio::select! {
-        biased;
-        answered = run => answered,
-        () = cancelled.killed() => return Err(canceled()),
-        () = tokio::time::sleep(left) => return Err(too_slow()),
+    let answered = {
+        let serving = Serving { deadline, depth };
+        let invocation = invocation(plane, *request, via, left, flow);
+        let mut function = Function::new(registration, serving, invocation);
+        tokio::select! {
+            biased;
+            answered = poll_fn(|context| function.poll(context)) => answered,
+            () = cancelled.killed() => return Err(canceled()),
+            // Made only when the function has to be waited for.
+            () = async { tokio::time::sleep(left).await } => return Err(too_slow()),
+        }
     };
     match &answered {
         Ok(Ok(_)) => counted.succeeded(),
@@ -120,24 +123,67 @@ async fn carry_out(
     }
 }
 
-/// Runs a function, in the place of whoever reads the link only if it has shown that it does not hold that up.
-async fn begun<T>(tally: &Tally, run: impl Future<Output = T>) -> T {
-    let mut run = pin!(run);
-    let mut is_begun = false;
-    poll_fn(|context| {
-        if is_begun {
-            return run.as_mut().poll(context);
+/// A function that runs a call, from before its first step.
+struct Function<'a> {
+    registration: &'a Registration,
+    serving: Serving,
+    /// What it is called with, until it is.
+    invocation: Option<Invocation>,
+    answer: Option<Answer>,
+}
+
+/// What became of a function: its answer, or what it panicked with.
+type Ended = Result<Result<Reply, CallFailure>, Box<dyn Any + Send>>;
+
+impl<'a> Function<'a> {
+    const fn new(registration: &'a Registration, serving: Serving, invocation: Invocation) -> Self {
+        Self {
+            registration,
+            serving,
+            invocation: Some(invocation),
+            answer: None,
         }
+    }
+
+    /// Goes on as far as it can; begins in the place of whoever reads the link only if the function has shown that it does
+    /// not hold that up.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
+        if self.invocation.is_none() {
+            return self.step(context);
+        }
+        let tally = &self.registration.tally;
         if is_beginning(context) && !tally.is_quick() {
             return Poll::Pending;
         }
-        is_begun = true;
-        let now = Instant::now();
-        let polled = run.as_mut().poll(context);
+        let now = tokio::time::Instant::now();
+        let polled = self.step(context);
         tally.has_begun(now.elapsed());
         polled
-    })
-    .await
+    }
+
+    /// A panic of the application ends this call and nothing else. What the function shares with others is its own to keep
+    /// sound.
+    fn step(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
+        let Self {
+            registration,
+            serving,
+            invocation,
+            answer,
+        } = self;
+        let step = || {
+            if let Some(invocation) = invocation.take() {
+                *answer = Some(registration.handler.run(invocation));
+            }
+            match answer {
+                Some(answer) => answer.as_mut().poll(context),
+                None => Poll::Pending,
+            }
+        };
+        match catch_unwind(AssertUnwindSafe(|| serving_at(*serving, step))) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
 }
 
 fn canceled() -> Failure {

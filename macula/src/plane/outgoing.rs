@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use macula_rpc::{
     Admission, Call, CallConfig, CallInput, CallOutput, CallRequest, Candidates, Provider, Scope,
 };
 use macula_wire::message::{CallMode, CallResult, CancelMode, Failure, RpcCall};
-use macula_wire::{ErrorCode, Instant, Machine, NodeId};
+use macula_wire::{EncodeError, ErrorCode, Instant, Machine, NodeId};
 
 use super::Plane;
 use super::attempt;
@@ -21,7 +22,7 @@ use crate::call::{Cancelled, Flow};
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
     /// What is sent, but for the time that is left.
-    pub(crate) request: RpcCall,
+    pub(crate) request: Box<RpcCall>,
     /// The member that vouches for the caller, where that is a client of another node.
     pub(crate) via: Option<NodeId>,
     pub(crate) deadline: Instant,
@@ -35,10 +36,13 @@ pub(crate) struct Outgoing {
     pub(crate) cancelled: Cancelled,
 }
 
+/// An attempt until its end. Dropping it takes the call back there.
+type Begun = Pin<Box<dyn Future<Output = CallInput> + Send>>;
+
 /// A provider that has the call.
 struct Running {
     number: u32,
-    attempt: Pin<Box<dyn Future<Output = CallInput> + Send>>,
+    attempt: Begun,
 }
 
 /// Makes the call and waits for its end. Dropping the future takes the call back without waiting.
@@ -94,7 +98,11 @@ impl<'a> Making<'a> {
         loop {
             while let Some(output) = self.call.poll_output() {
                 match output {
-                    CallOutput::Send { to, attempt, .. } => self.send(to, attempt),
+                    CallOutput::Send {
+                        to,
+                        attempt,
+                        deadline_ms,
+                    } => self.send(to, attempt, deadline_ms),
                     CallOutput::Abandon { attempt, mode, .. } => self.abandon(attempt, mode),
                     CallOutput::Done(result) => return result,
                 }
@@ -117,37 +125,88 @@ impl<'a> Making<'a> {
         }
     }
 
-    fn send(&mut self, to: Provider, number: u32) {
-        let admission = match self.admission(to) {
-            Ok(admission) => admission,
-            Err(failure) => {
-                let answer = Err(failure);
-                let input = CallInput::Answer {
-                    attempt: number,
-                    answer,
-                };
-                let attempt = Box::pin(std::future::ready(input));
-                return self.running.push(Running { number, attempt });
-            }
+    fn send(&mut self, to: Provider, number: u32, deadline_ms: u32) {
+        let begun = match to {
+            Provider::Member(node) => self.begin_there(node, number, deadline_ms),
+            Provider::Local(_) | Provider::Session(..) => self.begin_here(to, number, deadline_ms),
         };
-        let (plane, outgoing) = (Arc::clone(self.plane), Arc::clone(&self.outgoing));
-        let attempt = Box::pin(attempt::run(plane, outgoing, to, number, admission));
+        let attempt = begun.unwrap_or_else(|failure| {
+            let answer = Err(failure);
+            let attempt = number;
+            Box::pin(std::future::ready(CallInput::Answer { attempt, answer }))
+        });
         self.running.push(Running { number, attempt });
     }
 
+    fn begin_there(
+        &mut self,
+        node: NodeId,
+        attempt: u32,
+        deadline_ms: u32,
+    ) -> Result<Begun, Failure> {
+        let frame = self.frame(deadline_ms)?;
+        let (plane, outgoing) = (Arc::clone(self.plane), Arc::clone(&self.outgoing));
+        let attached = plane.uplink.clone().or_else(|| plane.links.member(&node));
+        if attached.is_some() || !outgoing.is_dialled {
+            let sent = attempt::by_link(plane, attached, outgoing, frame, attempt);
+            return Ok(Box::pin(sent));
+        }
+        Ok(Box::pin(async move {
+            let attached = plane.reach(node).await;
+            attempt::by_link(plane, attached, outgoing, frame, attempt).await
+        }))
+    }
+
+    fn begin_here(
+        &mut self,
+        to: Provider,
+        attempt: u32,
+        deadline_ms: u32,
+    ) -> Result<Begun, Failure> {
+        let admission = self.admission()?;
+        let frame = match to {
+            Provider::Session(..) => self.frame(deadline_ms)?,
+            Provider::Local(_) | Provider::Member(_) => Bytes::new(),
+        };
+        let (plane, outgoing) = (Arc::clone(self.plane), Arc::clone(&self.outgoing));
+        let here = attempt::Here {
+            to,
+            attempt,
+            admission,
+            deadline_ms,
+            frame,
+        };
+        Ok(Box::pin(attempt::here(plane, outgoing, here)))
+    }
+
+    /// The call as it is sent with so much time left.
+    fn frame(&mut self, deadline_ms: u32) -> Result<Bytes, Failure> {
+        // Mostly nobody else has it yet.
+        let frame = if let Some(outgoing) = Arc::get_mut(&mut self.outgoing) {
+            outgoing.request.deadline_ms = deadline_ms;
+            outgoing.request.to_frame()
+        } else {
+            let mut request = self.outgoing.request.clone();
+            request.deadline_ms = deadline_ms;
+            request.to_frame()
+        };
+        let refused =
+            |error: EncodeError| Failure::new(ErrorCode::INVALID_ARGUMENT, &error.to_string());
+        frame.map(Bytes::from).map_err(refused)
+    }
+
     /// A call enters this node once, and then one registration after the other.
-    fn admission(&mut self, to: Provider) -> Result<Option<Arc<Admission>>, Failure> {
-        if !to.is_here() {
-            return Ok(None);
+    fn admission(&mut self) -> Result<Arc<Admission>, Failure> {
+        if let Some(admission) = &self.admission {
+            return Ok(Arc::clone(admission));
         }
-        if self.admission.is_none() {
-            let (now, asked) = (self.plane.clock.now(), &self.outgoing.request);
-            let invocations = &self.plane.invocations;
-            let deadline = self.outgoing.deadline;
-            let admission = invocations.admit(now, asked.caller, asked.call, deadline)?;
-            self.admission = Some(Arc::new(admission));
-        }
-        Ok(self.admission.clone())
+        let (now, asked) = (self.plane.clock.now(), &self.outgoing.request);
+        let invocations = &self.plane.invocations;
+        let deadline = self.outgoing.deadline;
+        let admission = invocations.admit(now, asked.caller, asked.call, deadline)?;
+        let admission = Arc::new(admission);
+        self.admission = Some(Arc::clone(&admission));
+        Ok(admission)
     }
 
     fn abandon(&mut self, number: u32, mode: CancelMode) {

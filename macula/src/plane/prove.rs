@@ -7,9 +7,7 @@ use bytes::Bytes;
 use macula_realm::{KeyVerifier, NodeSigner, TrustBundle, sha256};
 use macula_transport::OutFrame;
 use macula_wire::message::{Alias, Body, Message, Roles};
-use macula_wire::{
-    Batch, FrameDecoder, NodeId, RealmName, SealedBatch, Signer, Topic, Verifier, limit, signed,
-};
+use macula_wire::{Batch, NodeId, RealmName, Signer, Topic, Verifier, signed};
 
 /// Signs this client's batches, and checks those of clients that other members pass on.
 pub(crate) struct Prover {
@@ -91,17 +89,4 @@ pub(crate) fn sign(
     let bytes = signed::batch_bytes(realm, topic, batch, &digest).ok()?;
     batch.signature = Some(signer.sign(&bytes));
     Some(())
-}
-
-/// The batch that was sealed.
-pub(crate) fn open(sealed: &SealedBatch) -> Option<Batch> {
-    let mut decoder = FrameDecoder::new(limit::FORMAT_MAX_FRAME_LEN);
-    for piece in &sealed.pieces {
-        decoder.push(piece.clone());
-    }
-    let frame = decoder.next_frame().ok().flatten()?;
-    match Message::decode(&frame).ok()?.body {
-        Body::Batch(batch) => Some(batch),
-        _ => None,
-    }
 }

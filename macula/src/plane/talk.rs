@@ -64,7 +64,8 @@ pub(super) async fn hold(
         return tokio::select! {
             biased;
             answer = &mut answer => Ok(answer),
-            code = gone(sender, receiver, call, canceller) => Err(code),
+            // Made only when the answer has to be waited for.
+            code = async { Box::pin(gone(sender, receiver, call, canceller)).await } => Err(code),
         };
     }
     Box::pin(converse(sender, receiver, talk, canceller, answer)).await

@@ -185,7 +185,7 @@ impl Trees {
         feed: &Feed,
         sealed: &SealedBatch,
     ) -> Option<Input> {
-        let mut batch = prove::open(sealed)?;
+        let mut batch = sealed.open();
         batch.hops = limit::TREE_HOPS;
         prove::sign(&self.signer, &plane.realm, &origin.topic, &mut batch)?;
         let bytes = Message::from(Body::Batch(batch.clone())).to_bytes().ok()?;

@@ -15,7 +15,6 @@ use crate::plane::Plane;
 use crate::plane::counters::add;
 use crate::plane::egress::Sent;
 use crate::plane::links::Attached;
-use crate::plane::prove;
 use crate::plane::reliable::{Owed, Parcel};
 use crate::plane::route::Receivers;
 use crate::plane::trees::Trees;
@@ -219,10 +218,7 @@ impl OwnTopic {
         if !self.origin.topic.is_reserved() {
             add(&plane.counters.events_published, count);
         }
-        let Some(batch) = prove::open(&sealed) else {
-            debug_assert!(false, "a batch that was just made");
-            return;
-        };
+        let batch = sealed.open();
         let behind = batch.base.plus(count).get();
         let history = self.history.load(Ordering::Relaxed);
         if history > 0 {
