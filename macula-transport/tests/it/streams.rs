@@ -49,7 +49,7 @@ async fn streams_that_come_together_do_not_keep_a_word_on_the_control_stream_wai
         let word = OutFrame::message(&Message::from(Heartbeat {})).unwrap();
         near.0.control().push(word).await.unwrap();
         near.0.control().idle().await;
-        // What was sent has arrived when nothing else is left to be done.
+        // tidy: allow sleep: it is virtual time, which passes when what was sent has arrived and nothing is left to be done
         tokio::time::sleep(Duration::from_millis(1)).await;
         let mut waited = 0;
         while let Some(index) = next(&mut far.1).await {
