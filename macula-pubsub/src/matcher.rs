@@ -135,12 +135,15 @@ impl<V: Clone + Ord> Matcher<V> {
 
     fn ask(&self, shapes: &Shapes, topic: &Hashed<'_>, each: &mut impl FnMut(&V)) {
         let mut fitting = shapes.iter().filter(|shape| shape.fits(topic.len()));
-        loop {
+        while !shapes.is_empty() {
             let (mut some, mut hashes, mut count) = ([None; AT_ONCE], [0; AT_ONCE], 0_usize);
             for ((place, hash), shape) in some.iter_mut().zip(&mut hashes).zip(fitting.by_ref()) {
                 *place = Some(shape);
                 *hash = shape.hash(topic);
                 count = count.saturating_add(1);
+            }
+            if count == 0 {
+                return;
             }
             let is = |at: usize, entry: &Entry<V>| {
                 let shape = some.get(at).copied().flatten();

@@ -21,12 +21,17 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// The place of a node.
-    pub(crate) fn get(&self, node: &NodeId, at: impl Fn(u32) -> Option<NodeId>) -> Option<u32> {
-        let places = self.around(self.home(node)).map(|(_, place)| place);
-        places
-            .take_while(|place| *place != VACANT)
-            .find(|place| at(*place).as_ref() == Some(node))
+    /// The place of a node; `is` tells whether it stands at a place. Every message asks this, some of them for all peers.
+    pub(crate) fn get(&self, node: &NodeId, is: impl Fn(u32) -> bool) -> Option<u32> {
+        let mut slot = self.home(node);
+        for _ in 0..self.slots.len() {
+            let place = *self.slots.get(slot).filter(|place| **place != VACANT)?;
+            if is(place) {
+                return Some(place);
+            }
+            slot = self.next(slot);
+        }
+        None
     }
 
     /// Adds a node that is not there, at a place that is below `u32::MAX`. The table knows the places of all others.
@@ -41,7 +46,7 @@ impl Index {
 
     /// Removes a node. The table still knows the places of all, its own included.
     pub(crate) fn remove(&mut self, node: &NodeId, at: impl Fn(u32) -> Option<NodeId>) {
-        let Some(place) = self.get(node, &at) else {
+        let Some(place) = self.get(node, |place| at(place).as_ref() == Some(node)) else {
             return;
         };
         let Some(mut hole) = self.slot_of(node, place) else {
@@ -163,7 +168,8 @@ mod tests {
 
     impl Table {
         fn place(&self, node: &NodeId) -> Option<u32> {
-            self.index.get(node, |place| at(&self.nodes, place))
+            let is = |place| at(&self.nodes, place).as_ref() == Some(node);
+            self.index.get(node, is)
         }
 
         fn insert(&mut self, node: NodeId) {

@@ -28,6 +28,11 @@ impl Kept {
         id.copied().map(NodeId::from_bytes).unwrap_or_default()
     }
 
+    /// Whether it is the record of a node.
+    pub(crate) fn is_of(&self, node: &NodeId) -> bool {
+        self.0.first_chunk::<NODE_ID_LEN>() == Some(node.as_bytes())
+    }
+
     /// Its run and its version within the run, which stand behind the id.
     pub(crate) fn version(&self) -> (Epoch, Incarnation) {
         let behind = self.0.get(NODE_ID_LEN..).unwrap_or_default();
@@ -109,6 +114,7 @@ mod tests {
             };
             let kept = Kept::new(&signed).unwrap();
             prop_assert_eq!(kept.node(), node_id(node));
+            prop_assert!(kept.is_of(&node_id(node)) && !kept.is_of(&node_id(9)));
             prop_assert_eq!(kept.version(), (Epoch::new(epoch), Incarnation::new(incarnation)));
             prop_assert_eq!(kept.signed(), signed);
         }

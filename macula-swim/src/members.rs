@@ -106,9 +106,9 @@ impl Members {
     }
 
     fn place(&self, node: &NodeId) -> Option<u32> {
-        let at = |place| node_at(&self.added, self.base_len(), place);
-        let added = || self.index.get(node, at);
-        self.base.place(node).or_else(added)
+        let (first, added) = (self.base_len(), &self.added);
+        let is = |place| stands_at(added, first, place, node);
+        self.base.place(node).or_else(|| self.index.get(node, is))
     }
 
     /// How many places there are for others; not all of them are taken.
@@ -268,6 +268,13 @@ impl Members {
         let count = self.counts.of_mut(state);
         *count = count.saturating_add_signed(change);
     }
+}
+
+/// Whether a node stands at a place, in a list of which the first member has the place `first`.
+pub(crate) fn stands_at(members: &[Member], first: u32, place: u32, node: &NodeId) -> bool {
+    let place = place.checked_sub(first).map(usize::try_from);
+    let member = place.and_then(|place| members.get(place.ok()?));
+    member.is_some_and(|member| member.kept.is_of(node))
 }
 
 /// Who stands at a place, in a list of which the first member has the place `first`.

@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::index::Index;
 use crate::kept::Kept;
 use crate::member::Member;
-use crate::members::node_at;
+use crate::members::{node_at, stands_at};
 
 /// An immutable set of members, each taken for alive until something else is known: what a member cache on disk holds,
 /// or the common start of many simulated nodes.
@@ -67,7 +67,7 @@ impl Snapshot {
 
     pub(crate) fn place(&self, node: &NodeId) -> Option<u32> {
         self.index
-            .get(node, |place| node_at(&self.members, 0, place))
+            .get(node, |place| stands_at(&self.members, 0, place, node))
     }
 
     pub(crate) fn at(&self, place: u32) -> Option<&Member> {

@@ -20,11 +20,39 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Seen {
     record: Arc<SignedRoutingRecord>,
     /// Who has it; this node itself is not named.
-    holders: BTreeSet<NodeId>,
+    holders: Holders,
     /// Whether this node keeps it.
     here: bool,
     /// Whether the caller was told that it holds.
     shown: bool,
+}
+
+/// The nodes that have a record. They are few, and there are as many of these as records: a tree would take room for eleven
+/// at once.
+#[derive(Clone, Debug, Default)]
+struct Holders(Vec<NodeId>);
+
+impl Holders {
+    fn insert(&mut self, node: NodeId) {
+        if let Err(place) = self.0.binary_search(&node) {
+            self.0.reserve_exact(1);
+            self.0.insert(place, node);
+        }
+    }
+
+    /// Whether it was one of them.
+    fn remove(&mut self, node: &NodeId) -> bool {
+        let found = self.0.binary_search(node);
+        found.is_ok_and(|place| self.0.remove(place) == *node)
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    const fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// The records that are known by one watch; of each owner as many as it may have at a node, and as many withdrawn ones.
@@ -58,7 +86,7 @@ impl AllSeen {
     /// Takes in what `from` told, or what is kept here.
     fn take(&mut self, id: RecordId, record: &Arc<SignedRoutingRecord>, from: Option<&NodeId>) {
         let inner = &record.record;
-        let (mut holders, mut here, mut shown) = (BTreeSet::new(), false, false);
+        let (mut holders, mut here, mut shown) = (Holders::default(), false, false);
         if let Some(before) = self.records.get(&id) {
             let known = &before.record.record;
             if known.sequence > inner.sequence {

@@ -17,7 +17,7 @@ pub(super) struct Map<T> {
 }
 
 /// How many items are looked for at a time.
-pub(super) const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 4;
 
 /// How far a search has come.
 enum Way<'a, T> {

@@ -22,14 +22,14 @@ const KNOWN: usize = 10_000;
 /// The most bytes that a member may take when the news of it have gone round.
 const MEMBER_GOAL: u64 = 200;
 /// The most bytes that it may take before, of those that a node tells news of at the same time.
-const FRESH_GOAL: u64 = 800;
+const FRESH_GOAL: u64 = 450;
 /// The most bytes that a pattern of another member may take.
 const REMOTE_GOAL: u64 = 300;
 /// The most bytes that a subscription may take in the machine, without its queue.
-const LOCAL_GOAL: u64 = 600;
+const LOCAL_GOAL: u64 = 300;
 
 fn main() -> ExitCode {
-    // First of all, and kept: what others have freed would be used again, and not be counted. What the process takes once it
+    // First of all, and kept: what others have freed would be used again, and not be counted. What the process takes once, it
     // has taken before.
     drop(black_box(macula_bench::swim::knowing(100, true)));
     let (known, settled) = member_bytes(true);
