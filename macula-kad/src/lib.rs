@@ -18,6 +18,7 @@ mod members;
 mod named;
 mod network;
 mod own;
+mod reserved;
 mod rtt;
 mod store;
 mod table;

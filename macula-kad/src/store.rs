@@ -4,16 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use macula_wire::message::{
-    RecordContent, RecordKind, RecordVersion, RoutingRecord, SignedRoutingRecord,
-};
-use macula_wire::{
-    ErrorCode, Instant, Key, NodeId, RealmName, RecordId, SIGNATURE_LEN, limit, signed,
-};
+use macula_wire::message::{RecordKind, RecordVersion, RoutingRecord, SignedRoutingRecord};
+use macula_wire::{ErrorCode, Instant, Key, NodeId, RealmName, RecordId, SIGNATURE_LEN, signed};
 
 use crate::Config;
 use crate::distance::{key_of, record_id};
 use crate::named::Namers;
+use crate::reserved::is_reserved;
 
 /// By how much clocks may differ, in milliseconds.
 const SKEW_MS: u64 = 600_000;
@@ -384,16 +381,4 @@ impl Store {
     pub(crate) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
-}
-
-/// Whether the name is one that nobody announces: it is reserved, and neither that of an index of topics, of testaments, nor
-/// of services.
-fn is_reserved(content: &RecordContent) -> bool {
-    let of_services = matches!(content, RecordContent::Provider(provider)
-        if provider.pattern.is_of_services());
-    let name = content.name();
-    let first = name.split('.').next().unwrap_or_default();
-    let is_ours = matches!(content, RecordContent::Value(_))
-        && [limit::INDEX_SEGMENT, limit::TESTAMENT_SEGMENT].contains(&first);
-    name.starts_with('$') && !is_ours && !of_services
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use macula_wire::message::{Balance, GroupInterest};
 use macula_wire::{NodeId, Pattern, Topic};
 
+use crate::interest::stays_here;
 use crate::{Config, Destination, WatchKey};
 
 /// The members of the groups under one key: by pattern, by the name of the group, with the balance that each asks for.
@@ -159,14 +160,14 @@ impl Groups {
 
     /// What a node tells of itself under reserved names stays on the node.
     fn touch(&mut self, pattern: &Pattern) {
-        if !pattern.is_reserved() {
+        if !stays_here(pattern) {
             self.touched.insert(pattern.clone());
         }
     }
 
     /// These groups of another member, and no others, want a pattern. What is beyond the limits is left out.
     pub(crate) fn hear(&mut self, node: NodeId, pattern: &Pattern, groups: &[GroupInterest]) {
-        if pattern.is_reserved() {
+        if stays_here(pattern) {
             return;
         }
         let before = self.heard.get_mut(&node).and_then(|of| of.remove(pattern));

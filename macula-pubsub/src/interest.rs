@@ -20,7 +20,8 @@ pub(crate) enum Change {
 
 /// The interest of everybody, as the tree that tables are made of, and what is still to be said of our own.
 ///
-/// What a node tells of itself under reserved names stays on the node: interest in it is neither announced nor heard.
+/// What a node tells of itself under reserved names stays on the node: interest in it is neither announced nor heard. Dead
+/// letters do not stay.
 ///
 /// Methods that may change the tree say whether they did.
 #[derive(Debug)]
@@ -76,7 +77,7 @@ impl Interests {
         if *count > 1 {
             return false;
         }
-        if !pattern.is_reserved() && self.own.insert(pattern.clone()) {
+        if !stays_here(pattern) && self.own.insert(pattern.clone()) {
             self.touched.entry(pattern.clone()).or_insert(false);
         }
         self.matcher.insert(pattern, own(destination))
@@ -103,7 +104,7 @@ impl Interests {
 
     /// Another member wants a pattern. Beyond the limits it is refused, and counted.
     pub(crate) fn want(&mut self, node: NodeId, pattern: Pattern) -> bool {
-        if pattern.is_reserved() {
+        if stays_here(&pattern) {
             return false;
         }
         let known = self.heard.get(&node);
@@ -232,6 +233,11 @@ impl Interests {
     pub(crate) fn snapshot(&self) -> Matcher<Owner> {
         self.matcher.clone()
     }
+}
+
+/// Whether what matches a pattern does not leave the node that tells it.
+pub(crate) fn stays_here(pattern: &Pattern) -> bool {
+    pattern.is_reserved() && !pattern.is_of_dead_letters()
 }
 
 /// The owner that a subscription of this node has; it is never a member.

@@ -76,6 +76,8 @@ pub const DEFAULT_HOPS: u8 = 8;
 pub const TREE_HOPS: u8 = 64;
 /// The hop limit of a batch that comes to a client ahead of its turn.
 pub const EARLY_HOPS: u8 = 255;
+/// What the topic of dead letters has before the topic of the event.
+pub const DEAD_LETTER_PREFIX: &str = "$sys.dlq.";
 /// The most publishers that one IHAVE lists.
 pub const MAX_HELD_LISTED: usize = 64;
 /// The most contacts that one KAD_FOUND names: k of Kademlia.

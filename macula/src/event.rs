@@ -2,10 +2,13 @@
 
 mod batch;
 mod gap;
+mod letter;
 mod options;
 
 pub use batch::{DeliveryBatch, EventRef, Events};
 pub use gap::{Gap, GapCause};
+pub(crate) use letter::DEAD_LETTER_HEADER;
+pub use letter::DeadLetter;
 pub(crate) use options::encoded;
 pub use options::{EventOptions, Subscribers};
 

@@ -78,8 +78,8 @@ pub use directory::{
 };
 pub use error::Error;
 pub use event::{
-    ClosedReason, Delivery, DeliveryBatch, Event, EventOptions, EventRef, Events, Gap, GapCause,
-    Subscribers,
+    ClosedReason, DeadLetter, Delivery, DeliveryBatch, Event, EventOptions, EventRef, Events, Gap,
+    GapCause, Subscribers,
 };
 pub use graph::{Graph, GraphEdge, GraphNode};
 pub use group::{Balance, Group};

@@ -97,6 +97,29 @@ fn interest_in_reserved_names_stays_on_the_node() {
 }
 
 #[test]
+fn dead_letters_are_for_everybody() {
+    let mut pubsub = machine(Config::default());
+    let allow = Always(Verdict::Allow);
+    let letter = topic("$sys.dlq.jobs.x");
+    let result = pubsub.declare(at(0), &allow, &anybody(), &letter);
+    assert_eq!(result, Ok(()));
+    drain(&mut pubsub);
+    for (id, text) in [(1, "$sys.dlq.jobs.**"), (2, "$sys.dlqs.x"), (3, "**")] {
+        let result = pubsub.subscribe(at(10), &allow, &anybody(), local(id), pattern(text));
+        assert_eq!(result, Ok(()), "{text}");
+    }
+    pubsub.handle_timeout(at(100));
+    let told = announced(&drain(&mut pubsub));
+    assert_eq!(told, ["+$sys.dlq.jobs.**", "+**"]);
+    let other = node_id(1);
+    wanted(&mut pubsub, 200, other, "$sys.dlq.*.x");
+    // A pattern that does not name them does not match them.
+    wanted(&mut pubsub, 200, node_id(2), "**");
+    let to = destinations(&pubsub, "$sys.dlq.jobs.x");
+    assert_eq!(to, [LOCAL, Destination::Member(other)]);
+}
+
+#[test]
 fn what_is_not_decided_yet_can_be_tried_again() {
     let mut pubsub = machine(Config::default());
     let (who, wanted) = (anybody(), pattern("a"));

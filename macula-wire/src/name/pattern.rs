@@ -8,6 +8,7 @@ use core::str::FromStr;
 
 use super::segments::{Wildcards, check};
 use super::{NameError, Procedure, RealmName, Topic};
+use crate::limit::DEAD_LETTER_PREFIX;
 
 /// What a subscription asks for: a topic in which `*` stands for one segment and a last `**` for any number.
 ///
@@ -76,6 +77,12 @@ impl Pattern {
     #[must_use]
     pub fn is_of_services(&self) -> bool {
         self.segments().next() == Some(PatternSegment::Literal("$svc"))
+    }
+
+    /// Whether only topics of dead letters can match it, which are for all members of a realm though they are reserved.
+    #[must_use]
+    pub fn is_of_dead_letters(&self) -> bool {
+        self.0.starts_with(DEAD_LETTER_PREFIX)
     }
 
     /// Whether it has no wildcard, and so matches one name alone.

@@ -6,6 +6,7 @@ use core::str::FromStr;
 
 use super::segments::{Wildcards, check};
 use super::{NameError, RealmName};
+use crate::limit::DEAD_LETTER_PREFIX;
 
 macro_rules! concrete_name {
     ($(#[$doc:meta])* $name:ident) => {
@@ -89,6 +90,14 @@ concrete_name! {
 concrete_name! {
     /// The name that a call is made to.
     Procedure
+}
+
+impl Topic {
+    /// Whether it is one of dead letters, which are for all members of a realm though it is reserved.
+    #[must_use]
+    pub fn is_of_dead_letters(&self) -> bool {
+        self.0.starts_with(DEAD_LETTER_PREFIX)
+    }
 }
 
 #[cfg(test)]

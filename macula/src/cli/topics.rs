@@ -1,4 +1,6 @@
-//! `macula topics`: what is subscribed to in the realm, and where.
+//! `macula topics`: what is subscribed to in the realm, and where, and how much is published.
+
+mod rates;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +22,7 @@ use super::table::{Table, grouped};
 /// Every member is asked for its own. Of each pattern the applications and clients of a node count.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  macula topics --node mesh/node\n  macula topics home.42.temperature --node mesh/node\n  macula topics --here --json --node mesh/node"
+    after_help = "Examples:\n  macula topics --node mesh/node\n  macula topics home.42.temperature --node mesh/node\n  macula topics --here --json --node mesh/node\n  macula topics --rates --node mesh/node"
 )]
 pub(crate) struct Args {
     /// Only patterns that an event on this topic would match.
@@ -28,6 +30,9 @@ pub(crate) struct Args {
     /// Only those of the node itself.
     #[arg(long)]
     here: bool,
+    /// Also list the topics that are published on, with the events and bytes of a second, measured over this time (1s).
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "1s", value_parser = duration::parse)]
+    rates: Option<Duration>,
     /// How long to wait for answers.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::parse)]
     timeout: Duration,
@@ -77,6 +82,10 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
     let options = CallOptions::default().deadline(args.timeout);
     let question = "$meta.subscription.list";
     let answers = each::ask_all(&client, &members, question, &options).await;
+    let rates = match args.rates {
+        Some(time) => Some(rates::measure(&client, &members, &options, time).await),
+        None => None,
+    };
     client.close().await;
     let mut lines = BTreeMap::new();
     let mut exit = Exit::Ok;
@@ -112,6 +121,13 @@ pub(crate) async fn run(args: Args, output: Output) -> Result<Exit, Failed> {
         }
     }
     print(lines.into_values().collect(), output)?;
+    if let Some(rates) = rates {
+        if rates.is_partial() {
+            output.note("not every node told all that is published on it");
+            exit = Exit::Partial;
+        }
+        rates.print(topic.as_ref(), output)?;
+    }
     Ok(exit)
 }
 

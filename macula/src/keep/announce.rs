@@ -78,7 +78,7 @@ fn changes(plane: &Plane) -> Vec<(RecordContent, Option<Duration>)> {
     }
     drop(state);
     for first in news.firsts {
-        let Ok(name) = Topic::new(&format!("{}.{first}", limit::INDEX_SEGMENT)) else {
+        let Ok(name) = Topic::new(&index_name(&first)) else {
             tracing::debug!(
                 first,
                 "topics with so long a first segment are found by their whole names only"
@@ -96,6 +96,12 @@ fn changes(plane: &Plane) -> Vec<(RecordContent, Option<Duration>)> {
         changes.push((content(name, limit::INDEX_TYPE, bytes.into()), lease));
     }
     changes
+}
+
+/// Under what name it is told which topics with a first segment are kept; that of a reserved one goes without its `$`.
+pub(super) fn index_name(first: &str) -> String {
+    let first = first.strip_prefix('$').unwrap_or(first);
+    format!("{}.{first}", limit::INDEX_SEGMENT)
 }
 
 fn content(name: Topic, media_type: &str, value: Bytes) -> RecordContent {

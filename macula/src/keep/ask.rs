@@ -15,6 +15,7 @@ use macula_wire::{
     TopicIndex, limit,
 };
 
+use super::announce::index_name;
 use super::gathered::Gathered;
 use super::question::literal;
 use super::{Wanted, later};
@@ -162,9 +163,7 @@ impl Node {
         let Some(PatternSegment::Literal(first)) = pattern.segments().next() else {
             return Ok(Vec::new());
         };
-        let records = self
-            .values_under(&format!("{}.{first}", limit::INDEX_SEGMENT))
-            .await?;
+        let records = self.values_under(&index_name(first)).await?;
         let read = |record: &Arc<SignedRoutingRecord>| {
             let bytes = value_of(record, limit::INDEX_TYPE)?;
             Some((record.record.owner, TopicIndex::decode(bytes).ok()?))

@@ -6,7 +6,7 @@ use macula_rpc::Offer;
 use macula_wire::message::{
     InterestContent, Invoke, RecordContent, RecordKind, SignedRoutingRecord,
 };
-use macula_wire::{Instant, Key, Machine, NodeId, Pattern};
+use macula_wire::{Instant, Key, Machine, NodeId, Pattern, limit};
 
 use super::{NodeMachine, NodeOutput, Watched};
 
@@ -222,7 +222,9 @@ impl Watched {
     fn is_reserved(&self) -> bool {
         match self {
             Self::Topics(WatchKey::Wildcard) => false,
-            Self::Topics(WatchKey::Segment(segment)) => segment.starts_with('$'),
+            Self::Topics(WatchKey::Segment(segment)) => {
+                segment.starts_with('$') && !limit::DEAD_LETTER_PREFIX.starts_with(&**segment)
+            }
             Self::Procedures(key) => key.is_reserved() && !key.is_of_services(),
         }
     }

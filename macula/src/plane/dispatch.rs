@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use macula_realm::{Action, Zone};
+use macula_realm::{Action, Authority, Verdict, Zone};
 use macula_rpc::{Candidate, Candidates, Provider, Scope};
 use macula_transport::{FrameReceiver, FrameSender};
 use macula_wire::message::{
@@ -17,6 +17,7 @@ use macula_wire::{CallId, ContentType, ErrorCode, limit};
 use super::counters::add;
 use super::links::Attached;
 use super::outgoing::{self, Outgoing, nobody};
+use super::rights::{ClientRules, principal};
 use super::talk::{self, Talk};
 use super::{Plane, alone, attempt, gather, invoke};
 use crate::call::{Canceller, Flow};
@@ -294,8 +295,10 @@ async fn answer_reserved(
     if name == HISTORY || name == EARLIER {
         // Nobody is told of events that it may not subscribe to.
         let peer = attached.link.peer();
-        let may = Wanted::read(&request.headers)
-            .is_some_and(|(pattern, _)| plane.allows(peer, Action::Subscribe, pattern.as_str()));
+        let may = Wanted::read(&request.headers).is_some_and(|(pattern, _)| {
+            let (who, name) = (principal(peer), pattern.as_str());
+            ClientRules.check(&who, Action::Subscribe, name) == Verdict::Allow
+        });
         if !may {
             add(&plane.counters.denied, 1);
             return Err(Failure::new(

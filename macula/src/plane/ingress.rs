@@ -340,7 +340,7 @@ impl Ingress {
     }
 
     /// A member is trusted to have checked what its clients may do; a client's own link is checked here. What a node
-    /// tells of itself is for its own clients, so nobody has to pass it on to this one.
+    /// tells of itself is for its own clients, so nobody has to pass it on to this one, but for dead letters.
     fn may_publish(&self, topic: &Topic) -> bool {
         match self.source {
             Source::Session(_) => self.plane.allows(
@@ -348,7 +348,9 @@ impl Ingress {
                 macula_realm::Action::Publish,
                 topic.as_str(),
             ),
-            Source::Member(_) if topic.is_reserved() => self.plane.uplink.is_some(),
+            Source::Member(_) if topic.is_reserved() => {
+                self.plane.uplink.is_some() || topic.is_of_dead_letters()
+            }
             Source::Own | Source::Member(_) => true,
         }
     }

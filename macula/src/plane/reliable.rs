@@ -17,7 +17,6 @@ mod receive;
 mod send;
 
 pub(crate) use credit::{AckMode, Credit, Token};
-pub(crate) use dead::PREFIX as DEAD_LETTERS;
 pub(crate) use parcel::Parcel;
 pub(crate) use publish::{Owed, Reserved};
 pub(crate) use receive::{Arrival, Fresh};
@@ -35,6 +34,7 @@ use macula_wire::message::{Body, Message, Priority};
 use macula_wire::{ChannelRun, Epoch, ErrorCode, Instant, Machine, NodeId, Random};
 use tokio::sync::Notify;
 
+use self::dead::Letters;
 use self::debts::Told;
 use self::inbox::Inbox;
 use self::inherit::Heir;
@@ -64,6 +64,8 @@ pub(crate) struct Reliable {
     pub(crate) log: Option<Arc<EventLog>>,
     /// What has not got its ids yet.
     pub(crate) unordered: Unordered,
+    /// Dead letters that wait until those who want them are known.
+    letters: Letters,
 }
 
 /// The machines, and what belongs to them.
@@ -125,6 +127,7 @@ impl Reliable {
             freed: Notify::new(),
             hurry: Notify::new(),
             unordered: Unordered::default(),
+            letters: Letters::default(),
             log,
         }
     }
@@ -146,7 +149,9 @@ impl Reliable {
     pub(crate) fn kept_for_others(&self) -> usize {
         let machines = self.lock();
         let inherited = machines.replay.used(Custody::Inherited).0;
-        machines.heir.estate.used().0.saturating_add(inherited)
+        let heir = &machines.heir;
+        let kept = heir.estate.used().0.saturating_add(heir.in_hand());
+        kept.saturating_add(inherited)
     }
 }
 
@@ -192,7 +197,7 @@ impl Plane {
     fn settle(&self, machines: &mut Machines, now: Instant, work: &mut Vec<Work>) {
         machines.tell_arrears(now, work);
         while let Some(output) = machines.heir.estate.poll_output() {
-            self.on_estate(machines, now, output);
+            self.on_estate(machines, now, output, work);
         }
         loop {
             while let Some(output) = machines.replay.poll_output() {
@@ -259,7 +264,10 @@ impl Plane {
                     run,
                     first,
                 };
-                machines.settled(now, &upstream, last, outcome);
+                let node = self.node();
+                for id in machines.settled(node, now, &upstream, last, outcome) {
+                    self.was_in_hand(machines, now, id, outcome, work);
+                }
             }
             ReplayOutput::Dead { payload, offset } => work.push(Work::Dead(payload, offset)),
             ReplayOutput::Misbehaved(to, offence) => {

@@ -2,11 +2,10 @@
 
 use macula_realm::{Action, Authority, DefaultRules, Principal, Tenant, Verdict, Zone};
 use macula_transport::PeerIdentity;
-use macula_wire::{ErrorCode, Topic};
+use macula_wire::{ErrorCode, Topic, limit};
 
 use super::Plane;
 use super::counters::add;
-use super::reliable;
 use crate::Error;
 use crate::system::MEMBERS_TOPIC;
 
@@ -35,7 +34,7 @@ impl Authority for NodeRules {
         if told && action == Action::Subscribe {
             return Verdict::Allow;
         }
-        match name.strip_prefix(reliable::DEAD_LETTERS) {
+        match name.strip_prefix(limit::DEAD_LETTER_PREFIX) {
             // Whoever may listen to the topic may listen to its dead letters.
             Some(topic) if action == Action::Subscribe => DefaultRules.check(who, action, topic),
             _ => DefaultRules.check(who, action, name),

@@ -62,6 +62,8 @@ pub(crate) struct OwnTopic {
     history: AtomicU32,
     /// The sequence behind the last event that was offered to the replay buffer.
     offered: AtomicU64,
+    /// What its events took in batches so far, in bytes.
+    bytes: AtomicU64,
 }
 
 /// Why an event was not taken.
@@ -85,6 +87,7 @@ impl OwnTopic {
             declared: OnceCell::new(),
             history: AtomicU32::new(0),
             offered: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
         }
     }
 
@@ -100,8 +103,18 @@ impl OwnTopic {
         Ok(())
     }
 
+    /// Whether those who want its events are watched already.
+    pub(crate) fn is_declared(&self) -> bool {
+        self.declared.initialized()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many events were published on it in this run, and how many bytes those took that have left.
+    pub(crate) fn published(&self) -> (u64, u64) {
+        (self.lock().next.get(), self.bytes.load(Ordering::Relaxed))
     }
 
     /// Whether anybody is owed its events at present.

@@ -3,6 +3,8 @@
 //! A member answers them to its own clients, and to other members for theirs, each as far as the rules let the caller do
 //! the like itself.
 
+mod topics;
+
 use std::collections::BTreeMap;
 
 use macula_pubsub::Subscriber;
@@ -83,6 +85,7 @@ pub(super) async fn answer(node: &Node, invocation: &Invocation) -> Result<Reply
         Some(("registration", verb)) => registrations(node, verb, &question, &who),
         Some(("subscription", verb)) => subscriptions(node, verb, &question, &who).await,
         Some(("session", verb)) => sessions(node, verb, &question, &who).await,
+        Some(("topic", verb)) => topics::answer(node, verb, &question, &who),
         _ => Err(unknown()),
     }
 }

@@ -37,6 +37,44 @@ fn patterns_are_listed_with_the_nodes_that_want_them() {
 }
 
 #[test]
+fn what_is_published_is_told_by_topic_and_second() {
+    let place = Place::new();
+    let one = place.run_node();
+    let two = place.issue("two", &["--listen", "127.0.0.1:0", "--join", &one.listen]);
+    let two = Place::run(&two, &[]);
+    let every = ["--count", "100000", "--sleep", "5ms"];
+    let publish = |topic| [&["pub", topic, "twelve bytes"][..], &every[..]].concat();
+    let _publishers = [
+        one.start(&publish("home.x")),
+        two.start(&publish("home.x")),
+        two.start(&publish("work.y")),
+    ];
+    let mut told = Vec::new();
+    until("both members have published", || {
+        let rates = one.macula(&["topics", "--rates", "200ms"]).expect(0);
+        told = rates.objects();
+        told.retain(|line| line["event"] == "rate");
+        let is_live = |line: &serde_json::Value| line["events_per_s"].as_u64().unwrap() > 1;
+        told.len() == 2 && told.iter().all(is_live) && told[0]["publishers"] == 2
+    });
+    assert_eq!(told[0]["topic"], "home.x");
+    for line in &told {
+        let rate = |key: &str| line[key].as_u64().unwrap();
+        // Each payload has its length before it, and what is not whole is rounded up.
+        assert!(
+            rate("bytes_per_s") >= 12 * (rate("events_per_s") - 2),
+            "{line}"
+        );
+        assert!(
+            rate("bytes_per_s") <= 14 * rate("events_per_s") + 2,
+            "{line}"
+        );
+    }
+    let only = one.macula(&["topics", "work.y", "--rates"]).expect(0);
+    assert_eq!(only.object()["topic"], "work.y");
+}
+
+#[test]
 fn round_trips_to_members_are_measured() {
     let place = Place::new();
     let one = place.run_node();

@@ -7,6 +7,7 @@ mod earlier;
 mod early;
 mod groups;
 mod kept;
+mod letters;
 mod loss;
 mod options;
 mod sizes;

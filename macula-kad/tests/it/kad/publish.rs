@@ -279,6 +279,16 @@ fn sequences_follow_the_wall_clock_and_never_repeat() {
 }
 
 #[test]
+fn interest_in_dead_letters_is_published_though_they_are_reserved() {
+    let mut bench = Bench::among(config(), [1]);
+    let mut publish = |content| bench.with_kad(|kad, now| kad.publish(now, content).map(drop));
+    assert_eq!(publish(interest("$sys.dlq.x.**")), Ok(()));
+    let refused = Err(PublishError::Refused(Refusal::Reserved));
+    assert_eq!(publish(interest("$sys.dlq")), refused);
+    assert_eq!(publish(provider("$sys.dlq.x")), refused);
+}
+
+#[test]
 fn what_others_refuse_is_not_published() {
     let mut config = config();
     config.max_own_records = 2;
@@ -287,6 +297,8 @@ fn what_others_refuse_is_not_published() {
         bench.with_kad(|kad, now| kad.publish(now, content).unwrap_err())
     };
     let reserved = refused(&mut bench, provider("$sys.x"));
+    assert_eq!(reserved, PublishError::Refused(Refusal::Reserved));
+    let reserved = refused(&mut bench, interest("$sys.x"));
     assert_eq!(reserved, PublishError::Refused(Refusal::Reserved));
     let reserved = refused(&mut bench, value("$topic.x"));
     assert_eq!(reserved, PublishError::Refused(Refusal::Reserved));

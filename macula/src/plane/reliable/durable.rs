@@ -93,7 +93,7 @@ impl Plane {
             next: batch.base,
             chain: feed.chain.clone(),
         };
-        let expires_ms = offered.parcel.ttl().map_or(0, |ttl| {
+        let expires_ms = offered.parcel.left().map_or(0, |ttl| {
             let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
             self.clock.unix_ms().saturating_add(ttl)
         });

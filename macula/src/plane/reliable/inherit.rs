@@ -1,16 +1,16 @@
 //! Taking over from publishers that are lost, on a node that keeps their events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use macula_kad::{Distance, key, position};
 use macula_pubsub::{
     Bequest, Custody, Destination, Estate, EstateInput, EstateOutput, GroupMatch, Inheritance,
-    Offer, ShareKey, SharedEvent, SharedWith,
+    Offer, Outcome, Share, ShareKey, SharedEvent, SharedWith, Upstream,
 };
 use macula_wire::message::{Balance, Debts, Deliver, RecordKind};
-use macula_wire::{Instant, Machine, NodeId};
+use macula_wire::{ChannelRun, DeliveryId, Instant, Machine, NodeId};
 
-use super::{Machines, Parcel};
+use super::{Machines, Parcel, Work};
 use crate::plane::Plane;
 use crate::plane::counters::add;
 
@@ -23,6 +23,19 @@ pub(super) struct Heir {
     pub(super) estate: Estate<Parcel>,
     /// Members that are thought dead, or have left.
     lost: BTreeSet<NodeId>,
+    /// What one of a group on this node has in its hands, until that has come to its end.
+    in_hand: BTreeMap<DeliveryId, InHand>,
+    next: DeliveryId,
+}
+
+/// An event that a lost publisher gave to one of a group on this node.
+#[derive(Debug)]
+pub(super) struct InHand {
+    event: Parcel,
+    name: String,
+    balance: Balance,
+    /// The members of the group.
+    members: Vec<NodeId>,
 }
 
 impl Heir {
@@ -30,7 +43,14 @@ impl Heir {
         Self {
             estate,
             lost: BTreeSet::new(),
+            in_hand: BTreeMap::new(),
+            next: DeliveryId::new(1),
         }
+    }
+
+    /// How many events one of a group here has in its hands.
+    pub(super) fn in_hand(&self) -> usize {
+        self.in_hand.len()
     }
 
     pub(super) fn on_lost(&mut self, now: Instant, member: NodeId) {
@@ -68,18 +88,25 @@ impl Plane {
         machines: &mut Machines,
         now: Instant,
         output: EstateOutput<Parcel>,
+        work: &mut Vec<Work>,
     ) {
         match output {
             EstateOutput::Inherited(inheritance) => {
                 add(&self.counters.kept_taken_over, u64::from(inheritance.count));
-                self.inherit(machines, now, *inheritance);
+                self.inherit(machines, now, *inheritance, work);
             }
             EstateOutput::GivenUp { events } => add(&self.counters.kept_given_up, events),
             _ => {}
         }
     }
 
-    fn inherit(&self, machines: &mut Machines, now: Instant, all: Inheritance<Parcel>) {
+    fn inherit(
+        &self,
+        machines: &mut Machines,
+        now: Instant,
+        all: Inheritance<Parcel>,
+        work: &mut Vec<Work>,
+    ) {
         let Inheritance {
             publisher,
             payload,
@@ -113,18 +140,9 @@ impl Plane {
                 receipts: None,
             },
         );
-        let here = self.groups.load().matches(&payload.origin().topic);
         for group in groups {
-            let own = here.iter().find(|one| *one.name == *group.name);
-            let mut own: Vec<Destination> = own
-                .map(|one| one.members.clone())
-                .unwrap_or_default()
-                .into_iter()
-                .filter(|to| !matches!(to, Destination::Member(_)))
-                .collect();
-            self.strike_ended(&mut own);
             for event in &group.events {
-                self.inherit_shared(machines, now, &payload, &group, &own, event);
+                self.inherit_shared(machines, now, &payload, &group, event, work);
             }
         }
     }
@@ -136,38 +154,64 @@ impl Plane {
         now: Instant,
         payload: &Parcel,
         group: &SharedWith,
-        own: &[Destination],
         event: &SharedEvent,
+        work: &mut Vec<Work>,
     ) {
         let Some(single) = payload.single(event.at) else {
             debug_assert!(false, "an event of the batch");
             return;
         };
         let node = self.node();
+        let shared = InHand {
+            event: single.apart(),
+            name: group.name.clone(),
+            balance: group.balance,
+            members: group.members.clone(),
+        };
         if event.chosen == Some(node) && machines.has_share(&single.share_of(&group.name)) {
             // A subscriber here was given it by the publisher.
-            return;
-        }
-        let others = group.members.iter().filter(|member| **member != node);
-        let others = others.copied().map(Destination::Member);
-        let candidates: Vec<Destination> = own.iter().copied().chain(others).collect();
-        if candidates.is_empty() {
-            return;
+            return self.wait_for(machines, now, shared, work);
         }
         let chosen = event
             .chosen
             .filter(|one| *one != node && !machines.heir.lost.contains(one));
-        let single = single.apart();
-        let offered = GroupMatch::new(&group.name, group.balance, candidates);
+        // Whoever was chosen knows whether it had it; another one does not.
+        let attempt = u32::from(event.is_passed_on || chosen.is_none());
+        self.offer_shared(machines, now, shared, chosen, attempt);
+    }
+
+    /// Offers an event to one of its group: to `chosen` first, if that is somebody.
+    fn offer_shared(
+        &self,
+        machines: &mut Machines,
+        now: Instant,
+        shared: InHand,
+        chosen: Option<NodeId>,
+        attempt: u32,
+    ) {
+        let single = shared.event;
+        let node = self.node();
+        let here = self.groups.load().matches(&single.origin().topic);
+        let here = here.into_iter().find(|one| *one.name == *shared.name);
+        let here = here.map(|one| one.members).unwrap_or_default();
+        let mut candidates: Vec<Destination> = here
+            .into_iter()
+            .filter(|to| !matches!(to, Destination::Member(_)))
+            .collect();
+        self.strike_ended(&mut candidates);
+        let others = shared.members.iter().filter(|member| **member != node);
+        candidates.extend(others.copied().map(Destination::Member));
+        if candidates.is_empty() {
+            return;
+        }
+        let offered = GroupMatch::new(&shared.name, shared.balance, candidates);
         let mut offer = single.offered_to(&offered);
         offer.chosen = chosen.map(Destination::Member);
-        if !matches!(group.balance, Balance::Hash | Balance::Failover) {
+        if !matches!(shared.balance, Balance::Hash | Balance::Failover) {
             // Whoever else takes over as well chooses alike.
             offer.balance = Balance::Hash;
             offer.key = single.identity();
         }
-        // Whoever was chosen knows whether it had it; another one does not.
-        let attempt = u32::from(event.is_passed_on || chosen.is_none());
         machines.inherit(
             now,
             Offer {
@@ -184,6 +228,49 @@ impl Plane {
                 payload: single,
             },
         );
+    }
+
+    /// One of a group here has an event of a lost publisher: what becomes of it is heard, in the publisher's place.
+    fn wait_for(
+        &self,
+        machines: &mut Machines,
+        now: Instant,
+        shared: InHand,
+        work: &mut Vec<Work>,
+    ) {
+        let id = machines.heir.next;
+        machines.heir.next = id.next();
+        let here = Upstream {
+            peer: self.node(),
+            class: shared.event.origin().priority,
+            run: ChannelRun::new(0),
+            first: id,
+        };
+        let key = shared.event.share_of(&shared.name);
+        machines.heir.in_hand.insert(id, shared);
+        if let Share::Settled(outcome) = machines.shares.take(key, here) {
+            self.was_in_hand(machines, now, id, outcome, work);
+        }
+    }
+
+    /// What one of a group here had in its hands has come to its end: where that one has gone without having taken it, another
+    /// one gets it, and where it was rejected it is a dead letter.
+    pub(super) fn was_in_hand(
+        &self,
+        machines: &mut Machines,
+        now: Instant,
+        id: DeliveryId,
+        outcome: Outcome,
+        work: &mut Vec<Work>,
+    ) {
+        let Some(shared) = machines.heir.in_hand.remove(&id) else {
+            return;
+        };
+        match outcome {
+            Outcome::Gone => self.offer_shared(machines, now, shared, None, 1),
+            Outcome::Rejected => work.push(Work::Dead(shared.event, 0)),
+            Outcome::Acked | Outcome::Expired => {}
+        }
     }
 }
 
@@ -206,7 +293,7 @@ impl Machines {
             payload: parcel.clone(),
             bytes: parcel.batch().entries.encoded().len(),
             class: parcel.origin().priority,
-            ttl: parcel.ttl(),
+            ttl: parcel.left(),
             debts,
             rank,
             own,

@@ -49,7 +49,19 @@ impl Parcel {
     /// `batch`, whose encoding is `frame`.
     pub(crate) fn new(origin: Arc<Origin>, feed: Arc<Feed>, batch: Batch, frame: OutFrame) -> Self {
         let now = tokio::time::Instant::now();
-        let expires = ttl_of(&batch).and_then(|ttl| now.checked_add(ttl));
+        let ttl = batch.ttl_ms.map(u64::from).map(Duration::from_millis);
+        let expires = ttl.and_then(|ttl| now.checked_add(ttl));
+        Self::until(origin, feed, batch, frame, expires)
+    }
+
+    /// The same, with a time to live that has begun before.
+    fn until(
+        origin: Arc<Origin>,
+        feed: Arc<Feed>,
+        batch: Batch,
+        frame: OutFrame,
+        expires: Option<tokio::time::Instant>,
+    ) -> Self {
         Self(Arc::new(Contents {
             origin,
             feed,
@@ -65,8 +77,13 @@ impl Parcel {
 
     /// The same as a parcel of its own, which is logged and forgotten by itself.
     pub(super) fn apart(&self) -> Self {
+        self.with(self.0.batch.clone(), self.0.frame.clone())
+    }
+
+    /// A part of it, which is worth delivering as long as all of it.
+    fn with(&self, batch: Batch, frame: OutFrame) -> Self {
         let (origin, feed) = (Arc::clone(&self.0.origin), Arc::clone(&self.0.feed));
-        Self::new(origin, feed, self.0.batch.clone(), self.0.frame.clone())
+        Self::until(origin, feed, batch, frame, self.0.expires)
     }
 
     /// The event at `offset` by itself; `None` if there is none.
@@ -79,10 +96,9 @@ impl Parcel {
         let payload = self.0.batch.entries.iter().nth(at)?;
         batch.entries = Entries::from_payloads([payload.as_ref()]).ok()?;
         batch.base = batch.base.plus(u64::from(offset));
+        batch.signature = None;
         let frame = encoded(batch.clone())?;
-        let (origin, feed) = (Arc::clone(&self.0.origin), Arc::clone(&self.0.feed));
-        let single = Self::new(origin, feed, batch, frame);
-        Some(single)
+        Some(self.with(batch, frame))
     }
 
     /// A hash of the ordering key of the first event, or of the topic where it has none.
@@ -119,10 +135,6 @@ impl Parcel {
 
     pub(super) fn batch(&self) -> &Batch {
         &self.0.batch
-    }
-
-    pub(super) fn ttl(&self) -> Option<Duration> {
-        ttl_of(&self.0.batch)
     }
 
     /// The event as one of a group knows it: the first one.
@@ -163,8 +175,7 @@ impl Parcel {
         batch.base = batch.base.plus(u64::try_from(skip).ok()?);
         batch.signature = None;
         let frame = encoded(batch.clone())?;
-        let (origin, feed) = (Arc::clone(&self.0.origin), Arc::clone(&self.0.feed));
-        Some(Self::new(origin, feed, batch, frame))
+        Some(self.with(batch, frame))
     }
 
     /// Who is owed it, as stores are told.
@@ -222,12 +233,6 @@ impl Parcel {
     }
 }
 
-fn ttl_of(batch: &Batch) -> Option<Duration> {
-    batch
-        .ttl_ms
-        .map(|ttl| Duration::from_millis(u64::from(ttl)))
-}
-
 fn encoded(batch: Batch) -> Option<OutFrame> {
     OutFrame::message(&Message::from(Body::Batch(batch))).ok()
 }
@@ -251,4 +256,69 @@ pub(super) fn deliver(run: ChannelRun, transmit: &Transmit<Parcel>) -> Option<Ou
         attempt: transmit.attempt,
     };
     OutFrame::message(&Message::from(Body::Deliver(deliver))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use macula_wire::message::Priority;
+    use macula_wire::{ContentType, Epoch, NodeId, Sequence, Topic, TopicAlias};
+
+    use super::*;
+
+    fn parcel(ttl_ms: Option<u32>) -> Parcel {
+        let (publisher, epoch) = (NodeId::from_bytes([1; 32]), Epoch::new(1));
+        let (alias, topic) = (TopicAlias::new(1), Topic::new("a.b").unwrap());
+        let batch = Batch {
+            hops: 8,
+            publisher,
+            epoch,
+            alias,
+            base: Sequence::new(0),
+            ttl_ms,
+            content: ContentType::Text,
+            enveloped: false,
+            signature: None,
+            entries: Entries::from_payloads([&b"a"[..], b"b", b"c"]).unwrap(),
+        };
+        let origin = Origin {
+            publisher,
+            epoch,
+            topic: topic.clone(),
+            priority: Priority::Normal,
+        };
+        let feed = Feed {
+            publisher,
+            epoch,
+            alias,
+            topic,
+            chain: Vec::new(),
+        };
+        let frame = encoded(batch.clone()).unwrap();
+        Parcel::new(Arc::new(origin), Arc::new(feed), batch, frame)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_to_live_of_a_part_has_begun_with_the_whole() {
+        let whole = parcel(Some(10_000));
+        let second = Duration::from_secs(1);
+        tokio::time::advance(4 * second).await;
+        let parts = || {
+            let single = whole.single(1).unwrap();
+            [
+                single.apart(),
+                single,
+                whole.apart(),
+                whole.behind_first(2).unwrap(),
+            ]
+        };
+        for part in parts() {
+            assert_eq!(part.left(), Some(6 * second));
+            assert_eq!(part.expires(), whole.expires());
+        }
+        tokio::time::advance(60 * second).await;
+        for part in parts() {
+            assert_eq!(part.left(), Some(Duration::from_millis(1)));
+        }
+        assert_eq!(parcel(None).single(2).unwrap().left(), None);
+    }
 }

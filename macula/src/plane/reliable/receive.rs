@@ -206,7 +206,7 @@ impl Machines {
             count: u32::try_from(count).unwrap_or(u32::MAX),
             bytes: parcel.batch().entries.encoded().len(),
             class: parcel.origin().priority,
-            ttl: parcel.ttl(),
+            ttl: parcel.left(),
             custody: Custody::Transit,
             owed,
             group: group.map(|group| parcel.offered_to(group)),
@@ -233,17 +233,24 @@ impl Machines {
         self.intake.handle_input(now, settled);
     }
 
-    /// The same for whoever else sent it.
+    /// The same for whoever else sent it. Under which ids this node itself waits for it in the place of its publisher.
     pub(super) fn settled(
         &mut self,
+        own: NodeId,
         now: Instant,
         upstream: &Upstream,
         last: DeliveryId,
         outcome: Outcome,
-    ) {
+    ) -> Vec<DeliveryId> {
         self.end(now, upstream, last, outcome);
+        let mut here = Vec::new();
         for also in self.shares.settled(now, upstream, outcome) {
-            self.end(now, &also, also.first, outcome);
+            if also.peer == own {
+                here.push(also.first);
+            } else {
+                self.end(now, &also, also.first, outcome);
+            }
         }
+        here
     }
 }

@@ -31,6 +31,8 @@ impl OwnTopic {
     /// Takes what waits as a batch.
     pub(super) fn seal(&self, waiting: &mut Waiting, ttl_ms: Option<u32>) -> Option<SealedBatch> {
         let count = u64::try_from(waiting.builder.count()).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(waiting.builder.encoded_len()).unwrap_or(u64::MAX);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let head = BatchHead {
             hops: limit::DEFAULT_HOPS,
             publisher: self.origin.publisher,
