@@ -1,6 +1,7 @@
 //! What the command line says, and who carries it out.
 
 mod address;
+mod allocator;
 mod attach;
 mod bench;
 mod call;
@@ -110,6 +111,7 @@ enum Command {
 
 /// Runs the command that the command line names.
 pub(crate) fn main() -> ExitCode {
+    allocator::keep_freed_memory();
     let cli = Cli::parse();
     let output = Output::new(cli.json);
     let exit = match run(cli.command, output) {
