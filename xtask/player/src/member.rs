@@ -9,7 +9,7 @@ use futures::stream::FuturesUnordered;
 use macula::realm::{NodeIdentity, TrustBundle};
 use macula::transport::Clock;
 use macula::{
-    EventOptions, MemberInfo, Node, NodeDirectory, PublishOptions, Publisher, Qos, Receipt,
+    EventOptions, MemberInfo, Node, NodeDirectory, Order, PublishOptions, Publisher, Qos, Receipt,
     SubscribeOptions, Subscription,
 };
 use macula_testkit::history::{Did, Journal};
@@ -61,6 +61,9 @@ pub(crate) struct Args {
     /// A pattern to subscribe to.
     #[arg(long, value_name = "PATTERN")]
     read: Option<String>,
+    /// Take what is read as it comes, in any order.
+    #[arg(long, requires = "read")]
+    unordered: bool,
     /// How many are written down and published together.
     #[arg(long, value_name = "N", default_value_t = 16)]
     burst: u64,
@@ -89,7 +92,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failed> {
     let id = node.node_id().to_string();
     journal.write(Did::Attached { node: &id })?;
     let subscription = match &args.read {
-        Some(pattern) => Some(subscribed(&node, pattern, &journal).await?),
+        Some(pattern) => Some(subscribed(&node, pattern, args.unordered, &journal).await?),
         None => None,
     };
     say(&json!({
@@ -146,16 +149,26 @@ async fn known(node: &Node, count: usize) -> Result<(), Failed> {
     }
 }
 
-async fn subscribed(node: &Node, pattern: &str, journal: &Journal) -> Result<Subscription, Failed> {
+async fn subscribed(
+    node: &Node,
+    pattern: &str,
+    unordered: bool,
+    journal: &Journal,
+) -> Result<Subscription, Failed> {
     let subscription = 0;
     journal.write(Did::Subscribe {
         subscription,
         pattern,
         group: None,
-        unordered: false,
+        unordered,
     })?;
-    let subscribed = node.subscribe(pattern, SubscribeOptions::default());
-    let subscribed = subscribed.await?;
+    let options = SubscribeOptions::default();
+    let options = if unordered {
+        options.order(Order::None)
+    } else {
+        options
+    };
+    let subscribed = node.subscribe(pattern, options).await?;
     journal.write(Did::Subscribed { subscription })?;
     Ok(subscribed)
 }

@@ -1,7 +1,7 @@
 //! Twenty-four nodes that all want a topic: its events go along a tree, of which branches are killed while events go.
 //!
 //! Each node is run by an application that subscribes, and one of them publishes. All write down what they do and are told.
-//! Whoever lives gets every event, or is told which are missing.
+//! Whoever lives gets every event, or is told which are missing; a third of them take events in any order.
 
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ const TOPIC: &str = "tree.leaves";
 const EVENTS: u64 = 2_400;
 const BURST: &str = "4";
 const EVERY_US: &str = "20000";
+/// Every how many-th application takes events in any order.
+const UNORDERED: usize = 3;
 /// How many nodes are killed.
 const KILLS: usize = 3;
 /// The file that says so.
@@ -90,6 +92,9 @@ impl<'a> Play<'a> {
             let journal = ledger.journal(name).display().to_string();
             let mut part = vec!["--journal".to_owned(), journal];
             part.extend(["--read", "tree.*"].map(str::to_owned));
+            if number % UNORDERED == 0 {
+                part.push("--unordered".to_owned());
+            }
             if number == PUBLISHER {
                 let count = events(world).to_string();
                 let more = ["--topic", TOPIC, "--qos", "0", "--count", &count];
@@ -198,6 +203,7 @@ impl<'a> Play<'a> {
             used.received = used.received.saturating_add(received);
             used.duplicates = used.duplicates.saturating_add(stat("trees/duplicates")?);
             used.grafts = used.grafts.saturating_add(stat("trees/grafts")?);
+            used.early = used.early.saturating_add(stat("events_early")?);
             used.most = used.most.max(received);
         }
         used.is_tree()?;
@@ -213,6 +219,8 @@ struct Used {
     received: u64,
     duplicates: u64,
     grafts: u64,
+    /// Events that were handed out before earlier ones had come.
+    early: u64,
     /// What one node received at most, which is about what was published.
     most: u64,
 }
@@ -240,6 +248,7 @@ impl Used {
             .with("received", self.received)
             .with("duplicates", self.duplicates)
             .with("grafts", self.grafts)
+            .with("early", self.early)
     }
 }
 
