@@ -98,11 +98,7 @@ mod tests {
         let messages = [
             line("example", "/w/macula/examples/work_queue.rs", "work_queue"),
             line("example", "/w/macula/examples/chat.rs", "chat"),
-            line(
-                "example",
-                "/w/macula-kad/examples/own_transport.rs",
-                "own_transport",
-            ),
+            line("example", "/w/macula-kad/examples/lookup.rs", "lookup"),
             line("bin", "/w/macula/src/main.rs", "macula"),
             "warning: nothing here".to_owned(),
         ]

@@ -1,7 +1,7 @@
 //! Routing on a transport of one's own: twelve nodes on plain UDP, of which one publishes a value and another finds it.
 //!
 //! ```text
-//! cargo run -p macula-kad --example own_transport
+//! cargo run -p macula-kad --example lookup
 //! ```
 //!
 //! What a transport has to know of the machine stands in `Node::turn`, about forty lines. Signatures are stand-ins here: a
