@@ -53,7 +53,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "fuzz",
-        about: "the corpus, and 5 or 10 s a target",
+        about: "the corpus, and 3 or 10 s a target",
         run: fuzz,
     },
     Step {

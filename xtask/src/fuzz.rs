@@ -23,8 +23,8 @@ const ACCEPTS: Accepts = Accepts {
 
 /// How long a target is fuzzed when nothing is said, in seconds.
 const SECONDS: u64 = 10;
-/// How long that of a single message is. There are many, they are alike, and each runs half a million times in it.
-const MESSAGE_SECONDS: u64 = 5;
+/// How long that of a single message is. There are many, they are alike, and each runs some hundred thousand times in it.
+const MESSAGE_SECONDS: u64 = 3;
 const MESSAGE: &str = "message_";
 /// How many targets run at the same time when nothing is said.
 const JOBS: u64 = 2;
