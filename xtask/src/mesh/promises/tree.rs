@@ -203,7 +203,7 @@ impl<'a> Play<'a> {
             used.received = used.received.saturating_add(received);
             used.duplicates = used.duplicates.saturating_add(stat("trees/duplicates")?);
             used.grafts = used.grafts.saturating_add(stat("trees/grafts")?);
-            used.early = used.early.saturating_add(stat("events_early")?);
+            used.early = used.early.saturating_add(stat("counts/events_early")?);
             used.most = used.most.max(received);
         }
         used.is_tree()?;
