@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// The arguments, or `-` for standard input; by default none.
     arguments: Option<String>,
     /// How long to wait for the answer, as in 5s.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
+    #[arg(long, visible_alias = "timeout", value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
     deadline: Duration,
     /// What the arguments are: bytes, text, json, cbor, bincode, etf or a media type; by default text, or bytes for
     /// what comes from standard input.

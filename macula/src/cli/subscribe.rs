@@ -41,7 +41,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// End after this time, as in 5s; with exit code 5 or 7 if --count was not reached.
-    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long, visible_alias = "wait", value_name = "TIME", value_parser = duration::parse)]
     timeout: Option<Duration>,
     /// Print payloads as they are, each with a line feed behind it, and nothing else.
     #[arg(long)]
