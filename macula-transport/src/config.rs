@@ -44,8 +44,8 @@ pub struct Config {
     /// How many bytes of a link may wait for acknowledgement; 8 MiB by default.
     pub send_window: u64,
     /// How many bidirectional streams beside the control stream a peer may have open; 128 by default. More wait at the
-    /// peer. A peer that has opened fewer than eight may have 15 open for now, which is all that an idle link takes memory
-    /// for.
+    /// peer. A peer that has opened fewer than eight streams so far may have 15 open, so that an idle link takes memory for
+    /// no more.
     pub max_call_streams: u32,
     /// How many unidirectional streams a peer may have open; 8 by default, two for each priority.
     pub max_event_streams: u32,
